@@ -1,0 +1,36 @@
+"""Neural networks on any array library that follows the Python array API standard.
+
+Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on CuPy arrays with CuPy, on torch or
+JAX arrays with those.
+"""
+
+from nnx import backend, data, errors, functional, layers, losses, optimizers
+from nnx.autodiff import Primitive, grad, primitive, stop_gradient, value_and_grad, vjp
+from nnx.backend import (
+    available_backends,
+    generator,
+    get_backend,
+    namespace,
+    to_device,
+    to_numpy,
+    use_backend,
+)
+from nnx.layers import (
+    Buffer,
+    Exponential,
+    Linear,
+    Model,
+    Module,
+    Parameter,
+    ReLU,
+    Reparameterization,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    initializers,
+    layer_outputs,
+)
+from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
+from nnx.optimizers import SGD
+
+__version__ = "0.1.0"

@@ -1,0 +1,122 @@
+"""The one contract: a function of arrays that can also return its pullback."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from nnx.autodiff.traced import TracedArray
+from nnx.errors import MissingRuleError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Pullback = Callable[[Any], Sequence[Any]]
+"""Takes the cotangent of the output; returns one cotangent for each positional argument, or ``None``."""
+
+WithPullback = Callable[..., tuple[Any, Pullback]]
+"""``with_pullback(wanted, *args, **options) -> (output, pullback)``."""
+
+
+class Primitive(Generic[P, R]):
+    """A function that is differentiated as a whole: a plain forward, and the same with its pullback.
+
+    Made by the decorator :func:`primitive`. Arrays are its positional parameters; keyword-only parameters are
+    options. Called on plain arrays it runs the forward. If an argument is traced, the trace runs the form with
+    a pullback on the values, and records one node.
+
+    Attributes
+    ----------
+    plain : callable
+        The forward, in array API code. Run on traced arrays it is differentiated operation by operation: that
+        is how a hand-written pullback is checked.
+    takes_keywords : bool
+        Whether an array may be passed by the name of its parameter.
+    """
+
+    def __init__(self, plain: Callable[P, R], with_pullback: WithPullback | None = None) -> None:
+        functools.update_wrapper(self, plain)
+        self.plain = plain
+        self._with_pullback = with_pullback
+        self._positional: dict[str, Any] | None = None
+        self.takes_keywords = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs and self.takes_keywords:
+            args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
+        trace = None
+        for arg in args:
+            if type(arg) is TracedArray and (trace is None or arg.trace.level > trace.level):
+                trace = arg.trace
+        if trace is None:
+            return self.plain(*args, **kwargs)
+        return trace.record(self, args, kwargs)
+
+    def with_pullback(self, rule: WithPullback) -> WithPullback:
+        """Register the form that also returns the pullback; a decorator.
+
+        The rule is ``rule(wanted, *args, **options) -> (output, pullback)``. ``wanted[i]`` is true where the
+        cotangent of argument ``i`` is asked for: nothing else need be computed or kept. The pullback takes the
+        cotangent of the output and returns one cotangent for each positional argument, ``None`` where none was
+        wanted. It must not change an array, least of all the cotangent that it was given.
+        """
+        self._with_pullback = rule
+        return rule
+
+    def forward(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+        """Run the form with a pullback; for traces."""
+        if self._with_pullback is None:
+            raise MissingRuleError(f"{getattr(self, '__name__', self.plain)} has no derivative rule")
+        return self._with_pullback(wanted, *args, **options)
+
+    def __repr__(self) -> str:
+        return f"<primitive {getattr(self, '__name__', self.plain)}>"
+
+    def _arrays_first(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Make positional what was passed by the name of a positional parameter."""
+        if self._positional is None:
+            self._positional = {
+                name: parameter.default
+                for name, parameter in inspect.signature(self.plain).parameters.items()
+                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            }
+        if not kwargs.keys() & self._positional.keys():
+            return args, kwargs
+        rest = dict(kwargs)
+        found = list(args)
+        for name, default in list(self._positional.items())[len(args) :]:
+            found.append(rest.pop(name, default))
+        if any(value is inspect.Parameter.empty for value in found):
+            inspect.signature(self.plain).bind(*args, **kwargs)  # raises Python's own message
+        return tuple(found), rest
+
+
+def primitive(plain: Callable[P, R]) -> Primitive[P, R]:
+    """Make a function one node of the tape, with a pullback of its own.
+
+    Parameters
+    ----------
+    plain : callable
+        The forward in array API code. Positional parameters are arrays (or ``None``), keyword-only parameters
+        are options.
+
+    Returns
+    -------
+    Primitive
+        Register the pullback with its method ``with_pullback``.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> @nnx.primitive
+    ... def cube(x):
+    ...     return x**3
+    >>> @cube.with_pullback
+    ... def _(wanted, x):
+    ...     return cube(x), lambda cotangent: (3 * x**2 * cotangent,)
+    >>> float(nnx.grad(cube)(np.asarray(2.0)))
+    12.0
+    """
+    return Primitive(plain)

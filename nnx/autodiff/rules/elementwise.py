@@ -1,0 +1,82 @@
+"""Derivatives of the elementwise functions: one factor for each argument."""
+
+import math
+
+from nnx.autodiff.rules.kinds import Elementwise, Linear, Rule
+from nnx.types import Array, Namespace
+
+
+def _power_of_base(xp: Namespace, x1: Array, x2: Array | float) -> Array | float:
+    # At x1 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf for x2 = 0, where the derivative is 0.
+    if isinstance(x2, (int, float, complex)):
+        if x2 == 0:
+            return 0.0
+        return x2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
+    zero = x2 == 0
+    return x2 * x1 ** xp.where(zero, xp.ones_like(x2), x2 - 1)
+
+
+def _power_of_exponent(xp: Namespace, y: Array, x1: Array | float) -> Array | float:
+    # 0**x2 is constant for x2 > 0, and log(0) * 0 would be NaN.
+    if isinstance(x1, (int, float)):
+        return y * math.log(x1) if x1 > 0 else 0.0
+    zero = x1 == 0
+    return y * xp.log(xp.where(zero, xp.ones_like(x1), x1))
+
+
+def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
+    # At a tie each argument has half of the derivative.
+    return xp.astype(x1 > x2, y.dtype) + 0.5 * xp.astype(x1 == x2, y.dtype)
+
+
+def _sign(xp: Namespace, x: Array, y: Array) -> Array:
+    # xp.sign stops the queue on a GPU.
+    return xp.astype(x > 0, y.dtype) - xp.astype(x < 0, y.dtype)
+
+
+_LN2 = math.log(2.0)
+_LN10 = math.log(10.0)
+
+ELEMENTWISE: dict[str, Rule] = {
+    "abs": Elementwise(_sign),
+    "acos": Elementwise(lambda xp, x: -1.0 / xp.sqrt(1.0 - x * x)),
+    "acosh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x - 1.0)),
+    "add": Elementwise(1, 1),
+    "asin": Elementwise(lambda xp, x: 1.0 / xp.sqrt(1.0 - x * x)),
+    "asinh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x + 1.0)),
+    "atan": Elementwise(lambda x: 1.0 / (1.0 + x * x)),
+    "atan2": Elementwise(lambda x1, x2: x2 / (x1 * x1 + x2 * x2), lambda x1, x2: -x1 / (x1 * x1 + x2 * x2)),
+    "atanh": Elementwise(lambda x: 1.0 / (1.0 - x * x)),
+    "cos": Elementwise(lambda xp, x: -xp.sin(x)),
+    "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
+    "divide": Elementwise(lambda x2: 1.0 / x2, lambda y, x2: -y / x2),
+    "exp": Elementwise(lambda y: y),
+    "expm1": Elementwise(lambda y: y + 1.0),
+    "hypot": Elementwise(lambda x1, y: x1 / y, lambda x2, y: x2 / y),
+    "log": Elementwise(lambda x: 1.0 / x),
+    "log10": Elementwise(lambda x: 1.0 / (_LN10 * x)),
+    "log1p": Elementwise(lambda x: 1.0 / (1.0 + x)),
+    "log2": Elementwise(lambda x: 1.0 / (_LN2 * x)),
+    "logaddexp": Elementwise(lambda xp, x1, y: xp.exp(x1 - y), lambda xp, x2, y: xp.exp(x2 - y)),
+    "maximum": Elementwise(_larger, lambda xp, x1, x2, y: _larger(xp, x2, x1, y)),
+    "minimum": Elementwise(lambda xp, x1, x2, y: _larger(xp, x2, x1, y), _larger),
+    "multiply": Elementwise(lambda x2: x2, lambda x1: x1),
+    "negative": Elementwise(-1),
+    "positive": Elementwise(1),
+    "pow": Elementwise(_power_of_base, _power_of_exponent),
+    "reciprocal": Elementwise(lambda y: -y * y),
+    "sin": Elementwise(lambda xp, x: xp.cos(x)),
+    "sinh": Elementwise(lambda xp, x: xp.cosh(x)),
+    "sqrt": Elementwise(lambda y: 0.5 / y),
+    "square": Elementwise(lambda x: 2.0 * x),
+    "subtract": Elementwise(1, -1),
+    "tan": Elementwise(lambda y: 1.0 + y * y),
+    "tanh": Elementwise(lambda y: 1.0 - y * y),
+    # A cotangent times a mask would be NaN where it is infinite in the branch that was not taken.
+    "where": Linear(
+        "condition, x1, x2",
+        None,
+        lambda xp, g, condition: xp.where(condition, g, xp.zeros_like(g)),
+        lambda xp, g, condition: xp.where(condition, xp.zeros_like(g), g),
+    ),
+}

@@ -1,0 +1,36 @@
+"""Derivatives of the matrix products."""
+
+from typing import Any
+
+from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.types import Array, Namespace
+
+
+def _matmul_1(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
+    if x2.ndim == 1:
+        return g[..., None] * x2 if x1.ndim > 1 else g * x2
+    if x1.ndim == 1:
+        return xp.sum(g[..., None, :] * x2, axis=-1)
+    return g @ x2.mT
+
+
+def _matmul_2(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
+    if x1.ndim == 1:
+        return x1[:, None] * g[..., None, :] if x2.ndim > 1 else g * x1
+    if x2.ndim == 1:
+        return xp.sum(x1 * g[..., None], axis=tuple(range(x1.ndim - 1)))
+    return x1.mT @ g
+
+
+def _vecdot(xp: Namespace, g: Array, other: Any, axis: int) -> Array:
+    return xp.expand_dims(g, axis=axis) * other
+
+
+LINEAR_ALGEBRA: dict[str, Rule] = {
+    "matmul": Linear("x1, x2", _matmul_1, _matmul_2),
+    "vecdot": Linear(
+        "x1, x2",
+        lambda xp, g, x2, axis=-1: _vecdot(xp, g, x2, axis),
+        lambda xp, g, x1, axis=-1: _vecdot(xp, g, x1, axis),
+    ),
+}

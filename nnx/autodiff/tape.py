@@ -1,0 +1,112 @@
+"""The tape: what was done, in order. Its order is the topological order, so the way back needs no sort."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nnx.autodiff.primitive import Primitive, Pullback
+from nnx.autodiff.traced import TracedArray
+from nnx.errors import TraceError
+from nnx.types import Array
+
+# A transform that starts inside another has the higher level. Only the order counts, so one counter serves all
+# threads: next() on it is atomic.
+_levels = itertools.count(1)
+
+
+class Tape:
+    """The record of one reverse-mode transform.
+
+    A node is (pullback, inputs, output): the places of its inputs on the tape, 0 for what is not traced by it,
+    and the place of its output, or a tuple of places.
+    """
+
+    __slots__ = ("closed", "count", "level", "nodes")
+
+    def __init__(self) -> None:
+        self.level = next(_levels)
+        self.nodes: list[tuple[Pullback, list[int], Any]] = []
+        self.count = 0
+        self.closed = False
+
+    def trace(self, value: Array) -> TracedArray:
+        """Return ``value`` as a new place on the tape."""
+        self.count = index = self.count + 1
+        return TracedArray(value, self, index)
+
+    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a primitive of which an argument is traced here, and append its node."""
+        if self.closed:
+            raise TraceError(
+                f"{primitive!r} met a traced array of a transform that has ended; return what you need from the "
+                "differentiated function instead of storing it, or store nnx.stop_gradient(x)"
+            )
+        values = []
+        inputs = []
+        for arg in args:
+            if type(arg) is TracedArray and arg.trace is self:
+                values.append(arg.value)
+                inputs.append(arg.index)
+            else:
+                values.append(arg)
+                inputs.append(0)
+        output, pullback = primitive.forward(inputs, *values, **options)
+        if isinstance(output, tuple):
+            traced = [self.trace(value) for value in output]
+            self.nodes.append((pullback, inputs, tuple(t.index for t in traced)))
+            return type(output)(*traced) if hasattr(output, "_fields") else tuple(traced)
+        self.count = index = self.count + 1
+        self.nodes.append((pullback, inputs, index))
+        return TracedArray(output, self, index)
+
+    def walk(self, seeds: Iterable[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
+        """Carry cotangents from the end of the tape to its start.
+
+        Parameters
+        ----------
+        seeds : iterable of (place, cotangent)
+        consume : bool
+            Drop each node as it is passed, and with it what it keeps in memory.
+
+        Returns
+        -------
+        cotangents : list
+            By place; ``None`` where nothing arrived. Places of intermediate results are emptied on the way.
+        """
+        cotangents: list[Any] = [None] * (self.count + 1)
+        for place, cotangent in seeds:
+            held = cotangents[place]
+            cotangents[place] = cotangent if held is None else held + cotangent
+        nodes = self.nodes
+        for _ in range(len(nodes)) if consume else ():
+            _step(nodes.pop(), cotangents)
+        for node in () if consume else reversed(nodes):
+            _step(node, cotangents)
+        return cotangents
+
+
+def _step(node: tuple[Pullback, list[int], Any], cotangents: list[Any]) -> None:
+    pullback, inputs, output = node
+    cotangent: Any
+    if type(output) is int:
+        cotangent = cotangents[output]
+        if cotangent is None:
+            return
+        cotangents[output] = None
+    else:
+        cotangent = tuple(cotangents[place] for place in output)
+        if all(part is None for part in cotangent):
+            return
+        for place in output:
+            cotangents[place] = None
+    parts = pullback(cotangent)
+    if len(parts) < len(inputs):  # parameters left at their default add to the end
+        raise TraceError(
+            f"expected a pullback that returns {len(inputs)} cotangents, one an argument, got {len(parts)}"
+        )
+    for place, arrived in zip(inputs, parts, strict=False):
+        if place and arrived is not None:
+            held = cotangents[place]
+            cotangents[place] = arrived if held is None else held + arrived

@@ -1,0 +1,199 @@
+"""The traced array: a value together with the trace that records what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from nnx.backend import device_of
+from nnx.errors import MissingRuleError, TraceError
+from nnx.types import Array, Device, DType, Namespace, Shape
+
+if TYPE_CHECKING:
+    from nnx.autodiff.primitive import Primitive
+    from nnx.autodiff.tape import Tape
+
+# Filled by nnx.autodiff.namespace, which needs this class first.
+OPERATORS: dict[str, Primitive[..., Any]] = {}
+TRACED_NAMESPACES: dict[Namespace, Namespace] = {}
+make_namespace: Callable[[Namespace], Namespace]
+
+
+class TracedArray:
+    """An array under differentiation. It has the operators, attributes and methods of the array API standard.
+
+    Attributes
+    ----------
+    value : array
+        What it stands for: a plain array, or an array traced by an enclosing transform.
+    trace : Tape
+        The record of one transform.
+    index : int
+        Its place on the tape, from 1.
+    """
+
+    __slots__ = ("index", "trace", "value")
+
+    namespace_varies: ClassVar[bool] = True  # the namespace depends on the value: see nnx.namespace
+    __array_ufunc__ = None  # NumPy arrays and scalars then leave binary operators to this class
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Array, trace: Tape, index: int) -> None:
+        self.value = value
+        self.trace = trace
+        self.index = index
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Namespace:
+        return traced_namespace(self.untraced)
+
+    @property
+    def untraced(self) -> Array:
+        """The plain array underneath all transforms."""
+        value = self.value
+        while type(value) is TracedArray:
+            value = value.value
+        return value
+
+    @property
+    def shape(self) -> Shape:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.value.dtype
+
+    @property
+    def device(self) -> Device:
+        return device_of(self.untraced)
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim
+
+    @property
+    def size(self) -> int | None:
+        size = 1
+        for length in self.value.shape:
+            size *= length
+        return size
+
+    @property
+    def T(self) -> TracedArray:
+        return self.__array_namespace__().permute_dims(self, (1, 0))
+
+    @property
+    def mT(self) -> TracedArray:
+        return self.__array_namespace__().matrix_transpose(self)
+
+    def to_device(self, device: Device, /, *, stream: Any = None) -> TracedArray:
+        raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
+
+    def __len__(self) -> int:
+        return self.value.shape[0]
+
+    def __repr__(self) -> str:
+        return f"TracedArray({self.value!r})"
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TraceError(
+            "item assignment on a traced array would lose its derivative; build the result with xp.where, "
+            "xp.concat or xp.stack"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise MissingRuleError(
+            f"a traced array has no attribute {name!r}: it has those of the array API standard; functions are in "
+            "xp = x.__array_namespace__()"
+        )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise TraceError(
+            "a function of NumPy met a traced array and would lose its derivative; call the same function of "
+            "xp = nnx.namespace(x), or nnx.stop_gradient(x) where no derivative is wanted"
+        )
+
+
+def traced_namespace(plain: Array) -> Namespace:
+    """Return the traced namespace for the library of a plain array."""
+    from nnx.backend import namespace
+
+    xp = namespace(plain)
+    found = TRACED_NAMESPACES.get(xp)
+    return found if found is not None else make_namespace(xp)
+
+
+def stop_gradient(x: Array) -> Array:
+    """Return the plain array behind a traced one: a constant to every transform.
+
+    Parameters
+    ----------
+    x : array
+        Traced or not; a plain array is returned itself.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> float(nnx.grad(lambda x: x * nnx.stop_gradient(x))(np.asarray(3.0)))
+    3.0
+    """
+    return x.untraced if type(x) is TracedArray else x
+
+
+_REFUSED = {
+    "__float__": "float",
+    "__int__": "int",
+    "__bool__": "bool",
+    "__index__": "an index",
+    "__complex__": "complex",
+}
+
+
+def _refuse(kind: str) -> Callable[[TracedArray], NoReturn]:
+    def refuse(self: TracedArray) -> NoReturn:
+        raise TraceError(
+            f"a traced array cannot become {kind}: its derivative would be lost; use xp.where for a choice, or "
+            "nnx.stop_gradient(x) for the value alone"
+        )
+
+    return refuse
+
+
+def _binary(name: str) -> Callable[[TracedArray, Any], Any]:
+    def method(self: TracedArray, other: Any) -> Any:
+        return OPERATORS[name](self, other)
+
+    return method
+
+
+def _reflected(name: str) -> Callable[[TracedArray, Any], Any]:
+    def method(self: TracedArray, other: Any) -> Any:
+        return OPERATORS[name](other, self)
+
+    return method
+
+
+def _unary(name: str) -> Callable[[TracedArray], Any]:
+    def method(self: TracedArray) -> Any:
+        return OPERATORS[name](self)
+
+    return method
+
+
+def _dlpack(self: TracedArray, *args: Any, **kwargs: Any) -> NoReturn:
+    raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
+
+
+ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+UNARY = ("neg", "pos", "abs")
+
+for _name in ARITHMETIC:
+    setattr(TracedArray, f"__{_name}__", _binary(_name))
+    setattr(TracedArray, f"__r{_name}__", _reflected(_name))
+for _name in (*COMPARISONS, "getitem"):
+    setattr(TracedArray, f"__{_name}__", _binary(_name))
+for _name in UNARY:
+    setattr(TracedArray, f"__{_name}__", _unary(_name))
+for _name, _kind in _REFUSED.items():
+    setattr(TracedArray, _name, _refuse(_kind))
+TracedArray.__dlpack__ = TracedArray.__dlpack_device__ = _dlpack  # type: ignore[attr-defined]

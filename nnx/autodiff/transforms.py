@@ -1,0 +1,245 @@
+"""The transforms: ``vjp``, ``grad`` and ``value_and_grad``, over arrays, trees and modules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nnx.autodiff.tape import Tape
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import asarray, dtype_name, is_array, namespace
+from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.tree import tree_flatten, tree_leaves, tree_replace
+from nnx.types import Array, Tree
+
+
+def vjp(
+    function: Callable[..., Any], *primals: Tree, has_aux: bool = False
+) -> tuple[Any, Callable[[Tree], tuple[Any, ...]]] | tuple[Any, Callable[[Tree], tuple[Any, ...]], Any]:
+    r"""Run a function and return its output with its pullback, the vector-Jacobian product.
+
+    For :math:`y = f(x)` with Jacobian :math:`J` the pullback maps a cotangent :math:`\bar y` to
+    :math:`\bar x = J^T \bar y`. For complex arrays it is the transpose too, not the conjugate transpose.
+
+    Parameters
+    ----------
+    function : callable
+        Array API code; returns an array or a tree of arrays.
+    *primals : arrays, modules or trees of them
+        What to differentiate for. Python floats become float32 arrays of the selected backend.
+    has_aux : bool
+        The function returns ``(output, aux)``; ``aux`` is handed through and not differentiated.
+
+    Returns
+    -------
+    output
+        What the function returns.
+    pullback : callable
+        Takes a cotangent like the output; returns a tuple with one cotangent for each primal: a tree like the
+        primal, and for a module a dict from dotted path to array. It may be called more than once.
+    aux
+        Only with ``has_aux``.
+
+    Raises
+    ------
+    DTypeError
+        If a primal is not of a floating-point dtype.
+    ShapeError
+        From the pullback, if the cotangent has another shape than the output.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> y, pullback = nnx.vjp(lambda x: x**2, np.asarray([1.0, 2.0]))
+    >>> pullback(np.asarray([1.0, 10.0]))
+    (array([ 2., 40.]),)
+    """
+    tape = Tape()
+    flats = [_leaves(primal, number) for number, primal in enumerate(primals)]
+    sources = [[tape.trace(leaf) for leaf in flat] for flat in flats]
+    traced = [tree_replace(primal, source) for primal, source in zip(primals, sources, strict=True)]
+    try:
+        output = function(*traced)
+    finally:
+        tape.closed = True
+    if has_aux:
+        output, aux = _with_aux(output)
+    reached = tree_leaves(output)
+
+    def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
+        found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
+        return tuple(
+            _like(primal, [_or_zeros(found[s.index], s.value) for s in source])
+            for primal, source in zip(primals, sources, strict=True)
+        )
+
+    value = _untrace(output, tape)
+    return (value, pullback, _untrace(aux, tape)) if has_aux else (value, pullback)
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """Return a function that returns the value of ``function`` and its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one floating-point number: an array of shape ``()``.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate for: arrays, modules or trees of them.
+    has_aux : bool
+        The function returns ``(value, aux)``, and the new one ``((value, aux), gradient)``.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of ``function``; returns ``(value, gradient)``. The gradient is a tree like the
+        argument, for a module a dict from dotted path to array; for a sequence of argnums, a tuple of them.
+
+    Raises
+    ------
+    ShapeError
+        If the value is not of shape ``()``.
+    DTypeError
+        If the value, or what it is differentiated for, is not of a floating-point dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> value, gradient = nnx.value_and_grad(lambda x: (x - 2.0) ** 2 + 1.0)(np.asarray(5.0))
+    >>> float(value), float(gradient)
+    (10.0, 6.0)
+    """
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        places = _places(numbers, len(args))
+
+        def of_primals(*primals: Any) -> Any:
+            replaced = list(args)
+            for place, primal in zip(places, primals, strict=True):
+                replaced[place] = primal
+            return function(*replaced, **kwargs)
+
+        found = vjp(of_primals, *(args[place] for place in places), has_aux=has_aux)
+        value, pullback = found[0], found[1]
+        gradients = pullback(_one(value), consume=True)  # type: ignore[call-arg]
+        result = (value, found[2]) if has_aux else value
+        return result, gradients[0] if isinstance(argnums, int) else gradients
+
+    return differentiated
+
+
+def grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """Return a function that returns the gradient of ``function``; see :func:`value_and_grad`.
+
+    With ``has_aux`` it returns ``(gradient, aux)``.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> second = nnx.grad(nnx.grad(lambda x: x**3))
+    >>> float(second(np.asarray(2.0)))
+    12.0
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return differentiated
+
+
+def _leaves(primal: Tree, number: int) -> list[Array]:
+    """Return the arrays of a primal, each of a floating-point dtype."""
+    leaves = []
+    for path, leaf in tree_flatten(primal).items():
+        array = asarray(leaf) if type(leaf) is float else leaf
+        where = f"argument {number}" + (f" at {path!r}" if path else "")
+        if not is_array(array):
+            raise DTypeError(
+                f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}"
+            )
+        if not is_inexact(array):
+            raise DTypeError(
+                f"{where}: expected a floating-point dtype, got {dtype_name(array.dtype)}; "
+                "convert it with xp.astype, or leave it out of argnums"
+            )
+        leaves.append(array)
+    return leaves
+
+
+def is_inexact(array: Array) -> bool:
+    """Tell whether an array holds real or complex floating-point numbers."""
+    return bool(namespace(array).isdtype(array.dtype, ("real floating", "complex floating")))
+
+
+def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, Array]]:
+    given = tree_leaves(cotangent)
+    if len(given) != len(reached):
+        raise ShapeError(f"expected a cotangent with {len(reached)} arrays, as the output, got {len(given)}")
+    seeds = []
+    for leaf, array in zip(reached, given, strict=True):
+        if type(leaf) is TracedArray and leaf.trace is tape:
+            if tuple(array.shape) != tuple(leaf.shape):
+                raise ShapeError(
+                    f"expected a cotangent of shape {tuple(leaf.shape)}, as the output, got {tuple(array.shape)}"
+                )
+            if array.dtype != leaf.dtype:
+                raise DTypeError(
+                    f"expected a cotangent of dtype {dtype_name(leaf.dtype)}, as the output, "
+                    f"got {dtype_name(array.dtype)}"
+                )
+            seeds.append((leaf.index, array))
+    return seeds
+
+
+def _untrace(tree: Tree, tape: Tape) -> Tree:
+    leaves = tree_leaves(tree)
+    return tree_replace(tree, [_lower(leaf, tape) for leaf in leaves])
+
+
+def _lower(leaf: Any, tape: Tape) -> Any:
+    return leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf
+
+
+def _or_zeros(cotangent: Array | None, like: Array) -> Array:
+    return namespace(like).zeros_like(like) if cotangent is None else cotangent
+
+
+def _like(primal: Tree, leaves: list[Array]) -> Tree:
+    """Return cotangents in the structure of a primal; a module's are a dict from path to array."""
+    if hasattr(type(primal), "__tree_flatten__"):
+        return dict(zip(tree_flatten(primal), leaves, strict=True))
+    return tree_replace(primal, leaves)
+
+
+def _one(value: Any) -> Array:
+    if not is_array(value) or tuple(value.shape) != ():
+        got = f"shape {tuple(value.shape)}" if is_array(value) else type(value).__name__
+        raise ShapeError(
+            f"expected a function that returns one number, an array of shape (), got {got}; "
+            "take a mean or sum, or use nnx.vjp with a cotangent"
+        )
+    if not namespace(value).isdtype(value.dtype, "real floating"):
+        raise DTypeError(
+            f"expected a function that returns a real floating-point number, got {dtype_name(value.dtype)}"
+        )
+    return namespace(value).ones_like(value)
+
+
+def _places(numbers: tuple[int, ...], count: int) -> list[int]:
+    for number in numbers:
+        if not -count <= number < count:
+            raise ArgumentError(f"argnums has {number}, but the function was called with {count} arguments")
+    return [number % count for number in numbers]
+
+
+def _with_aux(output: Any) -> tuple[Any, Any]:
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise ArgumentError(
+            f"with has_aux expected a function that returns (output, aux), got {type(output).__name__}"
+        )
+    return output

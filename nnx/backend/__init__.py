@@ -1,0 +1,30 @@
+"""Array libraries: their namespaces, their devices, moving between them, and random numbers.
+
+This folder and ``nnx/kernels`` alone may name an array library.
+"""
+
+from nnx.backend.namespaces import is_array, library_name, namespace
+from nnx.backend.random import generator, normal, random_bits, uniform
+from nnx.backend.registry import BACKENDS, available_backends, backend_of
+from nnx.backend.selection import get_backend, use_backend
+from nnx.backend.transfer import asarray, device_of, dtype_name, to_device, to_numpy
+
+__all__ = [
+    "BACKENDS",
+    "asarray",
+    "available_backends",
+    "backend_of",
+    "device_of",
+    "dtype_name",
+    "generator",
+    "get_backend",
+    "is_array",
+    "library_name",
+    "namespace",
+    "normal",
+    "random_bits",
+    "to_device",
+    "to_numpy",
+    "uniform",
+    "use_backend",
+]

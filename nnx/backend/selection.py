@@ -1,0 +1,109 @@
+"""Which backend new arrays are made on: a call, a ``with`` block, or the variable ``NNX_BACKEND``."""
+
+import os
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from nnx.backend.registry import BACKENDS, Backend, find_backend
+from nnx.errors import BackendError
+from nnx.types import Device, Namespace
+
+
+class Selection(NamedTuple):
+    """A backend and one of its devices.
+
+    Attributes
+    ----------
+    name : str
+        Name of the backend.
+    namespace : namespace
+        Its array API namespace.
+    device : device
+        The device object that new arrays are made on.
+    """
+
+    name: str
+    namespace: Namespace
+    device: Device
+
+
+_selected: ContextVar[Selection | None] = ContextVar("nnx_backend", default=None)
+
+
+class use_backend:  # noqa: N801  a function to its user, who may also write `with` before it
+    """Select the backend on which parameters and other new arrays are made.
+
+    The choice holds in the current context: the calling thread or task, and what it starts with a copy of its
+    context. As a ``with`` block it ends with the block. Without any choice the environment variable
+    ``NNX_BACKEND`` decides, else NumPy is used. Arrays that exist already are never moved by it.
+
+    Parameters
+    ----------
+    spec : str
+        ``"<backend>"`` or ``"<backend>:<device>"``: ``"numpy"``, ``"cupy:0"``, ``"torch:cuda:1"``, ``"jax"``.
+
+    Raises
+    ------
+    BackendError
+        If the backend is unknown, not installed, or has no device here.
+    DeviceError
+        If the backend has no device of that name.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> with nnx.use_backend("numpy"):
+    ...     layer = nnx.Linear(3, 2)
+    >>> nnx.get_backend().name
+    'numpy'
+    """
+
+    def __init__(self, spec: str) -> None:
+        self._token: Token[Selection | None] | None = _selected.set(select(spec))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _selected.reset(self._token)
+            self._token = None
+
+
+def get_backend() -> Selection:
+    """Return the selected backend: its name, namespace and device.
+
+    Raises
+    ------
+    BackendError
+        If ``NNX_BACKEND`` names a backend that cannot be used.
+    """
+    selected = _selected.get()
+    if selected is None:
+        spec = os.environ.get("NNX_BACKEND") or "numpy"
+        try:
+            selected = select(spec)
+        except BackendError as error:
+            if "NNX_BACKEND" in os.environ:
+                raise BackendError(f"NNX_BACKEND={spec}: {error}") from error
+            raise
+        _selected.set(selected)
+    return selected
+
+
+def select(spec: str) -> Selection:
+    """Return the backend and device that a specification such as ``"torch:cuda:0"`` means."""
+    name, _, device = spec.partition(":")
+    backend = find_backend(name)
+    return Selection(backend.name, backend.namespace, backend.device(device or None))
+
+
+def parse(spec: str) -> tuple[Backend | None, str | None]:
+    """Split ``"<backend>:<device>"``; the backend is ``None`` where only a device is named."""
+    name, _, device = spec.partition(":")
+    if name in BACKENDS:
+        return BACKENDS[name], device or None
+    return None, spec

@@ -1,0 +1,167 @@
+"""Move arrays between libraries and devices: DLPack first, the host's memory where that cannot do it."""
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from nnx.backend.namespaces import is_array, library_name, namespace
+from nnx.backend.registry import Backend, backend_of, find_backend
+from nnx.backend.selection import get_backend, parse
+from nnx.errors import DTypeError
+from nnx.tree import tree_map
+from nnx.types import Array, Device, DType, Namespace, Tree
+
+
+def to_device(tree: Tree, spec: str) -> Tree:
+    """Move every array of a tree to a backend and device.
+
+    Parameters
+    ----------
+    tree : array or tree of arrays
+        What is not an array is left as it is.
+    spec : str
+        ``"<backend>:<device>"``, such as ``"cupy:0"`` or ``"torch"``; or a device alone, such as ``"cuda:1"``,
+        for another device of the library that an array belongs to already.
+
+    Returns
+    -------
+    tree
+        The same tree with moved arrays. On one device memory may be shared, as DLPack does; an array that is
+        there already is returned itself.
+
+    Raises
+    ------
+    BackendError, DeviceError
+        If the backend or device is unknown or not there.
+    DTypeError
+        If the target cannot hold the dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.to_device({"x": np.ones(2)}, "numpy")
+    {'x': array([1., 1.])}
+    """
+    backend, device_name = parse(spec)
+    if backend is None and ":" not in spec and not _names_device(tree, spec):
+        find_backend(spec)
+
+    def move(value: Any) -> Any:
+        if not is_array(value):
+            return value
+        target = backend or backend_of(value)
+        return _move(value, target, target.device(device_name))
+
+    return tree_map(move, tree)
+
+
+def to_numpy(tree: Tree) -> Tree:
+    """Move every array of a tree to NumPy, in the host's memory.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.to_numpy([np.ones(2), "kept"])
+    [array([1., 1.]), 'kept']
+    """
+    return tree_map(lambda value: _host(value) if is_array(value) else value, tree)
+
+
+def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None = None) -> Array:
+    """Make an array from data on the host: Python numbers and sequences, or a NumPy array.
+
+    Parameters
+    ----------
+    data : NumPy array, number or nested sequence of numbers
+    dtype : dtype or str, optional
+        Default: float32 for Python floats, else the data's own.
+    like : array, optional
+        The library and device to make it on; default the selected backend.
+
+    Raises
+    ------
+    DTypeError
+        If the target cannot hold the dtype, as JAX without its 64-bit mode.
+    """
+    host = np.asarray(data)
+    if not isinstance(data, (np.ndarray, np.generic)) and host.dtype == np.float64:
+        host = host.astype(np.float32)
+    if like is None:
+        _, xp, device = get_backend()
+    else:
+        xp = namespace(like)
+        xp, device = getattr(xp, "untraced", xp), device_of(like)
+    if dtype is not None:
+        host = host.astype(dtype_name(dtype), copy=False)
+    return _from_host(host, xp, device)
+
+
+def device_of(array: Array) -> Device:
+    """Return the device object of an array."""
+    return array_api_compat.device(array)
+
+
+def dtype_name(dtype: DType | str) -> str:
+    """Return the standard's name of a dtype of any library: ``"float32"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dtype_name(np.dtype("float32")), dtype_name(np.float64), dtype_name("int8")
+    ('float32', 'float64', 'int8')
+    """
+    if isinstance(dtype, (type, np.dtype)):
+        return str(np.dtype(dtype))
+    return str(dtype).rpartition(".")[2]
+
+
+def _names_device(tree: Tree, name: str) -> bool:
+    found: list[bool] = []
+    tree_map(lambda v: found.append(name in backend_of(v).devices()) if is_array(v) else None, tree)
+    return any(found)
+
+
+def _move(array: Array, target: Backend, device: Device) -> Array:
+    source = backend_of(array)
+    if source.name == target.name:
+        return array_api_compat.to_device(array, device)
+    if source.name == "numpy":
+        return _from_host(array, target.namespace, device)
+    if target.name == "numpy":
+        return _host(array)
+    xp = target.namespace
+    try:
+        return xp.from_dlpack(array, device=device)
+    except (BufferError, RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError):
+        return _from_host(_host(array), xp, device)
+
+
+def _host(array: Array) -> Array:
+    # A dtype or device that DLPack refuses ends in the library's own conversion, which may copy.
+    match library_name(namespace(array)):
+        case "numpy":
+            return array
+        case "cupy":
+            return array.get()
+        case "torch":
+            return array.detach().cpu().numpy()
+        case _:
+            try:
+                return np.from_dlpack(array)
+            except (BufferError, RuntimeError, TypeError, ValueError, AttributeError):
+                return np.asarray(array)
+
+
+def _from_host(host: Any, xp: Namespace, device: Device) -> Array:
+    if library_name(xp) == "numpy":
+        return host
+    if not host.flags.writeable or not host.flags.c_contiguous:
+        host = host.copy()  # torch can neither share read-only memory nor hold negative strides
+    moved = xp.asarray(host, device=device)
+    if dtype_name(moved.dtype) != host.dtype.name:
+        raise DTypeError(
+            f"{library_name(xp)} on device {device} gave {dtype_name(moved.dtype)} for {host.dtype.name}; "
+            "choose a dtype that it has, or switch its 64-bit mode on"
+        )
+    return moved

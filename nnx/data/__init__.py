@@ -1,0 +1,20 @@
+"""Data sets, batches and transforms."""
+
+from nnx.data.dataset import Dataset
+from nnx.data.embedded import load_digits
+from nnx.data.idx import read_idx, write_idx
+from nnx.data.loader import DataLoader
+from nnx.data.mnist import load_mnist
+from nnx.data.transforms import index_to_one_hot, normalize, train_validation_split
+
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "index_to_one_hot",
+    "load_digits",
+    "load_mnist",
+    "normalize",
+    "read_idx",
+    "train_validation_split",
+    "write_idx",
+]

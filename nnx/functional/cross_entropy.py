@@ -1,0 +1,212 @@
+"""Cross-entropy of logits with class indices or probabilities."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.autodiff import Pullback, primitive, stop_gradient
+from nnx.backend import dtype_name, namespace
+from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.functional.activations import log_softmax
+from nnx.functional.checks import expect_floating, expect_shape, is_cheap_to_read, is_floating, normalise_axis
+from nnx.functional.losses import reduce_loss
+from nnx.types import Array, Namespace
+
+
+@primitive
+def cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Array:
+    r"""Cross-entropy of the softmax of logits with a target: :math:`-\sum_k w_k t_k \log s_k(x)`.
+
+    Parameters
+    ----------
+    logits : array, shape (batch, classes, ...)
+        Real floating-point. The loss is finite for any finite logits.
+    target : array
+        Integer dtype: class indices, shape (batch, ...), the shape of the logits without the class axis.
+        Floating-point dtype: one-hot vectors or probabilities, the shape of the logits.
+    weight : array, shape (classes,), optional
+        A weight for each class. With reduction ``"mean"`` and class indices, the sum is divided by the sum of
+        the weights that were applied; with probabilities by the number of examples, as in PyTorch.
+    axis : int
+        The axis of the classes, 1 by default; -1 where channels come last.
+    reduction : {"mean", "sum", "none"}
+        Over the examples.
+    ignore_index : int
+        Examples with this class index count nothing; if all do, the loss is 0.
+    label_smoothing : float, in [0, 1)
+        The target becomes :math:`(1 - e) t + e / K`.
+
+    Returns
+    -------
+    loss : array, shape ()
+        For ``"none"`` the shape (batch, ...).
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or there is no example.
+    DTypeError
+        If the logits hold integers, or the target is an integer one-hot array.
+    ArgumentError
+        If a class index is out of range. In a device's memory that cannot be read without stopping its queue,
+        the loss is NaN instead.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> logits = np.asarray([[0.0, 10000.0], [0.0, 0.0]])
+    >>> nnx.functional.cross_entropy(logits, np.asarray([0, 1]), reduction="none").round(4)
+    array([1.0000e+04, 6.9310e-01])
+    """
+    axis = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
+    xp = namespace(logits, target, weight)
+    weights, divisor = _target_weights(logits, target, weight, axis, ignore_index, label_smoothing, reduction)
+    values = -xp.sum(weights * log_softmax(logits, axis=axis), axis=axis)
+    total = reduce_loss(values, "none" if reduction == "none" else "sum")
+    return total if divisor is None else total / divisor
+
+
+@cross_entropy.with_pullback
+def _(
+    wanted: Sequence[Any],
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[Array, Pullback]:
+    axis = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
+    xp = namespace(logits, target, weight)
+    weights, divisor = _target_weights(logits, target, weight, axis, ignore_index, label_smoothing, reduction)
+    log_probabilities = log_softmax(logits, axis=axis)
+    values = -xp.sum(weights * log_probabilities, axis=axis)
+    total = reduce_loss(values, "none" if reduction == "none" else "sum")
+    smooth = 1.0 - label_smoothing
+
+    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, None]:
+        scale = cotangent if divisor is None else cotangent / divisor
+        if reduction == "none":
+            scale = xp.expand_dims(scale, axis=axis)
+        to_logits = to_target = None
+        if wanted[0]:
+            mass = xp.sum(weights, axis=axis, keepdims=True)
+            to_logits = scale * (xp.exp(log_probabilities) * mass - weights)
+        if wanted[1]:
+            scaled = -smooth * scale * log_probabilities
+            to_target = scaled if weight is None else scaled * _along(weight, logits.ndim, axis)
+        return to_logits, to_target, None
+
+    return total if divisor is None else total / divisor, pullback
+
+
+def _target_weights(
+    logits: Array,
+    target: Array,
+    weight: Array | None,
+    axis: int,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: str,
+) -> tuple[Array, Any]:
+    """Return w_k t_k for each logit, and what the sum is divided by."""
+    xp = namespace(logits, target)
+    classes = logits.shape[axis]
+    divisor: Any = None
+    by_index = not is_floating(target)
+    if by_index:
+        index = xp.expand_dims(target, axis=axis)
+        if xp.isdtype(index.dtype, "unsigned integer"):  # in which ignore_index may have no place
+            index = xp.astype(index, xp.int32)
+        one_hot, kept = _one_hot(xp, index, logits, axis, ignore_index)
+    else:
+        one_hot, kept = target, None
+    soft = one_hot if label_smoothing == 0 else (1.0 - label_smoothing) * one_hot + label_smoothing / classes
+    weights = soft if weight is None else soft * _along(weight, logits.ndim, axis)
+    if kept is not None:
+        weights = xp.where(kept, weights, xp.zeros_like(weights))
+    if reduction == "mean":
+        divisor = math.prod(logits.shape) // classes
+        if by_index:
+            counted = xp.astype(kept, logits.dtype)
+            if weight is not None:
+                counted = counted * xp.sum(
+                    one_hot * _along(weight, logits.ndim, axis), axis=axis, keepdims=True
+                )
+            applied = xp.sum(xp.where(kept, counted, xp.zeros_like(counted)))
+            divisor = xp.where(applied == 0, xp.ones_like(applied), applied)
+    return weights, divisor
+
+
+def _one_hot(xp: Namespace, index: Array, logits: Array, axis: int, ignore_index: int) -> tuple[Array, Array]:
+    """Return one-hot vectors, and which examples are kept; an index out of range gives NaN."""
+    classes = logits.shape[axis]
+    numbers = _along(xp.arange(classes, dtype=index.dtype, device=logits.device), logits.ndim, axis)
+    one_hot = xp.astype(index == numbers, logits.dtype)
+    kept = index != ignore_index
+    if not is_cheap_to_read(stop_gradient(index)):
+        wrong = kept & ((index < 0) | (index >= classes))
+        one_hot = xp.where(wrong, xp.full_like(one_hot, math.nan), one_hot)
+    return one_hot, kept
+
+
+def _along(vector: Array, ndim: int, axis: int) -> Array:
+    """Return a vector as an array that lies along one axis of an ``ndim``-dimensional array."""
+    return namespace(vector).reshape(vector, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
+
+
+def _check_classes(
+    logits: Array, target: Array, weight: Array | None, axis: int, ignore_index: int, label_smoothing: float
+) -> int:
+    namespace(logits, target, weight)
+    expect_floating(logits, "logits")
+    axis = normalise_axis(axis, logits.ndim)
+    if math.prod(logits.shape) == 0:
+        raise ShapeError(f"expected at least one example, got logits of shape {tuple(logits.shape)}")
+    if not 0 <= label_smoothing < 1:
+        raise ArgumentError(f"expected label_smoothing in [0, 1), got {label_smoothing}")
+    classes = logits.shape[axis]
+    if weight is not None:
+        expect_shape(weight, (classes,), "weight", "one for each class")
+    if is_floating(target):
+        expect_shape(target, logits.shape, "target", "as the logits")
+        return axis
+    if tuple(target.shape) == tuple(logits.shape) and logits.ndim > 1:
+        raise DTypeError(
+            f"expected class indices of shape {_without(logits, axis)} or a floating-point one-hot target, got "
+            f"{dtype_name(target.dtype)} of shape {tuple(target.shape)}; convert a one-hot target with "
+            f"xp.astype(target, xp.{dtype_name(logits.dtype)})"
+        )
+    expect_shape(target, _without(logits, axis), "target", "the logits' without the class axis")
+    _check_labels(target, classes, ignore_index)
+    return axis
+
+
+def _without(logits: Array, axis: int) -> tuple[int, ...]:
+    shape = tuple(logits.shape)
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _check_labels(target: Array, classes: int, ignore_index: int) -> None:
+    labels = stop_gradient(target)
+    if not is_cheap_to_read(labels):
+        return
+    xp = namespace(labels)
+    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
+    if xp.any(wrong):
+        first = int(xp.reshape(labels, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))])
+        raise ArgumentError(
+            f"expected class indices from 0 to {classes - 1}, got {first}; "
+            f"use ignore_index ({ignore_index}) for examples that shall not count"
+        )

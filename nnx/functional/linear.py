@@ -1,0 +1,80 @@
+"""The linear map of a fully connected layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.autodiff import Pullback, primitive
+from nnx.functional.checks import expect_floating, expect_same_dtype
+from nnx.backend import namespace
+from nnx.errors import ShapeError
+from nnx.types import Array
+
+
+@primitive
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    r"""Apply a linear map: :math:`y = x W + b`.
+
+    Parameters
+    ----------
+    x : array, shape (..., in_features)
+        Real or complex floating-point.
+    weight : array, shape (in_features, out_features)
+    bias : array, shape (out_features,), optional
+
+    Returns
+    -------
+    y : array, shape (..., out_features)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit together.
+    DTypeError
+        If ``x`` holds integers, or another dtype than ``weight``.
+    BackendError
+        If the arrays belong to two libraries.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.functional.linear(np.ones((1, 2)), np.asarray([[1.0], [2.0]]), np.asarray([10.0]))
+    array([[13.]])
+    """
+    _check(x, weight, bias)
+    y = x @ weight
+    return y if bias is None else y + bias
+
+
+@linear.with_pullback
+def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Pullback]:
+    y = linear(x, weight, bias)
+    x_shape = x.shape
+    kept_x = x if wanted[1] else None
+    kept_weight = weight if wanted[0] else None
+    wants_bias = bias is not None and wanted[2]
+
+    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
+        xp = namespace(cotangent)
+        g = cotangent
+        if g.ndim != 2:  # one matrix product instead of a batch of them
+            g = xp.reshape(g, (-1, g.shape[-1]))
+        x_cotangent = None if kept_weight is None else xp.reshape(g @ kept_weight.T, x_shape)
+        weight_cotangent = None
+        if kept_x is not None:
+            rows = kept_x if kept_x.ndim == 2 else xp.reshape(kept_x, (-1, x_shape[-1]))
+            weight_cotangent = rows.T @ g
+        return x_cotangent, weight_cotangent, xp.sum(g, axis=0) if wants_bias else None
+
+    return y, pullback
+
+
+def _check(x: Array, weight: Array, bias: Array | None) -> None:
+    namespace(x, weight, bias)
+    expect_floating(x)
+    expect_same_dtype(x, weight, "weight")
+    if weight.ndim != 2:
+        raise ShapeError(f"expected weight of shape (in_features, out_features), got {tuple(weight.shape)}")
+    if x.ndim == 0 or x.shape[-1] != weight.shape[0]:
+        raise ShapeError(f"expected input of shape (..., {weight.shape[0]}), got {tuple(x.shape)}")
+    if bias is not None and tuple(bias.shape) != (weight.shape[1],):
+        raise ShapeError(f"expected bias of shape ({weight.shape[1]},), got {tuple(bias.shape)}")

@@ -1,0 +1,25 @@
+"""Modules: parameters with a call into :mod:`nnx.functional`."""
+
+from nnx.layers import initializers
+from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
+from nnx.layers.inspection import layer_outputs
+from nnx.layers.linear import Linear
+from nnx.layers.module import Buffer, Module, Parameter
+from nnx.layers.reparameterization import Reparameterization
+from nnx.layers.sequential import Model, Sequential
+
+__all__ = [
+    "Buffer",
+    "Exponential",
+    "Linear",
+    "Model",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Reparameterization",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "initializers",
+    "layer_outputs",
+]

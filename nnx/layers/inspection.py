@@ -1,0 +1,79 @@
+"""Look at what flows through a model: the output of every layer, and a table of them."""
+
+import math
+from typing import Any, NamedTuple
+
+from nnx.backend import asarray, is_array, namespace
+from nnx.layers.module import Module
+from nnx.tree import tree_leaves
+
+
+class LayerOutput(NamedTuple):
+    """One call of a layer: its dotted path, the layer, and what it returned."""
+
+    path: str
+    module: Module
+    output: Any
+
+
+def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]:
+    """Call a model and return the output of every module, in the order in which the calls ended.
+
+    The model itself is not changed, and nothing is kept for a backward pass.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> model = nnx.Model([nnx.ReLU(), nnx.Softmax()])
+    >>> [(path, type(layer).__name__) for path, layer, _ in nnx.layer_outputs(model, np.ones((1, 2)))]
+    [('0', 'ReLU'), ('1', 'Softmax'), ('', 'Sequential')]
+    """
+    found: list[tuple[Module, Any]] = []
+    copies: dict[int, Module] = {}
+    twin = model.copied(copies, is_copy=True, watcher=lambda module, output: found.append((module, output)))
+    originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
+    twin(*args, **kwargs)
+    return [LayerOutput(*originals[id(module)], output) for module, output in found]
+
+
+def summarise(model: Module, *args: Any) -> str:
+    """Return the table of :meth:`nnx.Module.summary`."""
+    shapes: dict[str, str] = {}
+    if args:
+        inputs = (_zeros(model, args[0]),) if _is_shape(args[0]) else args
+        shapes = {path: _shapes(output) for path, _, output in layer_outputs(_in_eval_mode(model), *inputs)}
+    rows = [("layer", "output shape", "parameters")]
+    modules = [
+        (path, module) for path, module in model.named_modules() if path or not list(model.named_children())
+    ]
+    for path, module in modules:
+        own = [vars(module)[name] for name in module._parameter_names]
+        name = f"{path} {type(module).__name__}".strip()
+        rows.append((name, shapes.get(path, "-"), f"{_count(own):,}"))
+    total = _count(list(model.parameters().values()))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, f"total: {total:,} parameters"])
+
+
+def _in_eval_mode(model: Module) -> Module:
+    return model.copied({}, is_copy=False).eval()
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(n, int) for n in value)
+
+
+def _zeros(model: Module, shape: tuple[int, ...]) -> Any:
+    first = next(iter(model.parameters().values()), None)
+    zero = asarray(0.0, dtype=None if first is None else first.dtype, like=first)
+    return namespace(zero).broadcast_to(zero, shape)
+
+
+def _shapes(output: Any) -> str:
+    return ", ".join(str(tuple(leaf.shape)) for leaf in tree_leaves(output) if is_array(leaf))
+
+
+def _count(arrays: list[Any]) -> int:
+    return sum(math.prod(array.shape) for array in arrays)

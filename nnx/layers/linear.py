@@ -1,0 +1,90 @@
+"""The fully connected layer."""
+
+from typing import Any
+
+from nnx import functional
+from nnx.backend import asarray, generator
+from nnx.errors import ArgumentError
+from nnx.layers.initializers import Constant, HeNormal, Initializer
+from nnx.layers.module import Module, Parameter
+from nnx.types import Array, DType
+
+
+class Linear(Module):
+    r"""Fully connected layer: :math:`y = x W + b`.
+
+    Parameters
+    ----------
+    in_features : int
+        Length of the last axis of the input.
+    out_features : int
+        Length of the last axis of the output.
+    bias : bool
+        Whether to add :math:`b`.
+    initializer : Initializer, optional
+        Draws the first weight; default :class:`nnx.initializers.HeNormal`, of standard deviation
+        :math:`\sqrt{2 / \mathrm{in\_features}}`. The first bias is zero.
+    rng : int or NumPy Generator, optional
+        Where the first weight is drawn from; default fresh from the system. Hand one generator to all layers.
+    dtype : dtype or str
+        Of the parameters; default float32.
+
+    Attributes
+    ----------
+    weight : array, shape (in_features, out_features)
+        In PyTorch it is stored transposed.
+    bias : array, shape (out_features,), or None
+
+    Raises
+    ------
+    ShapeError
+        On a call, if the input is not of shape (..., in_features).
+    DTypeError
+        On a call, if the input holds integers, or another dtype than the weight.
+    ArgumentError
+        If a number of features is less than 1.
+
+    Notes
+    -----
+    Source of the first weight: K. He et al., "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> layer = nnx.Linear(3, 2, rng=0)
+    >>> layer(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        initializer: Initializer | None = None,
+        rng: Any = None,
+        dtype: DType | str = "float32",
+    ) -> None:
+        if in_features < 1 or out_features < 1:
+            raise ArgumentError(
+                f"expected at least 1 feature, got in_features={in_features}, out_features={out_features}"
+            )
+        self.in_features = in_features
+        self.out_features = out_features
+        shape = (in_features, out_features)
+        weight = (initializer or HeNormal())(generator(rng), shape, in_features, out_features)
+        self.weight = Parameter(asarray(weight, dtype=dtype))
+        self.bias: Array | None = None
+        if bias:
+            zeros = Constant(0.0)(None, (out_features,), in_features, out_features)
+            self.bias = Parameter(asarray(zeros, dtype=dtype))
+
+    def forward(self, x: Array) -> Array:
+        """Map (..., in_features) to (..., out_features)."""
+        return functional.linear(x, self.weight, self.bias)
+
+    def describe(self) -> str:
+        """Return the sizes."""
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return sizes if self.bias is not None else f"{sizes}, bias=False"

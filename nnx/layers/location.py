@@ -1,0 +1,55 @@
+"""Say where in a model an error arose: a dotted path, put together on the error's way out."""
+
+from typing import TYPE_CHECKING, Any
+
+from nnx.backend import device_of, is_array
+from nnx.errors import DeviceError, NnxError
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
+
+_MARK = "__nnx_module__"
+
+
+def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> None:
+    """Add to an error that it passed a module on its way out.
+
+    An :class:`NnxError` gets the path into its message; of any other exception the path is a note. If the arrays
+    at hand lie on two devices, that is what the user hears.
+
+    Raises
+    ------
+    DeviceError
+        If an exception of the array library came from arrays on two devices.
+    """
+    inner = getattr(error, _MARK, None)
+    if inner is None and not isinstance(error, NnxError):
+        mismatch = _device_mismatch(module, args)
+        if mismatch is not None:
+            mismatch.layer = type(module).__name__
+            setattr(mismatch, _MARK, module)
+            raise mismatch from error
+    layer, path = getattr(error, "layer", None) or type(module).__name__, getattr(error, "path", ())
+    if inner is not None and inner is not module:
+        names = [name for name, child in module.named_modules() if child is inner]
+        path = (*names, *path)
+    setattr(error, _MARK, module)
+    error.layer, error.path = layer, path  # type: ignore[attr-defined]
+    if not isinstance(error, NnxError):
+        notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("in the module ")]
+        error.__notes__ = [
+            *notes,
+            f"in the module {layer} '{'.'.join(path)}'" if path else f"in the module {layer}",
+        ]
+
+
+def _device_mismatch(module: "Module", args: tuple[Any, ...]) -> DeviceError | None:
+    parameters = list(module.parameters().items())
+    for i, arg in enumerate(args):
+        for path, parameter in parameters:
+            if is_array(arg) and device_of(arg) != device_of(parameter):
+                return DeviceError(
+                    f"expected all arrays on one device, got argument {i} on {device_of(arg)} and parameter {path!r} on "
+                    f"{device_of(parameter)}; move one with nnx.to_device(x, ...) or model.to(...)"
+                )
+    return None

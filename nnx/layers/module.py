@@ -1,0 +1,431 @@
+"""Module: a tree of layers with parameters and buffers, called like a function."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from nnx.autodiff import TracedArray, vjp
+from nnx.backend import asarray, backend_of, device_of, dtype_name, is_array, namespace, to_device
+from nnx.errors import ArgumentError, CheckpointError, DTypeError, UsageError
+from nnx.functional.checks import is_floating
+from nnx.layers.location import locate
+from nnx.types import Array, DType, Tree
+
+Watcher = Callable[["Module", Any], None]
+
+
+class Parameter:
+    """Marks an attribute of a module as trained: ``self.weight = Parameter(array)``.
+
+    Reading the attribute gives the array itself, and a later plain assignment replaces the array and keeps the
+    mark.
+
+    Parameters
+    ----------
+    value : array or nested sequence of floats
+        Python data becomes a float32 array of the selected backend.
+
+    Raises
+    ------
+    DTypeError
+        If the array does not hold floating-point numbers.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value: Array = value if is_array(value) else asarray(value)
+        if not is_floating(self.value):
+            raise DTypeError(
+                f"expected a parameter of a floating-point dtype, got {dtype_name(self.value.dtype)}; "
+                "a plain attribute holds a constant, a Buffer what forward changes"
+            )
+
+
+class Buffer:
+    """A box for what ``forward`` changes and nobody trains: running statistics, counters.
+
+    ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that
+    transforms make share the box with the original.
+
+    Attributes
+    ----------
+    value : array or int
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value if isinstance(value, int) or is_array(value) else asarray(value)
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.value!r})"
+
+
+class Module:
+    """Base class of layers and models. A subclass defines ``forward`` in array API code.
+
+    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
+    :class:`Parameter` are trained; those that are a :class:`Buffer` change and are saved; all else is constant.
+
+    In training mode, the mode of a new module, a call on plain arrays keeps its pullback, so that
+    :meth:`backward` can follow, as in "a layer is a function with a backward". A call on traced arrays, or in
+    evaluation mode, keeps nothing. Because of what it keeps, let each thread call its own module in training
+    mode; :func:`nnx.value_and_grad` has no such limit.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> class Scale(nnx.Module):
+    ...     def __init__(self):
+    ...         self.factor = nnx.Parameter(np.asarray(2.0))
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> model = Scale()
+    >>> model(np.asarray([1.0, 3.0]))
+    array([2., 6.])
+    >>> model.backward(np.asarray([1.0, 1.0]))
+    array([2., 2.])
+    >>> model.gradients()
+    {'factor': array(4.)}
+    """
+
+    training: bool = True
+    _parameter_names: tuple[str, ...] = ()
+    _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
+    _watcher: Watcher | None = None
+    _kept: tuple[Callable[[Tree], tuple[Any, ...]], list[int], int] | None = None
+    _gradients: dict[str, Array] | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; what a subclass defines."""
+        raise UsageError(f"{type(self).__name__} defines no forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
+        if self._is_copy or not self.training or TracedArray in map(type, args):
+            return self._run(*args, **kwargs)
+        return self._run_and_keep(args, kwargs)
+
+    def backward(self, gradient: Tree) -> Any:
+        """Carry the gradient of a loss back through the last call.
+
+        Parameters
+        ----------
+        gradient : array, shape of the last output
+            The gradient of the loss with respect to the output. It is not changed.
+
+        Returns
+        -------
+        gradient : array, shape of the last input
+            With respect to the input; ``None`` for an input that is not floating-point, and a tuple if the
+            call had several arguments. The gradients of the parameters are then in :meth:`gradients`.
+
+        Raises
+        ------
+        UsageError
+            If there was no call in training mode before.
+        ShapeError, DTypeError
+            If the gradient is not like the last output.
+        """
+        if self._kept is None:
+            raise UsageError(
+                f"{type(self).__name__}.backward needs a forward pass in training mode before it; call the model on "
+                "plain arrays first, after model.train() if model.eval() was called"
+            )
+        pullback, places, count = self._kept
+        try:
+            found = pullback(gradient)
+        except Exception as error:
+            locate(error, self)
+            raise
+        self._gradients = found[0]
+        inputs: list[Any] = [None] * count
+        for place, cotangent in zip(places, found[1:], strict=True):
+            inputs[place] = cotangent
+        return inputs[0] if count == 1 else tuple(inputs)
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients of the parameters by dotted path, as the last :meth:`backward` left them."""
+        if self._gradients is None:
+            raise UsageError(f"{type(self).__name__} has no gradients yet; call backward(gradient) first")
+        return self._gradients
+
+    def update(self, learning_rate: float) -> None:
+        r"""Take one step of gradient descent with the gradients of the last :meth:`backward`.
+
+        .. math:: w \leftarrow w - \gamma \nabla_w
+
+        Parameters
+        ----------
+        learning_rate : float
+            The step size :math:`\gamma`.
+
+        Raises
+        ------
+        UsageError
+            If there was no backward pass before.
+        ArgumentError
+            If the learning rate is not a finite number >= 0.
+        """
+        if not math.isfinite(learning_rate) or learning_rate < 0:
+            raise ArgumentError(f"expected a finite learning_rate >= 0, got {learning_rate!r}")
+        gradients = self.gradients()
+        self.replace_parameters(
+            {path: value - learning_rate * gradients[path] for path, value in self.parameters().items()}
+        )
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode for this module and all below it, and return it."""
+        for _, module in self.named_modules():
+            module.training = mode
+            module._kept = None
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode: a call keeps nothing for a backward pass."""
+        return self.train(False)
+
+    def named_children(self) -> Iterator[tuple[str, "Module"]]:
+        """Iterate over the modules directly below this one, with their names."""
+        for name, value in vars(self).items():
+            yield from _modules_in(name, value)
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """Iterate over this module, of path ``""``, and all below it; a shared one comes once, by its first path."""
+        seen: set[int] = set()
+        pending: list[tuple[str, Module]] = [("", self)]
+        while pending:
+            path, module = pending.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield path, module
+            below = [(_join(path, name), child) for name, child in module.named_children()]
+            pending += reversed(below)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters by dotted path, as in ``{"0.weight": array, ...}``."""
+        return {
+            _join(path, name): vars(module)[name]
+            for path, module in self.named_modules()
+            for name in module._parameter_names
+        }
+
+    def replace_parameters(self, values: Mapping[str, Array]) -> None:
+        """Put new arrays in place of parameters, by dotted path; nothing is checked or converted."""
+        for path, module in self.named_modules():
+            for name in module._parameter_names:
+                new = values.get(_join(path, name))
+                if new is not None:
+                    vars(module)[name] = new
+
+    def buffers(self) -> dict[str, Buffer]:
+        """Return the buffers by dotted path."""
+        return {
+            _join(path, name): value
+            for path, module in self.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, Buffer)
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the values of parameters and buffers by dotted path: the arrays themselves, not copies."""
+        return self.parameters() | {path: buffer.value for path, buffer in self.buffers().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Self:
+        """Put saved values in place of parameters and buffers, moved to the library and device of each.
+
+        Parameters
+        ----------
+        state : mapping from dotted path to array
+            As :meth:`state_dict` returns, from any library.
+        strict : bool
+            Whether missing and extra names are errors. Wrong shapes and dtypes always are.
+
+        Returns
+        -------
+        Module
+            This module.
+
+        Raises
+        ------
+        CheckpointError
+            Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
+        """
+        own = self.state_dict()
+        problems = [f"{path}: missing" for path in own if path not in state] if strict else []
+        problems += [f"{path}: not in the model" for path in state if path not in own] if strict else []
+        common = [path for path in own if path in state]
+        problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
+        if problems:
+            raise CheckpointError(
+                f"the saved values do not fit {type(self).__name__}: " + "; ".join(problems)
+            )
+        new = {path: _moved(state[path], own[path]) for path in common}
+        self.replace_parameters(new)
+        for path, buffer in self.buffers().items():
+            buffer.value = new.get(path, buffer.value)
+        return self
+
+    def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
+        """Move parameters and buffers to a backend and device, or to another floating-point dtype, in place.
+
+        Parameters
+        ----------
+        device : str, optional
+            As in :func:`nnx.to_device`: ``"cupy:0"``, ``"torch"``, ``"cuda:1"``.
+        dtype : dtype or str, optional
+            Such as ``"float64"``; integer buffers keep theirs.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
+
+        def convert(value: Any) -> Any:
+            if not is_array(value):
+                return value
+            if device is not None:
+                value = to_device(value, device)
+            if dtype is not None and is_floating(value):
+                xp = namespace(value)
+                value = xp.astype(value, getattr(xp, dtype_name(dtype)), copy=False)
+            return value
+
+        self.replace_parameters({path: convert(value) for path, value in self.parameters().items()})
+        for buffer in self.buffers().values():
+            buffer.value = convert(buffer.value)
+        self.train(self.training)
+        self._gradients = None
+        return self
+
+    def summary(self, *args: Any) -> str:
+        """Return a table of the layers, their output shapes for this input, and their numbers of parameters.
+
+        Parameters
+        ----------
+        *args : arrays, or one tuple of int
+            The input, or its shape; without it the table has no output shapes.
+        """
+        from nnx.layers.inspection import summarise  # it needs this class
+
+        return summarise(self, *args)
+
+    def describe(self) -> str:
+        """Return the arguments to show in ``repr``; what a subclass may define."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = list(self.named_children())
+        if not children:
+            return f"{type(self).__name__}({self.describe()})"
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
+        return "\n  ".join([f"{type(self).__name__}({self.describe()}", *lines]) + "\n)"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            if name not in self._parameter_names:
+                vars(self)["_parameter_names"] = (*self._parameter_names, name)
+            value = value.value
+        elif name in self._parameter_names and not is_array(value):
+            vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
+        vars(self)[name] = value
+
+    def __tree_flatten__(self) -> dict[str, Array]:
+        return self.parameters()
+
+    def __tree_replace__(self, leaves: list[Array]) -> Self:
+        copies: dict[int, Module] = {}
+        twin = self.copied(copies, is_copy=any(type(leaf) is TracedArray for leaf in leaves))
+        rest = iter(leaves)
+        for _, module in self.named_modules():
+            for name in module._parameter_names:
+                vars(copies[id(module)])[name] = next(rest)
+        return twin
+
+    def copied(self, copies: dict[int, "Module"], *, is_copy: bool, watcher: Watcher | None = None) -> Self:
+        """Copy the graph of modules; arrays and buffers stay shared. ``copies`` maps the id of each to its copy."""
+        if id(self) in copies:
+            return copies[id(self)]  # type: ignore[return-value]
+        twin = object.__new__(type(self))
+        copies[id(self)] = twin
+        members = vars(twin)
+        members.update(vars(self))
+        for name, value in vars(self).items():
+            if isinstance(value, (Module, list, tuple, dict)):
+                members[name] = _copied_value(value, copies, is_copy, watcher)
+        members["_is_copy"] = is_copy
+        members["_watcher"] = watcher
+        members["_kept"] = None
+        return twin
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            output = self.forward(*args, **kwargs)
+        except Exception as error:
+            locate(error, self, args)
+            raise
+        if self._watcher is not None:
+            self._watcher(self, output)
+        return output
+
+    def _run_and_keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._kept = None  # before the call, so that two sets of intermediate results are never held
+        places = [i for i, arg in enumerate(args) if is_array(arg) and is_floating(arg)]
+
+        def run(model: Module, *inputs: Array) -> Any:
+            replaced = list(args)
+            for place, value in zip(places, inputs, strict=True):
+                replaced[place] = value
+            return model._run(*replaced, **kwargs)
+
+        output, pullback = vjp(run, self, *(args[place] for place in places))  # type: ignore[misc]
+        self._kept = (pullback, places, len(args))
+        return output
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
+    if isinstance(value, Module):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _modules_in(f"{name}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _modules_in(f"{name}.{key}", item)
+
+
+def _copied_value(value: Any, copies: dict[int, Module], is_copy: bool, watcher: Watcher | None) -> Any:
+    if isinstance(value, Module):
+        return value.copied(copies, is_copy=is_copy, watcher=watcher)
+    if isinstance(value, dict):
+        return {key: _copied_value(item, copies, is_copy, watcher) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied_value(item, copies, is_copy, watcher) for item in value)
+    return value
+
+
+def _misfit(path: str, own: Any, new: Any) -> str | None:
+    """Say what keeps a saved value from taking the place of the module's own."""
+    shape = tuple(getattr(new, "shape", ()))
+    if isinstance(own, int):
+        return None if shape == () else f"{path}: expected a number, got shape {shape}"
+    if not is_array(new):
+        return f"{path}: expected an array, got {type(new).__name__}"
+    if shape != tuple(own.shape):
+        return f"{path}: expected shape {tuple(own.shape)}, got {shape}"
+    if dtype_name(new.dtype) != dtype_name(own.dtype):
+        return f"{path}: expected dtype {dtype_name(own.dtype)}, got {dtype_name(new.dtype)}"
+    return None
+
+
+def _moved(new: Any, own: Any) -> Any:
+    if isinstance(own, int):
+        return int(new)
+    if namespace(new) is namespace(own) and device_of(new) == device_of(own):
+        return new
+    backend = backend_of(own)
+    names = [name for name, device in backend.devices().items() if device == device_of(own)]
+    return to_device(new, f"{backend.name}:{names[0]}")

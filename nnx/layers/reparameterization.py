@@ -1,0 +1,50 @@
+"""The random layer in the middle of a variational autoencoder."""
+
+from nnx import functional
+from nnx.backend import generator, normal
+from nnx.autodiff import stop_gradient
+from nnx.layers.module import Buffer, Module
+from nnx.types import Array
+
+
+class Reparameterization(Module):
+    r"""Draw from :math:`N(\mu, v)` so that the mean and variance get derivatives: :math:`\mu + \sqrt{v}\,z`.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Of the noise :math:`z`; default fresh from the system. Layers of one model need different seeds.
+
+    Attributes
+    ----------
+    calls : Buffer
+        How often noise was drawn: seed and count give the noise, the same on every backend.
+
+    Notes
+    -----
+    In evaluation mode it returns the mean.
+    Source: D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.Reparameterization(seed=0)(np.zeros((4, 2)), np.ones((4, 2))).shape
+    (4, 2)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = int(generator(None).integers(2**31)) if seed is None else seed
+        self.calls = Buffer(0)
+
+    def forward(self, mean: Array, variance: Array) -> Array:
+        """Map mean and variance, both (batch, latent), to a sample of that shape."""
+        if not self.training:
+            return mean
+        step = self.calls.value
+        self.calls.value = step + 1
+        noise = normal(tuple(mean.shape), like=stop_gradient(mean), seed=self.seed, stream="noise", step=step)
+        return functional.reparameterize(mean, variance, noise)
+
+    def describe(self) -> str:
+        """Return the seed."""
+        return f"seed={self.seed}"

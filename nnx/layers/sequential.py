@@ -1,0 +1,63 @@
+"""Layers one after another."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nnx.errors import ArgumentError
+from nnx.layers.module import Module
+
+
+class Sequential(Module):
+    r"""Layers one after another: :math:`y = f_n(\dots f_2(f_1(x)))`. ``nnx.Model`` is the same class.
+
+    Parameters
+    ----------
+    layers : iterable of Module
+        Their paths are ``"0"``, ``"1"``, ...
+
+    Raises
+    ------
+    ArgumentError
+        If a layer is not a module.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> nnx.Model([nnx.Linear(784, 50), nnx.ReLU(), nnx.Linear(50, 10)])
+    Sequential(
+      (0): Linear(in_features=784, out_features=50)
+      (1): ReLU()
+      (2): Linear(in_features=50, out_features=10)
+    )
+    """
+
+    def __init__(self, layers: Iterable[Module]) -> None:
+        self.layers = list(layers)
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Module):
+                raise ArgumentError(
+                    f"expected layer {i} to be a Module, got {layer!r}; write a class with a forward"
+                )
+
+    def forward(self, x: Any) -> Any:
+        """Call the layers in order, each on the output of the one before."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Iterate over the layers with their numbers as names."""
+        for i, layer in enumerate(self.layers):
+            yield str(i), layer
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Module:
+        return self.layers[index]
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.layers)
+
+
+Model = Sequential

@@ -1,0 +1,186 @@
+"""Losses as the post has them: called on a prediction and a target, then asked for their gradient."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nnx import functional
+from nnx.autodiff import TracedArray, vjp
+from nnx.backend import namespace
+from nnx.errors import NnxError, UsageError
+from nnx.functional.checks import expect_choice
+from nnx.functional.losses import REDUCTIONS
+from nnx.types import Array
+
+
+class Loss:
+    """Base class of losses. A subclass defines ``forward``; its first ``predictions`` arguments are differentiated.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        Over the examples; one rule for all losses.
+    """
+
+    predictions: int = 1
+
+    def __init__(self, reduction: str = "mean") -> None:
+        expect_choice(reduction, REDUCTIONS, "reduction")
+        self.reduction = reduction
+        self._kept: tuple[Callable[[Array], tuple[Array, ...]], Array] | None = None
+
+    def forward(self, *args: Array) -> Array:
+        """Compute the loss; what a subclass defines."""
+        raise UsageError(f"{type(self).__name__} defines no forward(self, input, target)")
+
+    def __call__(self, *args: Array) -> Array:
+        """Return the loss; on plain arrays, also keep what :meth:`gradient` needs."""
+        try:
+            if TracedArray in map(type, args):
+                return self.forward(*args)
+            rest = args[self.predictions :]
+            value, pullback = vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])  # type: ignore[misc]
+        except NnxError as error:
+            error.layer = error.layer or type(self).__name__
+            raise
+        self._kept = (pullback, value)
+        return value
+
+    def gradient(self) -> Any:
+        """Return the gradient of the last loss with respect to the prediction: what ``model.backward`` takes.
+
+        Returns
+        -------
+        gradient : array, shape of the prediction
+            A tuple of them for a loss of several predictions. With reduction ``"none"`` it is that of the sum.
+
+        Raises
+        ------
+        UsageError
+            If the loss was not called before.
+        """
+        if self._kept is None:
+            raise UsageError(f"{type(self).__name__}.gradient needs a call before it: loss(model(x), target)")
+        pullback, value = self._kept
+        found = pullback(namespace(value).ones_like(value))
+        return found[0] if len(found) == 1 else found
+
+    def __repr__(self) -> str:
+        options = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+
+class MSE(Loss):
+    """Mean squared error over all elements; see :func:`nnx.functional.mse`.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.MSE()
+    >>> float(loss(np.asarray([1.0, 2.0]), np.asarray([1.0, 4.0])))
+    2.0
+    >>> loss.gradient()
+    array([ 0., -2.])
+    """
+
+    def forward(self, input: Array, target: Array) -> Array:
+        """Return the loss of (batch, ...) and a target of the same shape."""
+        return functional.mse(input, target, reduction=self.reduction)
+
+
+class MSES(Loss):
+    """Mean squared error of the softmax of the input; see :func:`nnx.functional.mses`.
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> float(nnx.MSES()(np.asarray([[0.0, 0.0]]), np.asarray([[1.0, 0.0]])))
+    0.25
+    """
+
+    def __init__(self, *, axis: int = 1, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.axis = axis
+
+    def forward(self, input: Array, target: Array) -> Array:
+        """Return the loss of logits (batch, classes, ...) and a target of the same shape."""
+        return functional.mses(input, target, axis=self.axis, reduction=self.reduction)
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy of logits with class indices or probabilities; see :func:`nnx.functional.cross_entropy`.
+
+    Parameters
+    ----------
+    weight : array, shape (classes,), optional
+        A weight for each class.
+    axis : int
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}
+    ignore_index : int
+        Examples with this class index count nothing.
+    label_smoothing : float, in [0, 1)
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.CrossEntropy()
+    >>> round(float(loss(np.asarray([[0.0, 0.0]]), np.asarray([1]))), 4)
+    0.6931
+    >>> loss.gradient()
+    array([[ 0.5, -0.5]])
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        *,
+        axis: int = 1,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = weight
+        self.axis = axis
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Array, target: Array) -> Array:
+        """Return the loss of logits (batch, classes, ...) and a target of indices or probabilities."""
+        return functional.cross_entropy(
+            logits,
+            target,
+            self.weight,
+            axis=self.axis,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class KLDivergenceStandardNormal(Loss):
+    """Divergence of a normal distribution from N(0, 1); see :func:`nnx.functional.kl_divergence_standard_normal`.
+
+    Called on a mean and a variance; its gradient is a pair.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.KLDivergenceStandardNormal()
+    >>> float(loss(np.asarray([[2.0]]), np.asarray([[1.0]])))
+    2.0
+    >>> loss.gradient()
+    (array([[2.]]), array([[0.]]))
+    """
+
+    predictions = 2
+
+    def forward(self, mean: Array, variance: Array) -> Array:
+        """Return the loss of mean and variance, both (batch, latent)."""
+        return functional.kl_divergence_standard_normal(mean, variance, reduction=self.reduction)

@@ -1,0 +1,57 @@
+"""Stochastic gradient descent."""
+
+import math
+from collections.abc import Mapping
+
+from nnx.errors import ArgumentError
+from nnx.layers import Module
+from nnx.types import Array
+
+
+class SGD:
+    r"""Stochastic gradient descent: :math:`w \leftarrow w - \gamma \nabla_w`.
+
+    Parameters
+    ----------
+    model : Module
+        Whose parameters are updated.
+    learning_rate : float
+        The step size :math:`\gamma`.
+
+    Raises
+    ------
+    ArgumentError
+        If the learning rate is not a finite number >= 0, or on a step if gradients are missing.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(3.0))
+    >>> optimizer = nnx.SGD(model, learning_rate=0.5)
+    >>> optimizer.step({"weight": np.ones((1, 1), np.float32)})
+    >>> model.weight
+    array([[2.5]], dtype=float32)
+    """
+
+    def __init__(self, model: Module, learning_rate: float) -> None:
+        if not math.isfinite(learning_rate) or learning_rate < 0:
+            raise ArgumentError(f"expected a finite learning_rate >= 0, got {learning_rate!r}")
+        self.model = model
+        self.learning_rate = learning_rate
+
+    def step(self, gradients: Mapping[str, Array]) -> None:
+        """Take one step.
+
+        Parameters
+        ----------
+        gradients : mapping from dotted path to array
+            One for each parameter, as :func:`nnx.value_and_grad` returns.
+        """
+        parameters = self.model.parameters()
+        if gradients.keys() != parameters.keys():
+            missing, extra = sorted(parameters.keys() - gradients), sorted(gradients.keys() - parameters)
+            raise ArgumentError(
+                f"expected a gradient for each parameter; missing {missing}, not in the model {extra}"
+            )
+        rate = self.learning_rate
+        self.model.replace_parameters({path: w - rate * gradients[path] for path, w in parameters.items()})
