@@ -65,9 +65,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**30) -> Array:
             file.seek(0)
             return _read(gzip.GzipFile(fileobj=file) if compressed else file, path, max_bytes)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again"
-        ) from error
+        raise DataError(f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again") from error
     except OSError as error:
         raise DataError(
             f"{path}: expected a readable IDX file, got {error.strerror or error}; check the path"
@@ -99,13 +97,9 @@ def write_idx(path: str | os.PathLike[str], array: Array) -> None:
     code = _CODES.get(array.dtype.newbyteorder("="))
     if code is None:
         known = ", ".join(str(dtype) for dtype in _CODES)
-        raise DTypeError(
-            f"{path}: expected one of the IDX dtypes {known}, got {array.dtype}; cast it with astype"
-        )
+        raise DTypeError(f"{path}: expected one of the IDX dtypes {known}, got {array.dtype}; cast it with astype")
     if max(array.shape, default=0) >= 2**32:
-        raise ArgumentError(
-            f"{path}: expected axes shorter than 2**32, got shape {array.shape}; write several files"
-        )
+        raise ArgumentError(f"{path}: expected axes shorter than 2**32, got shape {array.shape}; write several files")
     header = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
     content = header + array.astype(_DTYPES[code]).tobytes()
     if os.fspath(path).endswith(".gz"):
@@ -133,9 +127,7 @@ def _read(stream: io.BufferedIOBase, path: str | os.PathLike[str], max_bytes: in
     return np.ndarray(shape, dtype, content).astype(dtype.newbyteorder("="))
 
 
-def _read_header(
-    stream: io.BufferedIOBase, path: str | os.PathLike[str]
-) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(stream: io.BufferedIOBase, path: str | os.PathLike[str]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] > _MAX_AXES:
         raise DataError(

@@ -67,9 +67,7 @@ class DataLoader:
         self.drop_last = drop_last
         self.epoch = 0
         if not len(self.dataset):
-            raise DataError(
-                "expected a data set with samples, got one with none; check what was loaded or selected"
-            )
+            raise DataError("expected a data set with samples, got one with none; check what was loaded or selected")
         if not len(self):
             raise ArgumentError(
                 f"expected a batch_size of at most {len(self.dataset)} samples with drop_last, "
@@ -105,9 +103,7 @@ class DataLoader:
 
     def __repr__(self) -> str:
         order = f"seed={self.seed}" if self.shuffle else "shuffle=False"
-        return (
-            f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, {order}, drop_last={self.drop_last})"
-        )
+        return f"DataLoader({self.dataset!r}, batch_size={self.batch_size}, {order}, drop_last={self.drop_last})"
 
     def _sliced(self) -> Iterator[tuple[Array, ...]]:
         return (self.dataset[rows] for rows in self._batches())
@@ -126,8 +122,7 @@ class DataLoader:
 def _arrays(dataset: Any) -> tuple[Array, ...]:
     if not isinstance(dataset, (tuple, list)):
         raise ArgumentError(
-            f"expected a Dataset or a tuple of arrays, got {type(dataset).__name__}; "
-            "write (x,) for a single array"
+            f"expected a Dataset or a tuple of arrays, got {type(dataset).__name__}; write (x,) for a single array"
         )
     return tuple(dataset)
 

@@ -104,8 +104,7 @@ def _locate(folder: Path, files: list[_File]) -> list[Path]:
     found = [_find(folder, file) for file in files]
     if missing := [file.name for file, path in zip(files, found, strict=True) if path is None]:
         raise DataError(
-            f"{folder}: expected {', '.join(missing)}, plain or .gz, got no such files; "
-            f"add them{_way_out(folder)}"
+            f"{folder}: expected {', '.join(missing)}, plain or .gz, got no such files; add them{_way_out(folder)}"
         )
     return [path for path in found if path is not None]
 
@@ -141,9 +140,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(
-            f"{path}: expected a readable file, got {error.strerror}; check its rights"
-        ) from error
+        raise DataError(f"{path}: expected a readable file, got {error.strerror}; check its rights") from error
 
 
 def _fetch(folder: Path, file: _File) -> Path:
@@ -163,9 +160,7 @@ def _download(folder: Path, file: _File) -> Path:
     name, known_hash, failures = f"{file.name}.gz", f"sha256:{file.sha256}", []
     for mirror in MIRRORS:
         try:
-            return Path(
-                pooch.retrieve(mirror + name, known_hash, fname=name, path=folder, progressbar=progress)
-            )
+            return Path(pooch.retrieve(mirror + name, known_hash, fname=name, path=folder, progressbar=progress))
         except (OSError, ValueError) as error:  # what requests and pooch raise
             cause = error
             reason = str(error).partition("\n")[0] or type(error).__name__

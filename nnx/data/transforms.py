@@ -44,9 +44,7 @@ def index_to_one_hot(index: Array, classes: int | None = None, dtype: DType | No
     """
     xp = namespace(index)
     if not xp.isdtype(index.dtype, "integral"):
-        raise DTypeError(
-            f"expected class indices of an integer dtype, got {index.dtype}; cast them with xp.astype"
-        )
+        raise DTypeError(f"expected class indices of an integer dtype, got {index.dtype}; cast them with xp.astype")
     classes = _check_classes(to_numpy(index), classes)
     columns = asarray(np.arange(classes, dtype=np.int32), like=index)
     # Every index is below classes by now, so it fits; and the standard promotes uint64 with no signed dtype.
@@ -96,13 +94,9 @@ def normalize(
     """
     xp = namespace(x, *(value for value in (mean, std) if not _is_number(value)))
     if not xp.isdtype(x.dtype, "real floating"):
-        raise DTypeError(
-            f"expected x of a floating-point dtype, got {x.dtype}; cast it with xp.astype(x, xp.float32)"
-        )
+        raise DTypeError(f"expected x of a floating-point dtype, got {x.dtype}; cast it with xp.astype(x, xp.float32)")
     if (mean is None or std is None) and 0 in x.shape:
-        raise DataError(
-            f"expected at least one element to normalise, got shape {tuple(x.shape)}; pass mean and std"
-        )
+        raise DataError(f"expected at least one element to normalise, got shape {tuple(x.shape)}; pass mean and std")
     center = xp.mean(x, axis=axis, keepdims=True) if mean is None else _figure(mean, "mean", x)
     if std is None:
         scale = xp.std(x, axis=axis, keepdims=True)
@@ -163,9 +157,7 @@ def train_validation_split(
 def _check_classes(index: Any, classes: int | None) -> int:
     # On the host: out-of-range indices wrap or vanish in silence on a GPU.
     if classes is None and not index.size:
-        raise DataError(
-            f"expected at least one class index, got shape {index.shape}; pass classes for an empty array"
-        )
+        raise DataError(f"expected at least one class index, got shape {index.shape}; pass classes for an empty array")
     least, most = (int(index.min()), int(index.max())) if index.size else (0, 0)
     if classes is None:
         classes = max(most + 1, 1)
@@ -173,9 +165,7 @@ def _check_classes(index: Any, classes: int | None) -> int:
         raise ArgumentError(f"expected classes to be an integer of at least 1, got {classes!r}")
     if least < 0 or most >= classes:
         wrong = least if least < 0 else most
-        raise DataError(
-            f"expected class indices from 0 to {classes - 1}, got {wrong}; check the labels or classes"
-        )
+        raise DataError(f"expected class indices from 0 to {classes - 1}, got {wrong}; check the labels or classes")
     return int(classes)
 
 

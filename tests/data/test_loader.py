@@ -100,9 +100,7 @@ def test_accepts_a_dataset_and_a_list():
 
 
 def test_a_single_array():
-    with pytest.raises(
-        ArgumentError, match=r"expected a Dataset or a tuple of arrays, got ndarray; write \(x,\)"
-    ):
+    with pytest.raises(ArgumentError, match=r"expected a Dataset or a tuple of arrays, got ndarray; write \(x,\)"):
         DataLoader(np.arange(3), 1)
 
 
@@ -113,9 +111,7 @@ def test_no_samples(xp):
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, None])
 def test_bad_batch_size(value):
-    with pytest.raises(
-        ArgumentError, match=f"expected batch_size to be an integer of at least 1, got {value}"
-    ):
+    with pytest.raises(ArgumentError, match=f"expected batch_size to be an integer of at least 1, got {value}"):
         DataLoader((np.arange(3),), value)
 
 

@@ -85,9 +85,7 @@ class TestOwnDirectory:
         assert (x_train.shape, x_train.dtype) == ((4, 6), np.float32)
         assert (y_train.tolist(), y_train.dtype) == ([0, 1, 2, 3], np.int64)
         assert (x_test.shape, y_test.shape) == ((3, 6), (3,))
-        np.testing.assert_array_equal(
-            x_train, np.arange(24, dtype=np.float32).reshape(4, 6) / np.float32(255)
-        )
+        np.testing.assert_array_equal(x_train, np.arange(24, dtype=np.float32).reshape(4, 6) / np.float32(255))
 
     @pytest.mark.parametrize(("split", "samples"), [("train", 4), ("test", 3)])
     def test_one_split(self, four_files, split, samples):
@@ -95,27 +93,21 @@ class TestOwnDirectory:
         assert (x.shape, y.shape) == ((samples, 6), (samples,))
 
     def test_unknown_split(self, four_files):
-        with pytest.raises(
-            ArgumentError, match='expected split to be "both", "train" or "test", got \'all\''
-        ):
+        with pytest.raises(ArgumentError, match='expected split to be "both", "train" or "test", got \'all\''):
             load_mnist(four_files, split="all")
 
     @pytest.mark.parametrize("download", [False, True])
     def test_only_the_test_pair(self, tmp_path, download):
         write_pair(tmp_path, TEST_IMAGES, TEST_LABELS)
         assert len(load_mnist(tmp_path, download=download, split="test")) == 2
-        message = (
-            rf'expected {TRAIN_IMAGES}, {TRAIN_LABELS}, plain or \.gz, got no such files; .*split="test"'
-        )
+        message = rf'expected {TRAIN_IMAGES}, {TRAIN_LABELS}, plain or \.gz, got no such files; .*split="test"'
         with pytest.raises(DataError, match=message):
             load_mnist(tmp_path, download=download)
 
     def test_part_of_a_pair(self, tmp_path):
         write_pair(tmp_path, TEST_IMAGES, TEST_LABELS)
         (tmp_path / TEST_LABELS).unlink()
-        with pytest.raises(
-            DataError, match=rf"expected {TEST_LABELS}, plain or \.gz, got no such files; add them$"
-        ):
+        with pytest.raises(DataError, match=rf"expected {TEST_LABELS}, plain or \.gz, got no such files; add them$"):
             load_mnist(tmp_path, split="test")
 
     def test_nothing_there(self, tmp_path):
@@ -127,26 +119,20 @@ class TestOwnDirectory:
     def test_labels_do_not_fit_images(self, tmp_path):
         write_pair(tmp_path, TEST_IMAGES, TEST_LABELS)
         write_idx(tmp_path / TEST_LABELS, np.zeros(5, np.uint8))
-        message = (
-            rf"{TEST_LABELS}: expected 3 labels, one for each image of {TEST_IMAGES}, got 5; use two files"
-        )
+        message = rf"{TEST_LABELS}: expected 3 labels, one for each image of {TEST_IMAGES}, got 5; use two files"
         with pytest.raises(DataError, match=message):
             load_mnist(tmp_path, split="test")
 
     def test_swapped_files(self, tmp_path):
         write_pair(tmp_path, TEST_LABELS, TEST_IMAGES)
-        message = (
-            rf"{TEST_IMAGES}: expected magic number 2051 \(3 axes of uint8\), got 1 axes of uint8; check"
-        )
+        message = rf"{TEST_IMAGES}: expected magic number 2051 \(3 axes of uint8\), got 1 axes of uint8; check"
         with pytest.raises(DataError, match=message):
             load_mnist(tmp_path, split="test")
 
     def test_another_dtype(self, tmp_path):
         write_pair(tmp_path, TEST_IMAGES, TEST_LABELS)
         write_idx(tmp_path / TEST_LABELS, np.zeros(3, np.int32))
-        with pytest.raises(
-            DataError, match=r"expected magic number 2049 \(1 axes of uint8\), got 1 axes of int32"
-        ):
+        with pytest.raises(DataError, match=r"expected magic number 2049 \(1 axes of uint8\), got 1 axes of int32"):
             load_mnist(tmp_path, split="test")
 
     def test_no_images_is_no_error(self, tmp_path):
@@ -212,9 +198,7 @@ class TestDownload:
     def test_damaged_cache_without_download(self, cache, mirror):
         load_mnist(split="test")
         (cache / f"{TEST_LABELS}.gz").write_bytes(b"damaged")
-        with pytest.raises(
-            DataError, match=rf"{TEST_LABELS}\.gz: expected SHA-256 \w{{64}}, got \w{{64}}; delete"
-        ):
+        with pytest.raises(DataError, match=rf"{TEST_LABELS}\.gz: expected SHA-256 \w{{64}}, got \w{{64}}; delete"):
             load_mnist(download=False, split="test")
 
     def test_unreadable_cache(self, cache, mirror, monkeypatch):
@@ -224,15 +208,11 @@ class TestDownload:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "open", refuse)
-        with pytest.raises(
-            DataError, match=r"expected a readable file, got Permission denied; check its rights"
-        ):
+        with pytest.raises(DataError, match=r"expected a readable file, got Permission denied; check its rights"):
             load_mnist(download=False, split="test")
 
     def test_empty_cache_without_download(self, cache):
-        with pytest.raises(
-            DataError, match=rf"mnist: expected {TEST_IMAGES}, {TEST_LABELS}, .* pass download=True"
-        ):
+        with pytest.raises(DataError, match=rf"mnist: expected {TEST_IMAGES}, {TEST_LABELS}, .* pass download=True"):
             load_mnist(download=False, split="test")
 
     def test_pooch_is_not_installed(self, cache, monkeypatch):

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -8,7 +8,7 @@ from nnx.backend import device_of, namespace, to_numpy
 from nnx.data import index_to_one_hot, normalize, train_validation_split
 from nnx.errors import ArgumentError, BackendError, DataError, DTypeError, ShapeError
 
-small = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+small = settings(max_examples=20)
 INTEGERS = ("int8", "uint8", "int32")
 
 
@@ -43,9 +43,7 @@ class TestOneHot:
 
     @pytest.mark.parametrize("wrong", [-1, 3])
     def test_index_out_of_range(self, xp, wrong):
-        with pytest.raises(
-            DataError, match=rf"expected class indices from 0 to 2, got {wrong}; check the labels"
-        ):
+        with pytest.raises(DataError, match=rf"expected class indices from 0 to 2, got {wrong}; check the labels"):
             index_to_one_hot(xp.asarray([0, wrong], "int32"), 3)
 
     def test_negative_index_without_classes(self, xp):
@@ -54,22 +52,16 @@ class TestOneHot:
 
     @pytest.mark.parametrize("dtype", ["float32", "bool"])
     def test_not_integers(self, xp, dtype):
-        with pytest.raises(
-            DTypeError, match=rf"expected class indices of an integer dtype, got .*{dtype}; cast"
-        ):
+        with pytest.raises(DTypeError, match=rf"expected class indices of an integer dtype, got .*{dtype}; cast"):
             index_to_one_hot(xp.asarray([0, 1], dtype))
 
     def test_empty_without_classes(self, xp):
-        with pytest.raises(
-            DataError, match=r"expected at least one class index, got shape \(0,\); pass classes"
-        ):
+        with pytest.raises(DataError, match=r"expected at least one class index, got shape \(0,\); pass classes"):
             index_to_one_hot(xp.asarray([], "int32"))
 
     @pytest.mark.parametrize("classes", [0, -1, 2.0])
     def test_bad_classes(self, xp, classes):
-        with pytest.raises(
-            ArgumentError, match=f"expected classes to be an integer of at least 1, got {classes}"
-        ):
+        with pytest.raises(ArgumentError, match=f"expected classes to be an integer of at least 1, got {classes}"):
             index_to_one_hot(xp.asarray([0], "int32"), classes)
 
 
@@ -122,9 +114,7 @@ class TestNormalize:
         train, validation = xp.asarray([[1, 5, 3], [3, 5, 7]]), xp.asarray([[2, 9, 5]])
         mean, std = (f(train, axis=0) for f in (xp.namespace.mean, xp.namespace.std))
         assert to_numpy(normalize(validation, mean, std)).tolist() == [[0, 0, 0]]
-        np.testing.assert_array_equal(
-            to_numpy(normalize(train, mean, std)), to_numpy(normalize(train, axis=0))
-        )
+        np.testing.assert_array_equal(to_numpy(normalize(train, mean, std)), to_numpy(normalize(train, axis=0)))
 
     def test_only_the_mean_given(self, xp):
         assert to_numpy(normalize(xp.asarray([1, 3]), mean=0)).tolist() == [1, 3]
@@ -150,9 +140,7 @@ class TestNormalize:
 
     def test_no_elements(self, xp):
         x = xp.asarray(np.ones((0, 3)))
-        with pytest.raises(
-            DataError, match=r"expected at least one element to normalise, got shape \(0, 3\); pass"
-        ):
+        with pytest.raises(DataError, match=r"expected at least one element to normalise, got shape \(0, 3\); pass"):
             normalize(x)
         assert normalize(x, mean=0, std=1).shape == (0, 3)
 
@@ -186,9 +174,7 @@ class TestSplit:
         assert first == again != other
         assert train_validation_split(y, y, rng=np.random.default_rng(1))[1].tolist() == first
 
-    @pytest.mark.parametrize(
-        ("samples", "fraction", "validation"), [(10, 0.25, 2), (10, 0.35, 4), (3, 0.5, 2)]
-    )
+    @pytest.mark.parametrize(("samples", "fraction", "validation"), [(10, 0.25, 2), (10, 0.35, 4), (3, 0.5, 2)])
     def test_count(self, samples, fraction, validation):
         y = np.arange(samples)
         assert len(train_validation_split(y, y, fraction)[3]) == validation
@@ -199,13 +185,9 @@ class TestSplit:
             train_validation_split(np.ones(5), np.ones(5), fraction)
 
     def test_an_empty_side(self):
-        with pytest.raises(
-            DataError, match=r"expected samples on both sides, got 0 of 2 to validate; change"
-        ):
+        with pytest.raises(DataError, match=r"expected samples on both sides, got 0 of 2 to validate; change"):
             train_validation_split(np.ones(2), np.ones(2), 0.1)
 
     def test_lengths_differ(self, xp):
-        with pytest.raises(
-            DataError, match=r"expected first axes of one length, .*got shapes \(2,\), \(3,\); check"
-        ):
+        with pytest.raises(DataError, match=r"expected first axes of one length, .*got shapes \(2,\), \(3,\); check"):
             train_validation_split(xp.asarray([1, 2]), xp.asarray([1, 2, 3]))
