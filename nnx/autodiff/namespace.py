@@ -4,13 +4,12 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff import traced as _traced
 from nnx.autodiff.primitive import Primitive
 from nnx.autodiff.rules import CONSTANT, JOINED, PASSED, RULES
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.rules.manipulation import GETITEM
-from nnx.autodiff.traced import ARITHMETIC, COMPARISONS, OPERATORS, TRACED_NAMESPACES, UNARY, TracedArray
-from nnx.backend import library_name
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import library_name, namespace
 from nnx.errors import MissingRuleError
 from nnx.types import Array, Namespace
 
@@ -66,7 +65,7 @@ class TracedNamespace:
 
 def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[..., Any]:
     bound: Primitive[..., Any] = Primitive(function)
-    bound.__name__ = name
+    bound.name = name
     bound.takes_keywords = False  # arrays are positional-only in the standard
     bound.with_pullback(rule.bind(bound))
     return bound
@@ -89,27 +88,53 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _make(xp: Namespace) -> TracedNamespace:
-    return TRACED_NAMESPACES.setdefault(xp, TracedNamespace(xp))
+_NAMESPACES: dict[Namespace, TracedNamespace] = {}
 
 
-_STANDARD_NAMES = {
+def traced_namespace(xp: Namespace) -> TracedNamespace:
+    """Return the traced namespace over an array API namespace."""
+    found = _NAMESPACES.get(xp)
+    return found if found is not None else _NAMESPACES.setdefault(xp, TracedNamespace(xp))
+
+
+# What follows completes TracedArray. The operators compute with those of the plain arrays, so that a traced function
+# gives the same bits as the plain one.
+_OPERATORS = {
+    "add": "add",
     "sub": "subtract",
     "mul": "multiply",
     "truediv": "divide",
+    "pow": "pow",
+    "matmul": "matmul",
     "neg": "negative",
     "pos": "positive",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
+    "abs": "abs",
+    "getitem": "getitem",
 }
+_CONSTANT_OPERATORS = ("floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge")
+_REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
 
-# The operators compute with the operators of the plain arrays, so that a traced function gives the same bits.
-for _name in (*ARITHMETIC, *UNARY):
-    _standard = _STANDARD_NAMES.get(_name, _name)
-    _function = getattr(operator, _name)
-    if _standard in RULES:
-        OPERATORS[_name] = _bound(_standard, _function, RULES[_standard])
-for _name in (*COMPARISONS, "floordiv", "mod"):
-    OPERATORS[_name] = _constant(getattr(operator, _name))  # type: ignore[assignment]
-OPERATORS["getitem"] = _bound("getitem", operator.getitem, GETITEM)
-_traced.make_namespace = _make
+
+def _attach(name: str, function: Callable[..., Any]) -> None:
+    # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
+    if name in ("neg", "pos", "abs"):
+        setattr(TracedArray, f"__{name}__", lambda self: function(self))
+        return
+    setattr(TracedArray, f"__{name}__", lambda self, other: function(self, other))
+    if name in _REFLECTED:
+        setattr(TracedArray, f"__r{name}__", lambda self, other: function(other, self))
+
+
+for _name, _standard in _OPERATORS.items():
+    _attach(_name, _bound(_standard, getattr(operator, _name), {**RULES, "getitem": GETITEM}[_standard]))
+for _name in _CONSTANT_OPERATORS:
+    _attach(_name, _constant(getattr(operator, _name)))
+
+
+def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) -> TracedNamespace:
+    return traced_namespace(namespace(self.untraced))
+
+
+TracedArray.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+TracedArray.mT = property(lambda self: self.__array_namespace__().matrix_transpose(self))  # type: ignore[attr-defined]
+TracedArray.T = TracedArray.mT  # type: ignore[attr-defined]

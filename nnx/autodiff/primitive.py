@@ -30,6 +30,8 @@ class Primitive(Generic[P, R]):
     plain : callable
         The forward, in array API code. Run on traced arrays it is differentiated operation by operation: that
         is how a hand-written pullback is checked.
+    name : str
+        What errors call it.
     takes_keywords : bool
         Whether an array may be passed by the name of its parameter.
     """
@@ -40,8 +42,10 @@ class Primitive(Generic[P, R]):
         self._with_pullback = with_pullback
         self._positional: dict[str, Any] | None = None
         self.takes_keywords = True
+        self.name: str = getattr(plain, "__name__", repr(plain))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it on plain arrays, or record it on the tape of the innermost transform that traces an argument."""
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
         trace = None
@@ -66,15 +70,13 @@ class Primitive(Generic[P, R]):
     def forward(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
         """Run the form with a pullback; for traces."""
         if self._with_pullback is None:
-            raise MissingRuleError(f"{getattr(self, '__name__', self.plain)} has no derivative rule")
+            raise MissingRuleError(f"{self.name} has no derivative rule")
         return self._with_pullback(wanted, *args, **options)
 
     def __repr__(self) -> str:
-        return f"<primitive {getattr(self, '__name__', self.plain)}>"
+        return f"<primitive {self.name}>"
 
-    def _arrays_first(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _arrays_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Make positional what was passed by the name of a positional parameter."""
         if self._positional is None:
             self._positional = {

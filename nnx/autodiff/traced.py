@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from nnx.backend import device_of
 from nnx.errors import MissingRuleError, TraceError
-from nnx.types import Array, Device, DType, Namespace, Shape
+from nnx.types import Array, Device, DType, Shape
 
 if TYPE_CHECKING:
-    from nnx.autodiff.primitive import Primitive
     from nnx.autodiff.tape import Tape
-
-# Filled by nnx.autodiff.namespace, which needs this class first.
-OPERATORS: dict[str, Primitive[..., Any]] = {}
-TRACED_NAMESPACES: dict[Namespace, Namespace] = {}
-make_namespace: Callable[[Namespace], Namespace]
 
 
 class TracedArray:
     """An array under differentiation. It has the operators, attributes and methods of the array API standard.
+
+    The operators, ``__array_namespace__``, ``T`` and ``mT`` are added by :mod:`nnx.autodiff.namespace`, which needs
+    this class first.
 
     Attributes
     ----------
@@ -43,9 +41,6 @@ class TracedArray:
         self.trace = trace
         self.index = index
 
-    def __array_namespace__(self, /, *, api_version: str | None = None) -> Namespace:
-        return traced_namespace(self.untraced)
-
     @property
     def untraced(self) -> Array:
         """The plain array underneath all transforms."""
@@ -56,36 +51,31 @@ class TracedArray:
 
     @property
     def shape(self) -> Shape:
+        """The length of each axis."""
         return self.value.shape
 
     @property
     def dtype(self) -> DType:
+        """The dtype object of the library."""
         return self.value.dtype
 
     @property
     def device(self) -> Device:
+        """The device object of the library."""
         return device_of(self.untraced)
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.value.ndim
 
     @property
-    def size(self) -> int | None:
-        size = 1
-        for length in self.value.shape:
-            size *= length
-        return size
-
-    @property
-    def T(self) -> TracedArray:
-        return self.__array_namespace__().permute_dims(self, (1, 0))
-
-    @property
-    def mT(self) -> TracedArray:
-        return self.__array_namespace__().matrix_transpose(self)
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.value.shape)
 
     def to_device(self, device: Device, /, *, stream: Any = None) -> TracedArray:
+        """Refuse to move: a pullback would have to move back."""
         raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
 
     def __len__(self) -> int:
@@ -111,15 +101,6 @@ class TracedArray:
             "a function of NumPy met a traced array and would lose its derivative; call the same function of "
             "xp = nnx.namespace(x), or nnx.stop_gradient(x) where no derivative is wanted"
         )
-
-
-def traced_namespace(plain: Array) -> Namespace:
-    """Return the traced namespace for the library of a plain array."""
-    from nnx.backend import namespace
-
-    xp = namespace(plain)
-    found = TRACED_NAMESPACES.get(xp)
-    return found if found is not None else make_namespace(xp)
 
 
 def stop_gradient(x: Array) -> Array:
@@ -158,42 +139,10 @@ def _refuse(kind: str) -> Callable[[TracedArray], NoReturn]:
     return refuse
 
 
-def _binary(name: str) -> Callable[[TracedArray, Any], Any]:
-    def method(self: TracedArray, other: Any) -> Any:
-        return OPERATORS[name](self, other)
-
-    return method
-
-
-def _reflected(name: str) -> Callable[[TracedArray, Any], Any]:
-    def method(self: TracedArray, other: Any) -> Any:
-        return OPERATORS[name](other, self)
-
-    return method
-
-
-def _unary(name: str) -> Callable[[TracedArray], Any]:
-    def method(self: TracedArray) -> Any:
-        return OPERATORS[name](self)
-
-    return method
-
-
 def _dlpack(self: TracedArray, *args: Any, **kwargs: Any) -> NoReturn:
     raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
 
 
-ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
-COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-UNARY = ("neg", "pos", "abs")
-
-for _name in ARITHMETIC:
-    setattr(TracedArray, f"__{_name}__", _binary(_name))
-    setattr(TracedArray, f"__r{_name}__", _reflected(_name))
-for _name in (*COMPARISONS, "getitem"):
-    setattr(TracedArray, f"__{_name}__", _binary(_name))
-for _name in UNARY:
-    setattr(TracedArray, f"__{_name}__", _unary(_name))
 for _name, _kind in _REFUSED.items():
     setattr(TracedArray, _name, _refuse(_kind))
 TracedArray.__dlpack__ = TracedArray.__dlpack_device__ = _dlpack  # type: ignore[attr-defined]

@@ -120,18 +120,16 @@ def value_and_grad(
                 replaced[place] = primal
             return function(*replaced, **kwargs)
 
-        found = vjp(of_primals, *(args[place] for place in places), has_aux=has_aux)
+        found: Any = vjp(of_primals, *(args[place] for place in places), has_aux=has_aux)
         value, pullback = found[0], found[1]
-        gradients = pullback(_one(value), consume=True)  # type: ignore[call-arg]
+        gradients = pullback(_one(value), consume=True)
         result = (value, found[2]) if has_aux else value
         return result, gradients[0] if isinstance(argnums, int) else gradients
 
     return differentiated
 
 
-def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
-) -> Callable[..., Any]:
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """Return a function that returns the gradient of ``function``; see :func:`value_and_grad`.
 
     With ``has_aux`` it returns ``(gradient, aux)``.
@@ -159,9 +157,7 @@ def _leaves(primal: Tree, number: int) -> list[Array]:
         array = asarray(leaf) if type(leaf) is float else leaf
         where = f"argument {number}" + (f" at {path!r}" if path else "")
         if not is_array(array):
-            raise DTypeError(
-                f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}"
-            )
+            raise DTypeError(f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}")
         if not is_inexact(array):
             raise DTypeError(
                 f"{where}: expected a floating-point dtype, got {dtype_name(array.dtype)}; "
@@ -239,7 +235,5 @@ def _places(numbers: tuple[int, ...], count: int) -> list[int]:
 
 def _with_aux(output: Any) -> tuple[Any, Any]:
     if not isinstance(output, tuple) or len(output) != 2:
-        raise ArgumentError(
-            f"with has_aux expected a function that returns (output, aux), got {type(output).__name__}"
-        )
+        raise ArgumentError(f"with has_aux expected a function that returns (output, aux), got {type(output).__name__}")
     return output

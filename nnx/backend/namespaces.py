@@ -32,16 +32,14 @@ def namespace(*arrays: Any) -> Namespace:
     >>> xp.__name__
     'array_api_compat.numpy'
     """
-    found = None
+    found: Any = None
     for array in arrays:
         xp = _BY_TYPE.get(type(array))
         if xp is None:
             if type(array) in _SCALARS:
                 continue
             xp = _resolve(array)
-        if found is None or xp is found:
-            found = xp
-        elif getattr(xp, "untraced", None) is found:
+        if found is None or xp is found or getattr(xp, "untraced", None) is found:
             found = xp
         elif getattr(found, "untraced", None) is not xp:
             raise _mixed(arrays)
@@ -55,11 +53,7 @@ def is_array(value: Any) -> bool:
     """Tell whether ``value`` is an array of a library that can be used here, or a traced one."""
     if type(value) in _SCALARS:
         return False
-    return (
-        type(value) in _BY_TYPE
-        or hasattr(value, "__array_namespace__")
-        or array_api_compat.is_array_api_obj(value)
-    )
+    return type(value) in _BY_TYPE or hasattr(value, "__array_namespace__") or array_api_compat.is_array_api_obj(value)
 
 
 def _resolve(array: Any) -> Namespace:
@@ -79,7 +73,8 @@ def _resolve(array: Any) -> Namespace:
 
 def library_name(xp: Namespace) -> str:
     """Return the short name of a namespace: ``"numpy"``, ``"cupy"``, ``"torch"``, ``"jax"``, ..."""
-    name: str = getattr(xp, "untraced", xp).__name__
+    plain: Any = getattr(xp, "untraced", xp)
+    name: str = plain.__name__
     name = name.removeprefix("array_api_compat.")
     return {"jax.numpy": "jax", "array_api_strict": "array-api-strict"}.get(name, name)
 

@@ -43,9 +43,7 @@ def generator(rng: int | np.random.Generator | None = None) -> np.random.Generat
     if isinstance(rng, np.random.Generator):
         return rng
     if rng is not None and (not isinstance(rng, (int, np.integer)) or isinstance(rng, bool) or rng < 0):
-        raise ArgumentError(
-            f"expected rng to be None, a NumPy Generator or an integer seed >= 0, got {rng!r}"
-        )
+        raise ArgumentError(f"expected rng to be None, a NumPy Generator or an integer seed >= 0, got {rng!r}")
     return np.random.default_rng(rng)
 
 
@@ -101,9 +99,7 @@ def random_bits(shape: Shape, *, seed: int, stream: str, step: int) -> Any:
 
 def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int) -> Array:
     """Return numbers in [0, 1) with the dtype, library and device of ``like``; see :func:`random_bits`."""
-    return asarray(
-        _unit(random_bits(shape, seed=seed, stream=stream, step=step)), dtype=like.dtype, like=like
-    )
+    return asarray(_unit(random_bits(shape, seed=seed, stream=stream, step=step)), dtype=like.dtype, like=like)
 
 
 def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int) -> Array:

@@ -41,9 +41,7 @@ class Backend:
         try:
             return importlib.import_module(self.namespace_module)
         except ImportError as error:
-            raise BackendError(
-                f"backend {self.name!r} is not installed; install it with: {self.install}"
-            ) from error
+            raise BackendError(f"backend {self.name!r} is not installed; install it with: {self.install}") from error
 
     @property
     def installed(self) -> bool:
@@ -144,7 +142,7 @@ def find_backend(name: str) -> Backend:
 
 def backend_of(array: Array) -> Backend:
     """Return the backend that an array belongs to, also of a library that nnx does not know by name."""
-    xp = namespace(array)
+    xp: Any = namespace(array)
     xp = getattr(xp, "untraced", xp)
     name = library_name(xp)
     if name in BACKENDS:

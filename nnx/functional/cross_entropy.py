@@ -141,9 +141,7 @@ def _target_weights(
         if by_index:
             counted = xp.astype(kept, logits.dtype)
             if weight is not None:
-                counted = counted * xp.sum(
-                    one_hot * _along(weight, logits.ndim, axis), axis=axis, keepdims=True
-                )
+                counted = counted * xp.sum(one_hot * _along(weight, logits.ndim, axis), axis=axis, keepdims=True)
             applied = xp.sum(xp.where(kept, counted, xp.zeros_like(counted)))
             divisor = xp.where(applied == 0, xp.ones_like(applied), applied)
     return weights, divisor

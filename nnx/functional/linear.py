@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive
-from nnx.functional.checks import expect_floating, expect_same_dtype
 from nnx.backend import namespace
 from nnx.errors import ShapeError
+from nnx.functional.checks import expect_floating, expect_same_dtype
 from nnx.types import Array
 
 

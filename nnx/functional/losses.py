@@ -56,9 +56,7 @@ def mse(input: Array, target: Array, *, reduction: str = "mean") -> Array:
 
 
 @mse.with_pullback
-def _(
-    wanted: Sequence[Any], input: Array, target: Array, *, reduction: str = "mean"
-) -> tuple[Array, Pullback]:
+def _(wanted: Sequence[Any], input: Array, target: Array, *, reduction: str = "mean") -> tuple[Array, Pullback]:
     loss = mse(input, target, reduction=reduction)
     difference = input - target
 
@@ -179,9 +177,7 @@ def kl_divergence_standard_normal(mean: Array, variance: Array, *, reduction: st
 
 
 @kl_divergence_standard_normal.with_pullback
-def _(
-    wanted: Sequence[Any], mean: Array, variance: Array, *, reduction: str = "mean"
-) -> tuple[Array, Pullback]:
+def _(wanted: Sequence[Any], mean: Array, variance: Array, *, reduction: str = "mean") -> tuple[Array, Pullback]:
     loss = kl_divergence_standard_normal(mean, variance, reduction=reduction)
     kept_mean = mean if wanted[0] else None
     kept_variance = variance if wanted[1] else None

@@ -28,6 +28,7 @@ class Constant:
     value: float = 0.0
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         return 0.0 * generator(0).random(shape) + self.value
 
 
@@ -39,6 +40,7 @@ class Normal:
     std: float = 0.01
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         return generator(rng).normal(self.mean, self.std, shape)
 
 
@@ -50,6 +52,7 @@ class Uniform:
     high: float = 0.05
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         return generator(rng).uniform(self.low, self.high, shape)
 
 
@@ -65,6 +68,7 @@ class TruncatedNormal:
             raise ArgumentError(f"expected cut > 0, got {self.cut}")
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         rng = generator(rng)
         values = rng.standard_normal(shape)
         outside = abs(values) > self.cut
@@ -85,6 +89,7 @@ class Orthogonal:
     gain: float = 1.0
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         if len(shape) < 2:
             raise ShapeError(f"expected at least two axes for an orthogonal matrix, got shape {tuple(shape)}")
         rows, columns = shape[0], math.prod(shape[1:])
@@ -104,6 +109,7 @@ class _Scaled:
     uniform: ClassVar[bool] = False
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
+        """Return a NumPy array of that shape."""
         fan = fan_in if self.fan == "in" else (fan_in + fan_out) / 2
         std = math.sqrt(self.scale / fan)
         if self.uniform:

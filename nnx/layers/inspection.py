@@ -43,9 +43,7 @@ def summarise(model: Module, *args: Any) -> str:
         inputs = (_zeros(model, args[0]),) if _is_shape(args[0]) else args
         shapes = {path: _shapes(output) for path, _, output in layer_outputs(_in_eval_mode(model), *inputs)}
     rows = [("layer", "output shape", "parameters")]
-    modules = [
-        (path, module) for path, module in model.named_modules() if path or not list(model.named_children())
-    ]
+    modules = [(path, module) for path, module in model.named_modules() if path or not list(model.named_children())]
     for path, module in modules:
         own = [vars(module)[name] for name in module._parameter_names]
         name = f"{path} {type(module).__name__}".strip()

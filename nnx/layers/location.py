@@ -49,7 +49,7 @@ def _device_mismatch(module: "Module", args: tuple[Any, ...]) -> DeviceError | N
         for path, parameter in parameters:
             if is_array(arg) and device_of(arg) != device_of(parameter):
                 return DeviceError(
-                    f"expected all arrays on one device, got argument {i} on {device_of(arg)} and parameter {path!r} on "
-                    f"{device_of(parameter)}; move one with nnx.to_device(x, ...) or model.to(...)"
+                    f"expected all arrays on one device, got argument {i} on {device_of(arg)} and parameter {path!r} "
+                    f"on {device_of(parameter)}; move one with nnx.to_device(x, ...) or model.to(...)"
                 )
     return None

@@ -255,9 +255,7 @@ class Module:
         common = [path for path in own if path in state]
         problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
         if problems:
-            raise CheckpointError(
-                f"the saved values do not fit {type(self).__name__}: " + "; ".join(problems)
-            )
+            raise CheckpointError(f"the saved values do not fit {type(self).__name__}: " + "; ".join(problems))
         new = {path: _moved(state[path], own[path]) for path in common}
         self.replace_parameters(new)
         for path, buffer in self.buffers().items():

@@ -1,8 +1,8 @@
 """The random layer in the middle of a variational autoencoder."""
 
 from nnx import functional
-from nnx.backend import generator, normal
 from nnx.autodiff import stop_gradient
+from nnx.backend import generator, normal
 from nnx.layers.module import Buffer, Module
 from nnx.types import Array
 

@@ -35,9 +35,7 @@ class Sequential(Module):
         self.layers = list(layers)
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Module):
-                raise ArgumentError(
-                    f"expected layer {i} to be a Module, got {layer!r}; write a class with a forward"
-                )
+                raise ArgumentError(f"expected layer {i} to be a Module, got {layer!r}; write a class with a forward")
 
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each on the output of the one before."""

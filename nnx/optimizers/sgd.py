@@ -50,8 +50,6 @@ class SGD:
         parameters = self.model.parameters()
         if gradients.keys() != parameters.keys():
             missing, extra = sorted(parameters.keys() - gradients), sorted(gradients.keys() - parameters)
-            raise ArgumentError(
-                f"expected a gradient for each parameter; missing {missing}, not in the model {extra}"
-            )
+            raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
         rate = self.learning_rate
         self.model.replace_parameters({path: w - rate * gradients[path] for path, w in parameters.items()})

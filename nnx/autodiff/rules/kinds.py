@@ -103,15 +103,12 @@ class Elementwise:
     A factor is 1, -1 or a small function that returns it; ``None`` for an argument without a derivative.
     """
 
-    def __init__(
-        self, *factors: Callable[..., Any] | int | None, parameters: Sequence[str] | None = None
-    ) -> None:
-        names = parameters or (
-            ("x",) if len(factors) == 1 else tuple(f"x{i + 1}" for i in range(len(factors)))
-        )
+    def __init__(self, *factors: Callable[..., Any] | int | None, parameters: Sequence[str] | None = None) -> None:
+        names = parameters or (("x",) if len(factors) == 1 else tuple(f"x{i + 1}" for i in range(len(factors))))
         self._parts = [Part(f, names) if callable(f) else f for f in factors]
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
+        """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
 
         def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
@@ -151,6 +148,7 @@ class Linear:
         self._parts = [None if t is None else Part(t, names) for t in transposes]
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
+        """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
 
         def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
@@ -163,9 +161,7 @@ class Linear:
 
             def pullback(cotangent: Array) -> list[Any]:
                 return [
-                    None
-                    if entry is None
-                    else match(entry[0].apply(cotangent, cotangent, *entry[1]), entry[2])
+                    None if entry is None else match(entry[0].apply(cotangent, cotangent, *entry[1]), entry[2])
                     for entry in plan
                 ]
 

@@ -30,6 +30,8 @@ class Joined:
         self._part = part
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
+        """Return the primitive ``function`` in the form that also returns its pullback."""
+
         def with_pullback(wanted: Sequence[Any], *arrays: Any, axis: Any = 0) -> tuple[Any, Pullback]:
             shapes = [tuple(a.shape) for a in arrays]
             dtypes = [a.dtype for a in arrays]
@@ -96,9 +98,7 @@ place: Primitive[..., Array] = Primitive(_place)
 
 
 @place.with_pullback
-def _place_with_pullback(
-    wanted: Sequence[Any], g: Array, *, shape: Shape, key: Any
-) -> tuple[Array, Pullback]:
+def _place_with_pullback(wanted: Sequence[Any], g: Array, *, shape: Shape, key: Any) -> tuple[Array, Pullback]:
     return place(g, shape=shape, key=key), lambda cotangent: (cotangent[key],)
 
 
