@@ -1,19 +1,54 @@
-"""Trees: arrays in nested dicts, lists and tuples, and objects that say how they are flattened.
+"""Trees: arrays in nested dicts, lists and tuples, and objects that say how they are split.
 
 A tree has leaves in a fixed order, each under a dotted path. Dict keys are taken in their own order. ``None``
-is a tree without leaves. An object of another class takes part by two methods:
+is a tree without leaves. An object of another class takes part by one method:
 
-``__tree_flatten__()``
-    returns a dict from dotted path to leaf;
-``__tree_replace__(leaves)``
-    returns a copy of the object with these leaves, in the same order, in place of its own.
+``__tree_split__()``
+    returns a dict from dotted path to leaf, and a function that takes as many leaves, in the same order, and
+    returns a copy of the object with these in place of its own.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError
 from nnx.types import Tree
+
+Rebuild = Callable[[Sequence[Any]], Tree]
+
+
+def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str, Any], Rebuild]:
+    """Return the leaves of a tree by dotted path, and the function that makes such a tree from other leaves.
+
+    Parameters
+    ----------
+    tree : tree
+    objects_as_dicts : bool
+        The new tree has dicts from path to leaf where this one has objects, such as modules: the form of a
+        gradient.
+
+    Examples
+    --------
+    >>> leaves, rebuild = tree_split({"a": 1, "b": (2, None)})
+    >>> leaves
+    {'a': 1, 'b.0': 2}
+    >>> rebuild([10, 20])
+    {'a': 10, 'b': (20, None)}
+    """
+    if isinstance(tree, dict):
+        return _joined(list(tree), list(tree.values()), _dict_like(tree), objects_as_dicts)
+    if isinstance(tree, (list, tuple)):
+        return _joined(range(len(tree)), tree, _sequence_like(tree), objects_as_dicts)
+    if tree is None:
+        return {}, lambda leaves: None
+    split = getattr(type(tree), "__tree_split__", None)
+    if split is None:
+        return {"": tree}, lambda leaves: leaves[0]
+    found, rebuild = split(tree)
+    if objects_as_dicts:
+        paths = list(found)
+        return found, lambda leaves: dict(zip(paths, leaves, strict=True))
+    return found, rebuild
 
 
 def tree_flatten(tree: Tree) -> dict[str, Any]:
@@ -24,12 +59,12 @@ def tree_flatten(tree: Tree) -> dict[str, Any]:
     >>> tree_flatten({"a": 1, "b": [2, {"c": 3}]})
     {'a': 1, 'b.0': 2, 'b.1.c': 3}
     """
-    return dict(_walk(tree, ""))
+    return tree_split(tree)[0]
 
 
 def tree_leaves(tree: Tree) -> list[Any]:
     """Return the leaves of a tree in order."""
-    return [leaf for _, leaf in _walk(tree, "")]
+    return list(tree_split(tree)[0].values())
 
 
 def tree_replace(tree: Tree, leaves: Sequence[Any]) -> Tree:
@@ -45,11 +80,10 @@ def tree_replace(tree: Tree, leaves: Sequence[Any]) -> Tree:
     >>> tree_replace({"a": 1, "b": (2, None)}, [10, 20])
     {'a': 10, 'b': (20, None)}
     """
-    rest = list(reversed(leaves))
-    count = len(tree_leaves(tree))
-    if len(rest) != count:
-        raise ArgumentError(f"expected {count} leaves for this tree, got {len(rest)}")
-    return _rebuild(tree, rest)
+    found, rebuild = tree_split(tree)
+    if len(leaves) != len(found):
+        raise ArgumentError(f"expected {len(found)} leaves for this tree, got {len(leaves)}")
+    return rebuild(leaves)
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -65,50 +99,42 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     >>> tree_map(lambda a, b: a + b, {"x": 1, "y": [2]}, {"x": 10, "y": [20]})
     {'x': 11, 'y': [22]}
     """
-    flat = tree_flatten(tree)
+    flat, rebuild = tree_split(tree)
     columns = [list(flat.values())]
     for other in others:
         found = tree_flatten(other)
         if list(found) != list(flat):
             raise ArgumentError(f"expected a tree with the leaves {list(flat)}, got one with {list(found)}")
         columns.append(list(found.values()))
-    return tree_replace(tree, [function(*leaves) for leaves in zip(*columns, strict=True)])
+    return rebuild([function(*leaves) for leaves in zip(*columns, strict=True)])
 
 
-def _walk(tree: Tree, path: str) -> Iterator[tuple[str, Any]]:
-    if tree is None:
-        return
-    children = _children(tree)
-    if children is None:
-        yield path, tree
-        return
-    for key, child in children:
-        yield from _walk(child, f"{path}.{key}" if path else str(key))
+def _joined(
+    keys: Sequence[Any], children: Sequence[Tree], make: Callable[[list[Tree]], Tree], objects_as_dicts: bool
+) -> tuple[dict[str, Any], Rebuild]:
+    """Split each child, and join what comes out under the keys."""
+    parts = [tree_split(child, objects_as_dicts=objects_as_dicts) for child in children]
+    found = {
+        f"{key}.{path}" if path else str(key): leaf
+        for key, (leaves, _) in zip(keys, parts, strict=True)
+        for path, leaf in leaves.items()
+    }
+
+    def rebuild(leaves: Sequence[Any]) -> Tree:
+        made, start = [], 0
+        for own, rebuild_child in parts:
+            made.append(rebuild_child(leaves[start : start + len(own)]))
+            start += len(own)
+        return make(made)
+
+    return found, rebuild
 
 
-def _children(tree: Tree) -> list[tuple[Any, Any]] | None:
-    """Return (key, child) pairs, or None for a leaf."""
-    if isinstance(tree, dict):
-        return list(tree.items())
-    if isinstance(tree, (list, tuple)):
-        return list(enumerate(tree))
-    if hasattr(type(tree), "__tree_flatten__"):
-        return list(tree.__tree_flatten__().items())
-    return None
+def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Tree]], Tree]:
+    kind, keys = type(tree), list(tree)
+    return lambda children: kind(zip(keys, children, strict=True))
 
 
-def _rebuild(tree: Tree, rest: list[Any]) -> Tree:
-    """Build the tree anew, taking its leaves from the end of ``rest``."""
-    if tree is None:
-        return None
-    if isinstance(tree, dict):
-        return type(tree)((key, _rebuild(child, rest)) for key, child in tree.items())
-    if isinstance(tree, list):
-        return [_rebuild(child, rest) for child in tree]
-    if isinstance(tree, tuple):
-        children = [_rebuild(child, rest) for child in tree]
-        return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
-    if hasattr(type(tree), "__tree_replace__"):
-        count = len(tree.__tree_flatten__())
-        return tree.__tree_replace__([rest.pop() for _ in range(count)])
-    return rest.pop()
+def _sequence_like(tree: Sequence[Any]) -> Callable[[list[Tree]], Tree]:
+    kind = type(tree)
+    return (lambda children: kind(*children)) if hasattr(tree, "_fields") else kind

@@ -67,7 +67,8 @@ def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[...
     bound: Primitive[..., Any] = Primitive(function)
     bound.name = name
     bound.takes_keywords = False  # arrays are positional-only in the standard
-    bound.with_pullback(rule.bind(bound))
+    bound.forward = rule.bind(bound)
+    bound.forward_of_plain = rule.bind(function)
     return bound
 
 

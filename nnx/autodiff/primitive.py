@@ -30,6 +30,10 @@ class Primitive(Generic[P, R]):
     plain : callable
         The forward, in array API code. Run on traced arrays it is differentiated operation by operation: that
         is how a hand-written pullback is checked.
+    forward : callable
+        The form with a pullback.
+    forward_of_plain : callable
+        The same, for values that are all plain; a rule of the standard's functions then saves a look at their types.
     name : str
         What errors call it.
     takes_keywords : bool
@@ -39,7 +43,7 @@ class Primitive(Generic[P, R]):
     def __init__(self, plain: Callable[P, R], with_pullback: WithPullback | None = None) -> None:
         functools.update_wrapper(self, plain)
         self.plain = plain
-        self._with_pullback = with_pullback
+        self.forward = self.forward_of_plain = with_pullback or self._without_rule
         self._positional: dict[str, Any] | None = None
         self.takes_keywords = True
         self.name: str = getattr(plain, "__name__", repr(plain))
@@ -48,12 +52,12 @@ class Primitive(Generic[P, R]):
         """Run it on plain arrays, or record it on the tape of the innermost transform that traces an argument."""
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
-        trace = None
+        if TracedArray not in map(type, args):
+            return self.plain(*args, **kwargs)
+        trace: Any = None
         for arg in args:
             if type(arg) is TracedArray and (trace is None or arg.trace.level > trace.level):
                 trace = arg.trace
-        if trace is None:
-            return self.plain(*args, **kwargs)
         return trace.record(self, args, kwargs)
 
     def with_pullback(self, rule: WithPullback) -> WithPullback:
@@ -64,14 +68,11 @@ class Primitive(Generic[P, R]):
         cotangent of the output and returns one cotangent for each positional argument, ``None`` where none was
         wanted. It must not change an array, least of all the cotangent that it was given.
         """
-        self._with_pullback = rule
+        self.forward = self.forward_of_plain = rule
         return rule
 
-    def forward(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
-        """Run the form with a pullback; for traces."""
-        if self._with_pullback is None:
-            raise MissingRuleError(f"{self.name} has no derivative rule")
-        return self._with_pullback(wanted, *args, **options)
+    def _without_rule(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+        raise MissingRuleError(f"{self.name} has no derivative rule")
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"

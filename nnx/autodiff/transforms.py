@@ -5,9 +5,9 @@ from typing import Any
 
 from nnx.autodiff.tape import Tape
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import asarray, dtype_name, is_array, namespace
+from nnx.backend import asarray, dtype_name, is_array, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.tree import tree_flatten, tree_leaves, tree_replace
+from nnx.tree import Rebuild, tree_leaves, tree_map, tree_split
 from nnx.types import Array, Tree
 
 
@@ -53,9 +53,13 @@ def vjp(
     (array([ 2., 40.]),)
     """
     tape = Tape()
-    flats = [_leaves(primal, number) for number, primal in enumerate(primals)]
-    sources = [[tape.trace(leaf) for leaf in flat] for flat in flats]
-    traced = [tree_replace(primal, source) for primal, source in zip(primals, sources, strict=True)]
+    traced, sources, forms = [], [], []
+    for number, primal in enumerate(primals):
+        leaves, rebuild = tree_split(primal)
+        source = [tape.trace(_checked(leaf, number, path)) for path, leaf in leaves.items()]
+        traced.append(rebuild(source))
+        sources.append(source)
+        forms.append(_gradient_form(primal, leaves, rebuild))
     try:
         output = function(*traced)
     finally:
@@ -67,8 +71,8 @@ def vjp(
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
         found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
         return tuple(
-            _like(primal, [_or_zeros(found[s.index], s.value) for s in source])
-            for primal, source in zip(primals, sources, strict=True)
+            form([_or_zeros(found[s.index], s.value) for s in source])
+            for form, source in zip(forms, sources, strict=True)
         )
 
     value = _untrace(output, tape)
@@ -150,26 +154,27 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
     return differentiated
 
 
-def _leaves(primal: Tree, number: int) -> list[Array]:
-    """Return the arrays of a primal, each of a floating-point dtype."""
-    leaves = []
-    for path, leaf in tree_flatten(primal).items():
-        array = asarray(leaf) if type(leaf) is float else leaf
-        where = f"argument {number}" + (f" at {path!r}" if path else "")
-        if not is_array(array):
-            raise DTypeError(f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}")
-        if not is_inexact(array):
-            raise DTypeError(
-                f"{where}: expected a floating-point dtype, got {dtype_name(array.dtype)}; "
-                "convert it with xp.astype, or leave it out of argnums"
-            )
-        leaves.append(array)
-    return leaves
+def _checked(leaf: Any, number: int, path: str) -> Array:
+    """Return the array of a leaf; it must be of a floating-point dtype."""
+    array = asarray(leaf) if type(leaf) is float else leaf
+    if is_array(array) and is_floating(array):
+        return array
+    where = f"argument {number}" + (f" at {path!r}" if path else "")
+    if not is_array(array):
+        raise DTypeError(f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}")
+    raise DTypeError(
+        f"{where}: expected a floating-point dtype, got {dtype_name(array.dtype)}; "
+        "convert it with xp.astype, or leave it out of argnums"
+    )
 
 
-def is_inexact(array: Array) -> bool:
-    """Tell whether an array holds real or complex floating-point numbers."""
-    return bool(namespace(array).isdtype(array.dtype, ("real floating", "complex floating")))
+def _gradient_form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
+    """Return what makes the gradient of a primal from cotangents: a tree like it, with dicts for modules."""
+    if is_array(primal) or type(primal) is float:
+        return rebuild
+    if hasattr(type(primal), "__tree_split__"):
+        return lambda cotangents: dict(zip(leaves, cotangents, strict=True))
+    return tree_split(primal, objects_as_dicts=True)[1]
 
 
 def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, Array]]:
@@ -193,23 +198,11 @@ def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, A
 
 
 def _untrace(tree: Tree, tape: Tape) -> Tree:
-    leaves = tree_leaves(tree)
-    return tree_replace(tree, [_lower(leaf, tape) for leaf in leaves])
-
-
-def _lower(leaf: Any, tape: Tape) -> Any:
-    return leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf
+    return tree_map(lambda leaf: leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf, tree)
 
 
 def _or_zeros(cotangent: Array | None, like: Array) -> Array:
     return namespace(like).zeros_like(like) if cotangent is None else cotangent
-
-
-def _like(primal: Tree, leaves: list[Array]) -> Tree:
-    """Return cotangents in the structure of a primal; a module's are a dict from path to array."""
-    if hasattr(type(primal), "__tree_flatten__"):
-        return dict(zip(tree_flatten(primal), leaves, strict=True))
-    return tree_replace(primal, leaves)
 
 
 def _one(value: Any) -> Array:

@@ -3,6 +3,7 @@
 This folder and ``nnx/kernels`` alone may name an array library.
 """
 
+from nnx.backend.inspection import is_cheap_to_read, is_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
@@ -19,6 +20,8 @@ __all__ = [
     "generator",
     "get_backend",
     "is_array",
+    "is_cheap_to_read",
+    "is_floating",
     "library_name",
     "namespace",
     "normal",

@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.backend import namespace
-from nnx.functional.checks import expect_floating, normalise_axis
+from nnx.functional.checks import expect_floating, expect_same_dtype, expect_shape, normalise_axis
 from nnx.types import Array
 
 
@@ -233,6 +233,11 @@ def reparameterize(mean: Array, variance: Array, noise: Array) -> Array:
     -------
     sample : array, shape (batch, latent)
 
+    Raises
+    ------
+    ShapeError, DTypeError
+        If the arrays are not of one shape and floating-point dtype.
+
     Notes
     -----
     The derivatives are :math:`1`, :math:`z / (2 \sqrt{v})` and :math:`\sqrt{v}`.
@@ -245,12 +250,13 @@ def reparameterize(mean: Array, variance: Array, noise: Array) -> Array:
     >>> nnx.functional.reparameterize(mean, variance, noise)
     array([-1.])
     """
-    expect_floating(mean)
+    _check_alike(mean, variance, noise)
     return mean + namespace(mean, variance, noise).sqrt(variance) * noise
 
 
 @reparameterize.with_pullback
 def _(wanted: Sequence[Any], mean: Array, variance: Array, noise: Array) -> tuple[Array, Pullback]:
+    _check_alike(mean, variance, noise)
     deviation = namespace(mean, variance, noise).sqrt(variance)
     kept_noise = noise if wanted[1] else None
 
@@ -263,3 +269,11 @@ def _(wanted: Sequence[Any], mean: Array, variance: Array, noise: Array) -> tupl
         )
 
     return mean + deviation * noise, pullback
+
+
+def _check_alike(mean: Array, variance: Array, noise: Array) -> None:
+    namespace(mean, variance, noise)
+    expect_floating(mean, "mean")
+    for array, name in ((variance, "variance"), (noise, "noise")):
+        expect_shape(array, mean.shape, name, "as the mean")
+        expect_same_dtype(mean, array, name, "mean")

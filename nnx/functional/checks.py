@@ -2,22 +2,9 @@
 
 from typing import Any
 
-from nnx.backend import device_of, dtype_name, library_name, namespace
+from nnx.backend import dtype_name, is_floating
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array
-
-_FLOATING: dict[Any, bool] = {}  # isdtype takes a few microseconds on some libraries
-
-
-def is_floating(x: Array) -> bool:
-    """Tell whether an array holds real or complex floating-point numbers."""
-    dtype = x.dtype
-    key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
-    found = _FLOATING.get(key)
-    if found is None:
-        kinds = ("real floating", "complex floating")
-        found = _FLOATING[key] = bool(namespace(x).isdtype(dtype, kinds))
-    return found
 
 
 def expect_floating(x: Array, name: str = "input") -> None:
@@ -29,12 +16,12 @@ def expect_floating(x: Array, name: str = "input") -> None:
         )
 
 
-def expect_same_dtype(x: Array, other: Array, other_name: str) -> None:
+def expect_same_dtype(x: Array, other: Array, other_name: str, name: str = "input") -> None:
     """Raise DTypeError unless two arrays have the same dtype."""
     if x.dtype != other.dtype:
         wanted, got = dtype_name(other.dtype), dtype_name(x.dtype)
         raise DTypeError(
-            f"expected input of dtype {wanted}, as {other_name}, got {got}; convert one of them, for example with "
+            f"expected {name} of dtype {wanted}, as {other_name}, got {got}; convert one of them, for example with "
             f"xp.astype(x, xp.{wanted}) or model.to(dtype={got!r})"
         )
 
@@ -56,12 +43,3 @@ def normalise_axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ShapeError(f"expected an array that has axis {axis}, got one with {ndim} axes")
     return axis % ndim
-
-
-def is_cheap_to_read(x: Array) -> bool:
-    """Tell whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
-    library = library_name(namespace(x))
-    if library == "numpy":
-        return True
-    device = device_of(x)
-    return (library == "torch" and device.type == "cpu") or getattr(device, "platform", None) == "cpu"

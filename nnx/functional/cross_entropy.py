@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff import Pullback, primitive, stop_gradient
-from nnx.backend import dtype_name, namespace
+from nnx.autodiff import Pullback, primitive, stop_gradient, vjp
+from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.activations import log_softmax
-from nnx.functional.checks import expect_floating, expect_shape, is_cheap_to_read, is_floating, normalise_axis
+from nnx.functional.checks import expect_floating, expect_same_dtype, expect_shape, normalise_axis
 from nnx.functional.losses import reduce_loss
 from nnx.types import Array, Namespace
 
@@ -95,7 +95,14 @@ def _(
     total = reduce_loss(values, "none" if reduction == "none" else "sum")
     smooth = 1.0 - label_smoothing
 
-    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, None]:
+    def by_weight(weight: Array) -> Array:  # rarely wanted, so it has no rule of its own
+        options: dict[str, Any] = {"reduction": reduction, "ignore_index": ignore_index}
+        return cross_entropy.plain(logits, target, weight, axis=axis, label_smoothing=label_smoothing, **options)
+
+    weight_pullback = vjp(by_weight, weight)[1] if weight is not None and wanted[2] else None
+
+    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
+        xp = namespace(cotangent, log_probabilities, weights)
         scale = cotangent if divisor is None else cotangent / divisor
         if reduction == "none":
             scale = xp.expand_dims(scale, axis=axis)
@@ -106,7 +113,7 @@ def _(
         if wanted[1]:
             scaled = -smooth * scale * log_probabilities
             to_target = scaled if weight is None else scaled * _along(weight, logits.ndim, axis)
-        return to_logits, to_target, None
+        return to_logits, to_target, None if weight_pullback is None else weight_pullback(cotangent)[0]
 
     return total if divisor is None else total / divisor, pullback
 
@@ -121,7 +128,7 @@ def _target_weights(
     reduction: str,
 ) -> tuple[Array, Any]:
     """Return w_k t_k for each logit, and what the sum is divided by."""
-    xp = namespace(logits, target)
+    xp = namespace(logits, target, weight)
     classes = logits.shape[axis]
     divisor: Any = None
     by_index = not is_floating(target)
@@ -177,8 +184,10 @@ def _check_classes(
     classes = logits.shape[axis]
     if weight is not None:
         expect_shape(weight, (classes,), "weight", "one for each class")
+        expect_same_dtype(logits, weight, "weight", "logits")
     if is_floating(target):
         expect_shape(target, logits.shape, "target", "as the logits")
+        expect_same_dtype(logits, target, "target", "logits")
         return axis
     if tuple(target.shape) == tuple(logits.shape) and logits.ndim > 1:
         raise DTypeError(

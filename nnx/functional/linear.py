@@ -54,14 +54,15 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
     wants_bias = bias is not None and wanted[2]
 
     def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
-        xp = namespace(cotangent)
-        g = cotangent
-        if g.ndim != 2:  # one matrix product instead of a batch of them
-            g = xp.reshape(g, (-1, g.shape[-1]))
-        x_cotangent = None if kept_weight is None else xp.reshape(g @ kept_weight.T, x_shape)
-        weight_cotangent = None
+        xp = namespace(cotangent, kept_x, kept_weight)
+        flat = len(x_shape) == 2
+        g = cotangent if flat else xp.reshape(cotangent, (-1, cotangent.shape[-1]))  # one product, not a batch of them
+        x_cotangent = weight_cotangent = None
+        if kept_weight is not None:
+            rows = g @ kept_weight.T
+            x_cotangent = rows if flat else xp.reshape(rows, x_shape)
         if kept_x is not None:
-            rows = kept_x if kept_x.ndim == 2 else xp.reshape(kept_x, (-1, x_shape[-1]))
+            rows = kept_x if flat else xp.reshape(kept_x, (-1, x_shape[-1]))
             weight_cotangent = rows.T @ g
         return x_cotangent, weight_cotangent, xp.sum(g, axis=0) if wants_bias else None
 
@@ -69,7 +70,8 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
 
 
 def _check(x: Array, weight: Array, bias: Array | None) -> None:
-    namespace(x, weight, bias)
+    if not (type(x) is type(weight) and (bias is None or type(bias) is type(x))):
+        namespace(x, weight, bias)
     expect_floating(x)
     expect_same_dtype(x, weight, "weight")
     if weight.ndim != 2:

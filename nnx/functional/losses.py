@@ -8,7 +8,7 @@ from nnx.autodiff import Pullback, primitive
 from nnx.backend import namespace
 from nnx.errors import ShapeError
 from nnx.functional.activations import softmax
-from nnx.functional.checks import expect_choice, expect_floating, expect_shape
+from nnx.functional.checks import expect_choice, expect_floating, expect_same_dtype, expect_shape
 from nnx.types import Array
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -200,5 +200,6 @@ def _check_pair(input: Array, target: Array, target_name: str = "target", input_
     expect_floating(input, input_name)
     expect_floating(target, target_name)
     expect_shape(target, input.shape, target_name, f"as the {input_name}")
+    expect_same_dtype(input, target, target_name, input_name)
     if math.prod(input.shape) == 0:
         raise ShapeError(f"expected at least one element, got {input_name} of shape {tuple(input.shape)}")

@@ -1,13 +1,12 @@
 """Module: a tree of layers with parameters and buffers, called like a function."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from nnx.autodiff import TracedArray, vjp
-from nnx.backend import asarray, backend_of, device_of, dtype_name, is_array, namespace, to_device
+from nnx.backend import asarray, backend_of, device_of, dtype_name, is_array, is_floating, namespace, to_device
 from nnx.errors import ArgumentError, CheckpointError, DTypeError, UsageError
-from nnx.functional.checks import is_floating
 from nnx.layers.location import locate
 from nnx.types import Array, DType, Tree
 
@@ -88,6 +87,7 @@ class Module:
 
     training: bool = True
     _parameter_names: tuple[str, ...] = ()
+    _child_names: tuple[str, ...] = ()  # attributes in which modules may be: a module or a container
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
     _watcher: Watcher | None = None
     _kept: tuple[Callable[[Tree], tuple[Any, ...]], list[int], int] | None = None
@@ -99,9 +99,16 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
-        if self._is_copy or not self.training or TracedArray in map(type, args):
-            return self._run(*args, **kwargs)
-        return self._run_and_keep(args, kwargs)
+        if not self._is_copy and self.training and TracedArray not in map(type, args):
+            return self._call_and_keep(args, kwargs)
+        try:
+            output = self.forward(*args, **kwargs)
+        except Exception as error:
+            locate(error, self, args)
+            raise
+        if self._watcher is not None:
+            self._watcher(self, output)
+        return output
 
     def backward(self, gradient: Tree) -> Any:
         """Carry the gradient of a loss back through the last call.
@@ -184,8 +191,8 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """Iterate over the modules directly below this one, with their names."""
-        for name, value in vars(self).items():
-            yield from _modules_in(name, value)
+        for name in self._child_names:
+            yield from _modules_in(name, vars(self).get(name))
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """Iterate over this module, of path ``""``, and all below it; a shared one comes once, by its first path."""
@@ -197,29 +204,25 @@ class Module:
                 continue
             seen.add(id(module))
             yield path, module
-            below = [(_join(path, name), child) for name, child in module.named_children()]
+            if not module._child_names:
+                continue
+            below = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
             pending += reversed(below)
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters by dotted path, as in ``{"0.weight": array, ...}``."""
-        return {
-            _join(path, name): vars(module)[name]
-            for path, module in self.named_modules()
-            for name in module._parameter_names
-        }
+        return {path: vars(module)[name] for path, module, name in self._parameter_places()}
 
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
         """Put new arrays in place of parameters, by dotted path; nothing is checked or converted."""
-        for path, module in self.named_modules():
-            for name in module._parameter_names:
-                new = values.get(_join(path, name))
-                if new is not None:
-                    vars(module)[name] = new
+        for path, module, name in self._parameter_places():
+            if path in values:
+                vars(module)[name] = values[path]
 
     def buffers(self) -> dict[str, Buffer]:
         """Return the buffers by dotted path."""
         return {
-            _join(path, name): value
+            f"{path}.{name}" if path else name: value
             for path, module in self.named_modules()
             for name, value in vars(module).items()
             if isinstance(value, Buffer)
@@ -325,19 +328,21 @@ class Module:
             value = value.value
         elif name in self._parameter_names and not is_array(value):
             vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
+        if isinstance(value, (Module, list, tuple, dict)) and name not in self._child_names:
+            vars(self)["_child_names"] = (*self._child_names, name)
         vars(self)[name] = value
 
-    def __tree_flatten__(self) -> dict[str, Array]:
-        return self.parameters()
+    def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], "Module"]]:
+        places = self._parameter_places()
 
-    def __tree_replace__(self, leaves: list[Array]) -> Self:
-        copies: dict[int, Module] = {}
-        twin = self.copied(copies, is_copy=any(type(leaf) is TracedArray for leaf in leaves))
-        rest = iter(leaves)
-        for _, module in self.named_modules():
-            for name in module._parameter_names:
-                vars(copies[id(module)])[name] = next(rest)
-        return twin
+        def rebuild(leaves: Sequence[Array]) -> Module:
+            copies: dict[int, Module] = {}
+            twin = self.copied(copies, is_copy=TracedArray in map(type, leaves))
+            for (_, module, name), leaf in zip(places, leaves, strict=True):
+                vars(copies[id(module)])[name] = leaf
+            return twin
+
+        return {path: vars(module)[name] for path, module, name in places}, rebuild
 
     def copied(self, copies: dict[int, "Module"], *, is_copy: bool, watcher: Watcher | None = None) -> Self:
         """Copy the graph of modules; arrays and buffers stay shared. ``copies`` maps the id of each to its copy."""
@@ -347,25 +352,23 @@ class Module:
         copies[id(self)] = twin
         members = vars(twin)
         members.update(vars(self))
-        for name, value in vars(self).items():
-            if isinstance(value, (Module, list, tuple, dict)):
-                members[name] = _copied_value(value, copies, is_copy, watcher)
+        for name in self._child_names:
+            if name in members:
+                members[name] = _copied_value(members[name], copies, is_copy, watcher)
         members["_is_copy"] = is_copy
         members["_watcher"] = watcher
         members["_kept"] = None
         return twin
 
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            output = self.forward(*args, **kwargs)
-        except Exception as error:
-            locate(error, self, args)
-            raise
-        if self._watcher is not None:
-            self._watcher(self, output)
-        return output
+    def _parameter_places(self) -> list[tuple[str, "Module", str]]:
+        """Return where the parameters are: dotted path, module and name of the attribute."""
+        return [
+            (f"{path}.{name}" if path else name, module, name)
+            for path, module in self.named_modules()
+            for name in module._parameter_names
+        ]
 
-    def _run_and_keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_and_keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._kept = None  # before the call, so that two sets of intermediate results are never held
         places = [i for i, arg in enumerate(args) if is_array(arg) and is_floating(arg)]
 
@@ -373,15 +376,12 @@ class Module:
             replaced = list(args)
             for place, value in zip(places, inputs, strict=True):
                 replaced[place] = value
-            return model._run(*replaced, **kwargs)
+            model._is_copy = True  # also where it has no parameters: the call is to go straight to forward
+            return model(*replaced, **kwargs)
 
         output, pullback = vjp(run, self, *(args[place] for place in places))  # type: ignore[misc]
         self._kept = (pullback, places, len(args))
         return output
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:

@@ -39,38 +39,41 @@ class Rule(Protocol):
 
 
 class Part:
-    """The derivative for one argument: a small function, and where its parameters come from."""
+    """The derivative for one argument: a small function, and where its parameters come from.
 
-    __slots__ = ("_function", "_names", "_positions", "_takes_xp")
+    Attributes
+    ----------
+    function : callable
+    takes_xp : bool
+        Whether its first parameter is ``xp``.
+    sources : tuple
+        For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
+    """
+
+    __slots__ = ("defaults", "function", "sources", "takes_xp")
 
     def __init__(self, function: Callable[..., Any], parameters: Sequence[str]) -> None:
         names = dict(inspect.signature(function).parameters)
-        self._function = function
-        self._takes_xp = names.pop("xp", None) is not None
+        self.function = function
+        self.takes_xp = names.pop("xp", None) is not None
         names.pop("g", None)
-        self._names = {name: parameter.default for name, parameter in names.items()}
-        self._positions = {name: i for i, name in enumerate(parameters)}
+        places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
+        self.sources = tuple(places.get(name, name) for name in names)
+        self.defaults = {places.get(name, name): parameter.default for name, parameter in names.items()}
 
-    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
+    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec) -> list[Any]:
         """Return the values of the named parameters: all that the pullback holds in memory."""
         kept = []
-        for name, default in self._names.items():
-            position = self._positions.get(name)
-            if position is not None and position < len(args):
-                kept.append(args[position])
-            elif name == "y":
+        for source in self.sources:
+            if source == -1:
                 kept.append(output)
-            elif name == "spec":
+            elif source == "spec":
                 kept.append(spec)
+            elif isinstance(source, int) and source < len(args):
+                kept.append(args[source])
             else:
-                kept.append(options.get(name, default))
+                kept.append(options.get(source, self.defaults[source]))
         return kept
-
-    def apply(self, cotangent: Array, *values: Any) -> Array:
-        """Call the small function, with the namespace in front where it asks for it."""
-        if self._takes_xp:
-            return self._function(namespace(cotangent), *values)
-        return self._function(*values)
 
 
 def match(cotangent: Array, spec: Spec) -> Array:
@@ -103,8 +106,8 @@ class Elementwise:
     A factor is 1, -1 or a small function that returns it; ``None`` for an argument without a derivative.
     """
 
-    def __init__(self, *factors: Callable[..., Any] | int | None, parameters: Sequence[str] | None = None) -> None:
-        names = parameters or (("x",) if len(factors) == 1 else tuple(f"x{i + 1}" for i in range(len(factors))))
+    def __init__(self, *factors: Callable[..., Any] | int | None) -> None:
+        names = ["x"] if len(factors) == 1 else [f"x{i + 1}" for i in range(len(factors))]
         self._parts = [Part(f, names) if callable(f) else f for f in factors]
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
@@ -117,22 +120,30 @@ class Elementwise:
             for part, want, arg in zip(parts, wanted, args, strict=False):
                 if not want or part is None:
                     plan.append(None)
-                    continue
-                kept = part.keep(output, args, options, None) if isinstance(part, Part) else ()
-                plan.append((part, kept, Spec(arg.shape, arg.dtype)))
+                elif isinstance(part, int):
+                    plan.append((part, None, arg.shape, arg.dtype))
+                else:
+                    kept = [output if source < 0 else args[source] for source in part.sources]
+                    plan.append((part, kept, arg.shape, arg.dtype))
 
-            def pullback(cotangent: Array) -> list[Any]:
-                return [None if entry is None else _times(cotangent, *entry) for entry in plan]
+            def pullback(g: Array) -> list[Any]:
+                return [None if entry is None else _times_factor(g, *entry) for entry in plan]
 
             return output, pullback
 
         return with_pullback
 
 
-def _times(cotangent: Array, part: Part | int, kept: Sequence[Any], spec: Spec) -> Array:
-    if isinstance(part, Part):
-        return match(cotangent * part.apply(cotangent, *kept), spec)
-    return match(cotangent if part == 1 else -cotangent, spec)
+def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:
+    if kept is None:
+        cotangent = g if part == 1 else -g
+    elif part.takes_xp:  # type: ignore[union-attr]
+        cotangent = g * part.function(namespace(g), *kept)  # type: ignore[union-attr]
+    else:
+        cotangent = g * part.function(*kept)  # type: ignore[union-attr]
+    if cotangent.shape == shape and cotangent.dtype == dtype:
+        return cotangent
+    return match(cotangent, Spec(shape, dtype))
 
 
 class Linear:
@@ -160,14 +171,16 @@ class Linear:
                     plan[i] = (part, part.keep(output, args, options, spec), spec)
 
             def pullback(cotangent: Array) -> list[Any]:
-                return [
-                    None if entry is None else match(entry[0].apply(cotangent, cotangent, *entry[1]), entry[2])
-                    for entry in plan
-                ]
+                return [None if entry is None else _transposed(cotangent, *entry) for entry in plan]
 
             return output, pullback
 
         return with_pullback
+
+
+def _transposed(g: Array, part: Part, kept: list[Any], spec: Spec) -> Array:
+    found = part.function(namespace(g), g, *kept) if part.takes_xp else part.function(g, *kept)
+    return match(found, spec)
 
 
 class Nonlinear(Linear):

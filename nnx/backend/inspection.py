@@ -1,0 +1,29 @@
+"""What is known of an array without reading its values."""
+
+from typing import Any
+
+from nnx.backend.namespaces import library_name, namespace
+from nnx.backend.transfer import device_of
+from nnx.types import Array
+
+_FLOATING: dict[Any, bool] = {}  # isdtype takes a few microseconds on some libraries
+
+
+def is_floating(x: Array) -> bool:
+    """Tell whether an array holds real or complex floating-point numbers."""
+    dtype = x.dtype
+    key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
+    found = _FLOATING.get(key)
+    if found is None:
+        kinds = ("real floating", "complex floating")
+        found = _FLOATING[key] = bool(namespace(x).isdtype(dtype, kinds))
+    return found
+
+
+def is_cheap_to_read(x: Array) -> bool:
+    """Tell whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
+    library = library_name(namespace(x))
+    if library == "numpy":
+        return True
+    device = device_of(x)
+    return (library == "torch" and device.type == "cpu") or getattr(device, "platform", None) == "cpu"
