@@ -63,6 +63,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("xp", [pytest.param(name, id=name) for name in chosen], indirect=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "xp" in getattr(item, "fixturenames", ()):
+            item.add_marker("backend")
+
+
 @pytest.fixture
 def xp(request: pytest.FixtureRequest) -> Iterator[Library]:
     """The array library that the test runs on."""
