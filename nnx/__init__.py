@@ -5,7 +5,7 @@ JAX arrays with those.
 """
 
 from nnx import backend, data, errors, functional, layers, losses, optimizers
-from nnx.autodiff import Primitive, grad, primitive, stop_gradient, value_and_grad, vjp
+from nnx.autodiff import Primitive, grad, jvp, linearize, primitive, stop_gradient, value_and_grad, vjp
 from nnx.backend import (
     available_backends,
     generator,
@@ -63,8 +63,10 @@ __all__ = [
     "get_backend",
     "grad",
     "initializers",
+    "jvp",
     "layer_outputs",
     "layers",
+    "linearize",
     "losses",
     "namespace",
     "optimizers",

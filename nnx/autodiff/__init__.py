@@ -1,6 +1,7 @@
 """The core: primitives with their pullbacks, the tape, the traced array, and the transforms."""
 
 from nnx.autodiff import namespace as _namespace  # noqa: F401  completes TracedArray
+from nnx.autodiff.forward import jvp, linearize
 from nnx.autodiff.primitive import Primitive, Pullback, primitive
 from nnx.autodiff.traced import TracedArray, stop_gradient
 from nnx.autodiff.transforms import grad, value_and_grad, vjp

@@ -5,52 +5,42 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive
-from nnx.autodiff.rules import CONSTANT, JOINED, PASSED, RULES
+from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES
+from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
-from nnx.autodiff.rules.manipulation import GETITEM
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import library_name, namespace
-from nnx.errors import MissingRuleError
-from nnx.types import Array, Namespace
+from nnx.errors import MissingRuleError, TraceError
+from nnx.types import Array, DType, Namespace
 
 
 class TracedNamespace:
     """A namespace with the standard's names, whose functions take traced arrays too.
 
-    Attributes
+    Parameters
     ----------
     untraced : namespace
         The namespace that does the work.
+    extension : str
+        ``"linalg."`` or ``"fft."`` for an extension, whose names have that in front in the tables.
+
+    Attributes
+    ----------
+    untraced : namespace
     """
 
-    def __init__(self, untraced: Namespace) -> None:
+    def __init__(self, untraced: Namespace, extension: str = "") -> None:
         self.untraced = untraced
         self.__name__ = f"nnx.traced({library_name(untraced)})"
         members = vars(self)
-        for name, rule in RULES.items():
+        for table, make in _TABLES:
+            for full_name in table:
+                prefix, _, name = full_name.rpartition(".")
+                if (f"{prefix}." if prefix else "") == extension and hasattr(untraced, name):
+                    members[name] = make(self, full_name, getattr(untraced, name))
+        for name in () if extension else EXTENSIONS:
             if hasattr(untraced, name):
-                members[name] = self._differentiable(name, rule)
-        for name in CONSTANT:
-            if hasattr(untraced, name):
-                members[name] = _constant(getattr(untraced, name))
-        for name in PASSED:
-            if hasattr(untraced, name):
-                members[name] = getattr(untraced, name)
-
-    def _differentiable(self, name: str, rule: Rule) -> Callable[..., Any]:
-        function = getattr(self.untraced, name)
-        if name not in JOINED:
-            return _bound(name, function, rule)
-
-        def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
-            return function(list(arrays), axis=axis)
-
-        bound = _bound(name, one_by_one, rule)
-
-        def joined(arrays: Sequence[Array], /, *, axis: Any = 0) -> Array:
-            return bound(*arrays, axis=axis)
-
-        return joined
+                members[name] = TracedNamespace(getattr(untraced, name), f"{name}.")
 
     def __getattr__(self, name: str) -> Any:
         raise MissingRuleError(
@@ -69,16 +59,65 @@ def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[...
     bound.takes_keywords = False  # arrays are positional-only in the standard
     bound.forward = rule.bind(bound)
     bound.forward_of_plain = rule.bind(function)
+    bound.tangent = rule.bind_tangent(bound)
+    bound.retraced = False
     return bound
 
 
-def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
+def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if name in _ADAPTERS:
+        return _ADAPTERS[name](function, RULES[name])
+    return _bound(name, function, RULES[name])
+
+
+def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    composition = COMPOSED[name]
+
+    def composed(*args: Any, **kwargs: Any) -> Any:
+        if _any_traced((args, kwargs)):
+            return composition(xp, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    return composed
+
+
+def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` on the plain arrays behind traced ones: its derivative is zero, or it has none."""
 
     def constant(*args: Any, **kwargs: Any) -> Any:
-        return function(*(_plain(a) for a in args), **{name: _plain(a) for name, a in kwargs.items()})
+        return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
 
     return constant
+
+
+def _like(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def like(x: Array, /, *args: Any, **kwargs: Any) -> Any:
+        return function(_plain(x), *args, **kwargs)
+
+    return like
+
+
+def _passed(xp: Any, name: str, function: Any) -> Any:
+    return function
+
+
+def _refused(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        if _any_traced((args, kwargs)):
+            raise MissingRuleError(f"{name} of a traced array would lose its derivative: {REFUSED[name]}")
+        return function(*args, **kwargs)
+
+    return refused
+
+
+_TABLES = (
+    (RULES, _differentiable),
+    (COMPOSED, _composed),
+    (CONSTANT, _constant),
+    (LIKE, _like),
+    (PASSED, _passed),
+    (REFUSED, _refused),
+)
 
 
 def _plain(value: Any) -> Any:
@@ -88,6 +127,78 @@ def _plain(value: Any) -> Any:
         return type(value)(_plain(v) for v in value)
     return value
 
+
+def _any_traced(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_any_traced, value))
+    if isinstance(value, dict):
+        return any(map(_any_traced, value.values()))
+    return type(value) is TracedArray
+
+
+def _sequence_first(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+    """Adapt ``concat`` and ``stack``, which take a sequence of arrays."""
+
+    def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
+        return function(list(arrays), axis=axis)
+
+    bound = _bound(getattr(function, "__name__", "concat"), one_by_one, rule)
+
+    def joined(arrays: Sequence[Array], /, *, axis: Any = 0) -> Array:
+        return bound(*arrays, axis=axis)
+
+    return joined
+
+
+def _clip(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+    """Adapt ``clip``, whose bounds are arrays that may be passed by name."""
+    bound = _bound("clip", function, rule)
+
+    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
+        return bound(x, min, max)
+
+    return clip
+
+
+def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+    """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
+    bound = _bound("astype", function, rule)
+
+    def astype(x: Array, dtype: DType, /, **options: Any) -> Array:
+        plain = _plain(x)
+        if plain is x or namespace(plain).isdtype(dtype, ("real floating", "complex floating")):
+            return bound(x, dtype, **options)
+        return function(plain, dtype, **options)
+
+    return astype
+
+
+def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+    """Adapt ``asarray``: of a traced array it is a copy or a change of dtype."""
+
+    def convert(x: Array, dtype: DType = None, copy: bool | None = None, **options: Any) -> Array:
+        return function(x, dtype=dtype, copy=copy, **options)
+
+    bound = _bound("asarray", convert, rule)
+
+    def asarray(obj: Any, /, *, dtype: DType = None, device: Any = None, copy: bool | None = None) -> Array:
+        if type(obj) is TracedArray:
+            return bound(obj, dtype, copy)
+        if _any_traced(obj):
+            raise TraceError("asarray of a sequence of traced arrays would lose their derivatives; use xp.stack")
+        options = {"device": device} if device is not None else {}
+        return convert(obj, dtype, copy, **options)
+
+    return asarray
+
+
+_ADAPTERS: dict[str, Callable[[Callable[..., Any], Rule], Callable[..., Any]]] = {
+    "asarray": _asarray,
+    "astype": _astype,
+    "clip": _clip,
+    "concat": _sequence_first,
+    "stack": _sequence_first,
+}
 
 _NAMESPACES: dict[Namespace, TracedNamespace] = {}
 
@@ -107,12 +218,13 @@ _OPERATORS = {
     "truediv": "divide",
     "pow": "pow",
     "matmul": "matmul",
+    "mod": "remainder",
     "neg": "negative",
     "pos": "positive",
     "abs": "abs",
     "getitem": "getitem",
 }
-_CONSTANT_OPERATORS = ("floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge")
+_CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge")
 _REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
 
 
@@ -129,7 +241,7 @@ def _attach(name: str, function: Callable[..., Any]) -> None:
 for _name, _standard in _OPERATORS.items():
     _attach(_name, _bound(_standard, getattr(operator, _name), {**RULES, "getitem": GETITEM}[_standard]))
 for _name in _CONSTANT_OPERATORS:
-    _attach(_name, _constant(getattr(operator, _name)))
+    _attach(_name, _constant(None, _name, getattr(operator, _name)))
 
 
 def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) -> TracedNamespace:

@@ -17,6 +17,9 @@ Pullback = Callable[[Any], Sequence[Any]]
 WithPullback = Callable[..., tuple[Any, Pullback]]
 """``with_pullback(wanted, *args, **options) -> (output, pullback)``."""
 
+WithTangent = Callable[..., tuple[Any, Any]]
+"""``with_tangent(args, tangents, options) -> (output, tangent)``; a tangent is ``None`` where it is zero."""
+
 
 class Primitive(Generic[P, R]):
     """A function that is differentiated as a whole: a plain forward, and the same with its pullback.
@@ -34,6 +37,11 @@ class Primitive(Generic[P, R]):
         The form with a pullback.
     forward_of_plain : callable
         The same, for values that are all plain; a rule of the standard's functions then saves a look at their types.
+    tangent : callable or None
+        The form with a tangent.
+    retraced : bool
+        Whether forward mode, without a form with a tangent, differentiates ``plain`` operation by operation; else it
+        transposes the pullback.
     name : str
         What errors call it.
     takes_keywords : bool
@@ -45,6 +53,8 @@ class Primitive(Generic[P, R]):
         self.plain = plain
         self.forward = self.forward_of_plain = with_pullback or self._without_rule
         self._positional: dict[str, Any] | None = None
+        self.tangent: WithTangent | None = None
+        self.retraced = True
         self.takes_keywords = True
         self.name: str = getattr(plain, "__name__", repr(plain))
 

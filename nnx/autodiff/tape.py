@@ -16,6 +16,19 @@ from nnx.types import Array
 _levels = itertools.count(1)
 
 
+def next_level() -> int:
+    """Return the level of a transform that starts now."""
+    return next(_levels)
+
+
+def escaped(primitive: Primitive[..., Any]) -> TraceError:
+    """Return the error for a traced array that outlived its transform."""
+    return TraceError(
+        f"{primitive!r} met a traced array of a transform that has ended; return what you need from the "
+        "differentiated function instead of storing it, or store nnx.stop_gradient(x)"
+    )
+
+
 class Tape:
     """The record of one reverse-mode transform.
 
@@ -26,7 +39,7 @@ class Tape:
     __slots__ = ("closed", "count", "level", "nodes")
 
     def __init__(self) -> None:
-        self.level = next(_levels)
+        self.level = next_level()
         self.nodes: list[tuple[Pullback, list[int], Any]] = []
         self.count = 0
         self.closed = False
@@ -39,10 +52,7 @@ class Tape:
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here, and append its node."""
         if self.closed:
-            raise TraceError(
-                f"{primitive!r} met a traced array of a transform that has ended; return what you need from the "
-                "differentiated function instead of storing it, or store nnx.stop_gradient(x)"
-            )
+            raise escaped(primitive)
         values = []
         inputs = []
         nested = False
@@ -50,17 +60,17 @@ class Tape:
             index = 0
             if type(arg) is TracedArray:
                 if arg.trace is self:
-                    index = arg.index
+                    index = arg.entry
                     arg = arg.value
                 nested = nested or type(arg) is TracedArray
             values.append(arg)
             inputs.append(index)
         forward = primitive.forward if nested else primitive.forward_of_plain
         output, pullback = forward(inputs, *values, **options)
-        if isinstance(output, tuple):
+        if isinstance(output, (tuple, list)):
             traced = [self.trace(value) for value in output]
-            self.nodes.append((pullback, inputs, tuple(t.index for t in traced)))
-            return type(output)(*traced) if hasattr(output, "_fields") else tuple(traced)
+            self.nodes.append((pullback, inputs, tuple(t.entry for t in traced)))
+            return type(output)(*traced) if hasattr(output, "_fields") else type(output)(traced)
         self.count = index = self.count + 1
         self.nodes.append((pullback, inputs, index))
         return TracedArray(output, self, index)

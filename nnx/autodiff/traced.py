@@ -11,7 +11,7 @@ from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, Device, DType, Shape
 
 if TYPE_CHECKING:
-    from nnx.autodiff.tape import Tape
+    from nnx.autodiff.tape import Tape as Trace
 
 
 class TracedArray:
@@ -24,22 +24,22 @@ class TracedArray:
     ----------
     value : array
         What it stands for: a plain array, or an array traced by an enclosing transform.
-    trace : Tape
-        The record of one transform.
-    index : int
-        Its place on the tape, from 1.
+    trace : Trace
+        The transform that it belongs to.
+    entry : object
+        What the trace knows of it: a tape its place, counted from 1; a forward trace its tangent.
     """
 
-    __slots__ = ("index", "trace", "value")
+    __slots__ = ("entry", "trace", "value")
 
     namespace_varies: ClassVar[bool] = True  # the namespace depends on the value: see nnx.namespace
     __array_ufunc__ = None  # NumPy arrays and scalars then leave binary operators to this class
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, value: Array, trace: Tape, index: int) -> None:
+    def __init__(self, value: Array, trace: Trace, entry: Any) -> None:
         self.value = value
         self.trace = trace
-        self.index = index
+        self.entry = entry
 
     @property
     def untraced(self) -> Array:

@@ -56,10 +56,10 @@ def vjp(
     traced, sources, forms = [], [], []
     for number, primal in enumerate(primals):
         leaves, rebuild = tree_split(primal)
-        source = [tape.trace(_checked(leaf, number, path)) for path, leaf in leaves.items()]
+        source = [tape.trace(checked_leaf(leaf, number, path)) for path, leaf in leaves.items()]
         traced.append(rebuild(source))
         sources.append(source)
-        forms.append(_gradient_form(primal, leaves, rebuild))
+        forms.append(_form(primal, leaves, rebuild))
     try:
         output = function(*traced)
     finally:
@@ -71,7 +71,7 @@ def vjp(
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
         found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
         return tuple(
-            form([_or_zeros(found[s.index], s.value) for s in source])
+            form([_or_zeros(found[s.entry], s.value) for s in source])
             for form, source in zip(forms, sources, strict=True)
         )
 
@@ -154,7 +154,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
     return differentiated
 
 
-def _checked(leaf: Any, number: int, path: str) -> Array:
+def checked_leaf(leaf: Any, number: int, path: str) -> Array:
     """Return the array of a leaf; it must be of a floating-point dtype."""
     array = asarray(leaf) if type(leaf) is float else leaf
     if is_array(array) and is_floating(array):
@@ -168,12 +168,15 @@ def _checked(leaf: Any, number: int, path: str) -> Array:
     )
 
 
-def _gradient_form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
-    """Return what makes the gradient of a primal from cotangents: a tree like it, with dicts for modules."""
-    if is_array(primal) or type(primal) is float:
-        return rebuild
+def _form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
+    """Return :func:`gradient_form` of a primal that was split already, as quickly as can be."""
     if hasattr(type(primal), "__tree_split__"):
         return lambda cotangents: dict(zip(leaves, cotangents, strict=True))
+    return rebuild if "" in leaves else gradient_form(primal)
+
+
+def gradient_form(primal: Tree) -> Rebuild:
+    """Return what makes the gradient of a primal from cotangents: a tree like it, with dicts for modules."""
     return tree_split(primal, objects_as_dicts=True)[1]
 
 
@@ -193,7 +196,7 @@ def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, A
                     f"expected a cotangent of dtype {dtype_name(leaf.dtype)}, as the output, "
                     f"got {dtype_name(array.dtype)}"
                 )
-            seeds.append((leaf.index, array))
+            seeds.append((leaf.entry, array))
     return seeds
 
 

@@ -3,6 +3,7 @@
 This folder and ``nnx/kernels`` alone may name an array library.
 """
 
+from nnx.backend.indexing import add_at
 from nnx.backend.inspection import is_cheap_to_read, is_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
@@ -12,6 +13,7 @@ from nnx.backend.transfer import asarray, device_of, dtype_name, to_device, to_n
 
 __all__ = [
     "BACKENDS",
+    "add_at",
     "asarray",
     "available_backends",
     "backend_of",

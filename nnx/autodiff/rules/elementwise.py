@@ -1,6 +1,7 @@
 """Derivatives of the elementwise functions: one factor for each argument."""
 
 import math
+from typing import Any
 
 from nnx.autodiff.rules.kinds import Elementwise, Linear, Rule
 from nnx.types import Array, Namespace
@@ -29,42 +30,86 @@ def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Ar
     return xp.astype(x1 > x2, y.dtype) + 0.5 * xp.astype(x1 == x2, y.dtype)
 
 
-def _sign(xp: Namespace, x: Array, y: Array) -> Array:
+def _abs(xp: Namespace, x: Array, y: Array) -> Array:
     # xp.sign stops the queue on a GPU.
+    if xp.isdtype(x.dtype, "complex floating"):
+        zero = y == 0
+        return xp.conj(x) / xp.where(zero, xp.ones_like(y), y)
     return xp.astype(x > 0, y.dtype) - xp.astype(x < 0, y.dtype)
+
+
+def _hypot(xp: Namespace, x: Array, y: Array) -> Array:
+    # The kink at the origin has derivative 0, as that of abs.
+    zero = y == 0
+    return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
+
+
+def _share(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
+    # exp(x1 - y), but both arguments may be -inf.
+    if isinstance(x1, (int, float)) or isinstance(x2, (int, float)):
+        return xp.exp(x1 - y)
+    infinite = xp.isinf(y) & (y < 0)
+    return xp.exp(x1 - xp.where(infinite, xp.zeros_like(y), y))
+
+
+def _copysign(xp: Namespace, x1: Array, y: Array) -> Array:
+    zero = x1 == 0
+    return xp.where(zero, xp.zeros_like(y), y / xp.where(zero, xp.ones_like(x1), x1))
+
+
+def _clipped(xp: Namespace, x: Array, min: Any = None, max: Any = None) -> Array:
+    inside = xp.ones_like(x, dtype=xp.bool)
+    if min is not None:
+        inside = inside & (x >= min)
+    if max is not None:
+        inside = inside & (x <= max)
+    return xp.astype(inside, x.dtype)
 
 
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 
 ELEMENTWISE: dict[str, Rule] = {
-    "abs": Elementwise(_sign),
+    "abs": Elementwise(_abs),
     "acos": Elementwise(lambda xp, x: -1.0 / xp.sqrt(1.0 - x * x)),
-    "acosh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x - 1.0)),
+    "acosh": Elementwise(lambda xp, x: 1.0 / (xp.sqrt(x - 1.0) * xp.sqrt(x + 1.0))),
     "add": Elementwise(1, 1),
     "asin": Elementwise(lambda xp, x: 1.0 / xp.sqrt(1.0 - x * x)),
     "asinh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x + 1.0)),
     "atan": Elementwise(lambda x: 1.0 / (1.0 + x * x)),
     "atan2": Elementwise(lambda x1, x2: x2 / (x1 * x1 + x2 * x2), lambda x1, x2: -x1 / (x1 * x1 + x2 * x2)),
     "atanh": Elementwise(lambda x: 1.0 / (1.0 - x * x)),
+    # At a bound the derivative is that of x, as in PyTorch.
+    "clip": Elementwise(
+        _clipped,
+        lambda xp, x, min, y: xp.astype(x < min, y.dtype),
+        lambda xp, x, max, y: xp.astype(x > max, y.dtype),
+        parameters="x, min, max",
+    ),
+    "conj": Linear("x", lambda xp, g: xp.conj(g)),
+    "copysign": Elementwise(_copysign, None),
     "cos": Elementwise(lambda xp, x: -xp.sin(x)),
     "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
     "divide": Elementwise(lambda x2: 1.0 / x2, lambda y, x2: -y / x2),
     "exp": Elementwise(lambda y: y),
     "expm1": Elementwise(lambda y: y + 1.0),
-    "hypot": Elementwise(lambda x1, y: x1 / y, lambda x2, y: x2 / y),
+    "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),
+    # With pairs of numbers for complex ones and no conjugation in between, the transpose of imag is -i times.
+    "imag": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype) * -1j),
     "log": Elementwise(lambda x: 1.0 / x),
     "log10": Elementwise(lambda x: 1.0 / (_LN10 * x)),
     "log1p": Elementwise(lambda x: 1.0 / (1.0 + x)),
     "log2": Elementwise(lambda x: 1.0 / (_LN2 * x)),
-    "logaddexp": Elementwise(lambda xp, x1, y: xp.exp(x1 - y), lambda xp, x2, y: xp.exp(x2 - y)),
+    "logaddexp": Elementwise(_share, lambda xp, x1, x2, y: _share(xp, x2, x1, y)),
     "maximum": Elementwise(_larger, lambda xp, x1, x2, y: _larger(xp, x2, x1, y)),
     "minimum": Elementwise(lambda xp, x1, x2, y: _larger(xp, x2, x1, y), _larger),
     "multiply": Elementwise(lambda x2: x2, lambda x1: x1),
     "negative": Elementwise(-1),
     "positive": Elementwise(1),
     "pow": Elementwise(_power_of_base, _power_of_exponent),
+    "real": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype)),
     "reciprocal": Elementwise(lambda y: -y * y),
+    "remainder": Elementwise(1, lambda xp, x1, x2: -xp.floor(x1 / x2)),
     "sin": Elementwise(lambda xp, x: xp.cos(x)),
     "sinh": Elementwise(lambda xp, x: xp.cosh(x)),
     "sqrt": Elementwise(lambda y: 0.5 / y),

@@ -4,23 +4,27 @@ A rule belongs to a function of the standard. It is written as small functions, 
 argument, whose parameter names say what they are given:
 
 ``xp``
-    the namespace of the cotangent; if it is there it comes first;
+    the namespace; if it is there it comes first;
 ``g``
-    the cotangent of the output;
+    the cotangent of the output, in a transpose;
 ``y``
     the output;
 ``x``, ``x1``, ``axis``, ...
     an argument of the call by its name in the standard, with a default where the standard has one;
 ``spec``
     shape and dtype of the argument that is differentiated for, without the array itself.
+
+One entry serves both modes: a factor multiplies a cotangent or a tangent, a linear function is applied to tangents,
+and what has a pullback only is transposed again.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from nnx.autodiff.primitive import Pullback, WithPullback
-from nnx.backend import namespace
+from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import is_floating, namespace
 from nnx.types import Array, DType, Shape
 
 
@@ -35,7 +39,10 @@ class Rule(Protocol):
     """What a table of rules maps a name to."""
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
-        """Return ``function``, a primitive, in the form that also returns its pullback."""
+        """Return the primitive ``function`` in the form that also returns its pullback."""
+
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+        """Return it in the form that also returns the tangent, or None to have its pullback transposed."""
 
 
 class Part:
@@ -59,9 +66,9 @@ class Part:
         names.pop("g", None)
         places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
         self.sources = tuple(places.get(name, name) for name in names)
-        self.defaults = {places.get(name, name): parameter.default for name, parameter in names.items()}
+        self.defaults = {places.get(name, name): (name, parameter.default) for name, parameter in names.items()}
 
-    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec) -> list[Any]:
+    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
         """Return the values of the named parameters: all that the pullback holds in memory."""
         kept = []
         for source in self.sources:
@@ -72,8 +79,21 @@ class Part:
             elif isinstance(source, int) and source < len(args):
                 kept.append(args[source])
             else:
-                kept.append(options.get(source, self.defaults[source]))
+                name, default = self.defaults[source]
+                kept.append(options.get(name, default))
         return kept
+
+    def apply(self, array: Array, *values: Any) -> Any:
+        """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
+        return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+
+
+def common_namespace(array: Array, values: Sequence[Any]) -> Any:
+    """Return the namespace of an array and what may be traced beside it: in a nested transform, either may be."""
+    for value in values:
+        if type(value) is TracedArray:
+            return namespace(value)
+    return namespace(array)
 
 
 def match(cotangent: Array, spec: Spec) -> Array:
@@ -93,11 +113,32 @@ def match(cotangent: Array, spec: Spec) -> Array:
         if axes:
             cotangent = xp.sum(cotangent, axis=axes, keepdims=True)
         cotangent = xp.reshape(cotangent, shape)
-    if cotangent.dtype != dtype:
-        if xp.isdtype(cotangent.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
-            cotangent = xp.real(cotangent)
-        cotangent = xp.astype(cotangent, dtype, copy=False)
-    return cotangent
+    return cast(xp, cotangent, dtype)
+
+
+def cast(xp: Any, x: Array, dtype: DType) -> Array:
+    """Return ``x`` with a dtype; the real part where it is complex and the dtype is not."""
+    if x.dtype == dtype:
+        return x
+    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        x = xp.real(x)
+    return xp.astype(x, dtype, copy=False)
+
+
+def fit(tangent: Array, output: Array) -> Array:
+    """Bring a tangent to the shape and dtype of the output, to which arguments were broadcast and promoted."""
+    xp = namespace(tangent, output)
+    tangent = cast(xp, tangent, output.dtype)
+    return tangent if tangent.shape == output.shape else xp.broadcast_to(tangent, output.shape)
+
+
+def total(parts: Sequence[Array | None]) -> Any:
+    """Add up what is not None."""
+    found = None
+    for part in parts:
+        if part is not None:
+            found = part if found is None else found + part
+    return found
 
 
 class Elementwise:
@@ -106,13 +147,17 @@ class Elementwise:
     A factor is 1, -1 or a small function that returns it; ``None`` for an argument without a derivative.
     """
 
-    def __init__(self, *factors: Callable[..., Any] | int | None) -> None:
-        names = ["x"] if len(factors) == 1 else [f"x{i + 1}" for i in range(len(factors))]
+    def __init__(self, *factors: Callable[..., Any] | int | None, parameters: str | None = None) -> None:
+        count = len(factors)
+        default = ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
+        names = default if parameters is None else [name.strip() for name in parameters.split(",")]
         self._parts = [Part(f, names) if callable(f) else f for f in factors]
+        self._simple = parameters is None
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
         """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
+        simple = self._simple
 
         def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
             output = function(*args, **options)
@@ -122,9 +167,12 @@ class Elementwise:
                     plan.append(None)
                 elif isinstance(part, int):
                     plan.append((part, None, arg.shape, arg.dtype))
-                else:
+                elif simple:
                     kept = [output if source < 0 else args[source] for source in part.sources]
                     plan.append((part, kept, arg.shape, arg.dtype))
+                else:
+                    plan.append((part, part.keep(output, args, options, None), arg.shape, arg.dtype))
+            plan += [None] * (len(args) - len(plan))
 
             def pullback(g: Array) -> list[Any]:
                 return [None if entry is None else _times_factor(g, *entry) for entry in plan]
@@ -133,12 +181,30 @@ class Elementwise:
 
         return with_pullback
 
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
+        """Return the primitive ``function`` in the form that also returns the tangent of its output."""
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            output = function(*args, **options)
+            terms = []
+            for part, tangent in zip(self._parts, tangents, strict=False):
+                if tangent is None or part is None:
+                    continue
+                if isinstance(part, int):
+                    term = tangent if part == 1 else -tangent
+                else:
+                    term = tangent * part.apply(output, *part.keep(output, args, options, None))
+                terms.append(fit(term, output))
+            return output, total(terms)
+
+        return with_tangent
+
 
 def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:
     if kept is None:
         cotangent = g if part == 1 else -g
     elif part.takes_xp:  # type: ignore[union-attr]
-        cotangent = g * part.function(namespace(g), *kept)  # type: ignore[union-attr]
+        cotangent = g * part.function(common_namespace(g, kept), *kept)  # type: ignore[union-attr]
     else:
         cotangent = g * part.function(*kept)  # type: ignore[union-attr]
     if cotangent.shape == shape and cotangent.dtype == dtype:
@@ -146,12 +212,12 @@ def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DT
     return match(cotangent, Spec(shape, dtype))
 
 
-class Linear:
-    """A function that is linear in each of some arguments, by its transposes.
+class Transposed:
+    """A function by small functions that map the cotangent as its transposed derivative does at this point.
 
-    A transpose is a small function that takes the cotangent ``g`` of the output and returns that of its
-    argument, up to broadcasting; ``None`` for an argument without a derivative. ``parameters`` are the names of
-    the positional parameters, separated by commas.
+    A small function takes the cotangent ``g`` of the output and returns that of its argument, up to broadcasting;
+    ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters,
+    separated by commas.
     """
 
     def __init__(self, parameters: str, *transposes: Callable[..., Any] | None) -> None:
@@ -167,7 +233,7 @@ class Linear:
             plan: list[Any] = [None] * len(args)
             for i, part in enumerate(parts):
                 if part is not None and i < len(args) and wanted[i]:
-                    spec = Spec(args[i].shape, args[i].dtype)
+                    spec = Spec(tuple(args[i].shape), args[i].dtype)
                     plan[i] = (part, part.keep(output, args, options, spec), spec)
 
             def pullback(cotangent: Array) -> list[Any]:
@@ -177,17 +243,99 @@ class Linear:
 
         return with_pullback
 
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+        """Return None: the pullback is transposed."""
+        return None
 
-def _transposed(g: Array, part: Part, kept: list[Any], spec: Spec) -> Array:
-    found = part.function(namespace(g), g, *kept) if part.takes_xp else part.function(g, *kept)
-    return match(found, spec)
+
+def _transposed(g: Any, part: Part, kept: list[Any], spec: Spec) -> Array:
+    first = next(part for part in g if part is not None) if isinstance(g, tuple) else g
+    return match(part.apply(first, g, *kept), spec)
 
 
-class Nonlinear(Linear):
-    """A function whose small functions map the cotangent as the transposed derivative does at this point.
+class Linear(Transposed):
+    """A function that is linear in its differentiable arguments together, such as ``sum`` or ``where``."""
 
-    They are written as those of :class:`Linear`; the function itself need not be linear.
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+        """Return the form that applies the function to the tangents, with zeros for those that are None."""
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            moved = list(args)
+            for i, part in enumerate(self._parts):
+                if part is not None and i < len(args):
+                    moved[i] = _zero(args[i]) if tangents[i] is None else tangents[i]
+            output = function(*args, **options)
+            return output, function(*moved, **options)
+
+        return with_tangent
+
+
+class Multilinear(Transposed):
+    """A function that is linear in each of its differentiable arguments alone, such as ``matmul``."""
+
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+        """Return the form that applies the function with one argument after the other replaced by its tangent."""
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            output = function(*args, **options)
+            terms = []
+            for i, tangent in enumerate(tangents):
+                if tangent is not None:
+                    moved = list(args)
+                    moved[i] = tangent
+                    terms.append(fit(function(*moved, **options), output))
+            return output, total(terms)
+
+        return with_tangent
+
+
+class Weighted:
+    r"""A reduction whose derivative is a weighted sum, :math:`\dot y = \sum_i w_i \dot x_i`, by its weights.
+
+    The small function returns the weights, in the shape of ``x``; it may take ``y`` with its axes kept, ``axis``,
+    ``correction`` and ``spec``.
     """
+
+    def __init__(self, weights: Callable[..., Any]) -> None:
+        self._part = Part(weights, ["x"])
+
+    def _weights(self, output: Any, args: Sequence[Any], options: dict[str, Any]) -> tuple[Array, Any, bool, Spec]:
+        axis, keepdims = options.get("axis"), options.get("keepdims", False)
+        spec = Spec(tuple(args[0].shape), args[0].dtype)
+        kept_axes = keep_axes(namespace(output), output, spec.shape, axis, keepdims)
+        weights = self._part.apply(output, *self._part.keep(kept_axes, args, options, spec))
+        return weights, axis, keepdims, spec
+
+    def bind(self, function: Callable[..., Any]) -> WithPullback:
+        """Return the primitive ``function`` in the form that also returns its pullback."""
+
+        def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+            output = function(*args, **options)
+
+            def pullback(g: Array) -> tuple[Array]:
+                weights, axis, keepdims, spec = self._weights(output, args, options)
+                return (match(weights * keep_axes(namespace(g), g, spec.shape, axis, keepdims), spec),)
+
+            return output, pullback
+
+        return with_pullback
+
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+        """Return the primitive ``function`` in the form that also returns the tangent of its output."""
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            output = function(*args, **options)
+            weights, axis, keepdims, _ = self._weights(output, args, options)
+            xp = namespace(output, tangents[0])
+            return output, fit(xp.sum(weights * tangents[0], axis=axis, keepdims=keepdims), output)
+
+        return with_tangent
+
+
+def _zero(x: Any) -> Any:
+    if not hasattr(x, "shape"):
+        return 0.0
+    return namespace(x).zeros_like(x) if is_floating(x) else x
 
 
 def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:

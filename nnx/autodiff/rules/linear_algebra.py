@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.kinds import Multilinear, Rule
 from nnx.types import Array, Namespace
 
 
@@ -22,15 +22,16 @@ def _matmul_2(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
     return x1.mT @ g
 
 
-def _vecdot(xp: Namespace, g: Array, other: Any, axis: int) -> Array:
-    return xp.expand_dims(g, axis=axis) * other
+def _vecdot_1(xp: Namespace, g: Array, x2: Any, axis: int = -1) -> Array:
+    # The first argument of vecdot is conjugated.
+    return xp.conj(xp.expand_dims(g, axis=axis) * x2)
 
 
 LINEAR_ALGEBRA: dict[str, Rule] = {
-    "matmul": Linear("x1, x2", _matmul_1, _matmul_2),
-    "vecdot": Linear(
+    "matmul": Multilinear("x1, x2", _matmul_1, _matmul_2),
+    "vecdot": Multilinear(
         "x1, x2",
-        lambda xp, g, x2, axis=-1: _vecdot(xp, g, x2, axis),
-        lambda xp, g, x1, axis=-1: _vecdot(xp, g, x1, axis),
+        _vecdot_1,
+        lambda xp, g, x1, axis=-1: xp.expand_dims(g, axis=axis) * xp.conj(x1),
     ),
 }

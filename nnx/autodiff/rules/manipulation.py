@@ -1,12 +1,11 @@
-"""Derivatives of the functions that move elements about, and of indexing."""
+"""Derivatives of the functions that move elements about."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback, WithPullback
+from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
 from nnx.autodiff.rules.kinds import Linear, Rule
 from nnx.backend import namespace
-from nnx.backend.indexing import add_at
 from nnx.types import Array, Namespace, Shape
 
 
@@ -19,7 +18,7 @@ def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
     return -shift if isinstance(shift, int) else tuple(-s for s in shift)
 
 
-def _unsqueezed(xp: Namespace, g: Array, spec: Any) -> Array:
+def _reshaped(xp: Namespace, g: Array, spec: Any) -> Array:
     return xp.reshape(g, spec.shape)
 
 
@@ -47,6 +46,15 @@ class Joined:
 
         return with_pullback
 
+    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
+        """Return the form that joins the tangents, with zeros for those that are None."""
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            moved = [namespace(a).zeros_like(a) if t is None else t for a, t in zip(args, tangents, strict=True)]
+            return function(*args, **options), function(*moved, **options)
+
+        return with_tangent
+
 
 def _section(g: Array, i: int, shapes: Sequence[Shape], axis: int | None) -> Array:
     xp = namespace(g)
@@ -70,10 +78,11 @@ def _layer(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
 
 
 MANIPULATION: dict[str, Rule] = {
+    "asarray": Linear("x", lambda g: g),
     "astype": Linear("x, dtype", lambda g: g),
     "broadcast_to": Linear("x, shape", lambda g: g),
     "concat": Joined(_section),
-    "expand_dims": Linear("x, axis", _unsqueezed),
+    "expand_dims": Linear("x, axis", _reshaped),
     "flip": Linear("x", lambda xp, g, axis=None: xp.flip(g, axis=axis)),
     "matrix_transpose": Linear("x", lambda xp, g: xp.matrix_transpose(g)),
     "moveaxis": Linear(
@@ -81,36 +90,10 @@ MANIPULATION: dict[str, Rule] = {
         lambda xp, g, source, destination: xp.moveaxis(g, destination, source),
     ),
     "permute_dims": Linear("x, axes", lambda xp, g, axes: xp.permute_dims(g, _inverse(axes))),
-    "reshape": Linear("x, shape", _unsqueezed),
+    "reshape": Linear("x, shape", _reshaped),
     "roll": Linear("x, shift", lambda xp, g, shift, axis=None: xp.roll(g, _negated(shift), axis=axis)),
-    "squeeze": Linear("x, axis", _unsqueezed),
+    "squeeze": Linear("x, axis", _reshaped),
     "stack": Joined(_layer),
+    "tril": Linear("x", lambda xp, g, k=0: xp.tril(g, k=k)),
+    "triu": Linear("x", lambda xp, g, k=0: xp.triu(g, k=k)),
 }
-
-
-def _place(g: Array, *, shape: Shape, key: Any) -> Array:
-    xp = namespace(g)
-    return add_at(xp.zeros(shape, dtype=g.dtype, device=g.device), key, g)
-
-
-place: Primitive[..., Array] = Primitive(_place)
-"""Zeros with the elements of ``g`` added where ``key`` points: the transpose of ``x[key]``, and it of this."""
-
-
-@place.with_pullback
-def _place_with_pullback(wanted: Sequence[Any], g: Array, *, shape: Shape, key: Any) -> tuple[Array, Pullback]:
-    return place(g, shape=shape, key=key), lambda cotangent: (cotangent[key],)
-
-
-class _Getitem:
-    """``x[key]`` for any key that the library takes; repeated indices add up."""
-
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
-        def with_pullback(wanted: Sequence[Any], x: Array, key: Any) -> tuple[Array, Pullback]:
-            shape: Shape = tuple(x.shape)
-            return function(x, key), lambda g: (place(g, shape=shape, key=key), None)
-
-        return with_pullback
-
-
-GETITEM: Rule = _Getitem()

@@ -1,50 +1,75 @@
-"""Derivatives of the reductions."""
+"""Derivatives of the reductions, and of the cumulative ones."""
 
 import math
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Linear, Nonlinear, Rule, Spec, keep_axes, normalise_axes, spread
+from nnx.autodiff.rules.kinds import Linear, Rule, Spec, Transposed, Weighted, normalise_axes, spread
 from nnx.types import Array, Namespace
 
 
-def _extremum(
-    xp: Namespace, g: Array, x: Array, y: Array, spec: Spec, axis: Any = None, keepdims: bool = False
-) -> Array:
+def _extremum(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None) -> Array:
     # Elements that share the extremum share the derivative evenly.
-    ties = xp.astype(x == keep_axes(xp, y, spec.shape, axis, keepdims), spec.dtype)
+    ties = xp.astype(x == y, spec.dtype)
+    return ties / xp.sum(ties, axis=normalise_axes(axis, len(spec.shape)), keepdims=True)
+
+
+def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
+    return (x - xp.mean(x, axis=axis, keepdims=True)) * (2.0 / (_count(spec, axis) - correction))
+
+
+def _std(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
+    return _var(xp, x, spec, axis, correction) * (0.5 / y)
+
+
+def _prod(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
+    # The product of all others, without a division that a zero would spoil.
     axes = normalise_axes(axis, len(spec.shape))
-    return ties * (keep_axes(xp, g, spec.shape, axis, keepdims) / xp.sum(ties, axis=axes, keepdims=True))
+    kept = [i for i in range(len(spec.shape)) if i not in axes]
+    order = (*kept, *axes)
+    lengths = [spec.shape[i] for i in order]
+    flat = xp.reshape(xp.permute_dims(x, order), (*lengths[: len(kept)], -1))
+    before = _shifted(xp, xp.cumulative_prod(flat, axis=-1))
+    after = xp.flip(_shifted(xp, xp.cumulative_prod(xp.flip(flat, axis=-1), axis=-1)), axis=-1)
+    inverse = tuple(order.index(i) for i in range(len(order)))
+    return xp.permute_dims(xp.reshape(before * after, tuple(lengths)), inverse)
 
 
-def _mean(xp: Namespace, g: Array, spec: Spec, axis: Any = None, keepdims: bool = False) -> Array:
-    return spread(xp, g / _count(spec, axis), spec, axis, keepdims)
+def _shifted(xp: Namespace, products: Array) -> Array:
+    """Move running products one place on, with 1 in front."""
+    return xp.concat([xp.ones_like(products[..., :1]), products[..., :-1]], axis=-1)
 
 
-def _var(
-    xp: Namespace,
-    g: Array,
-    x: Array,
-    spec: Spec,
-    axis: Any = None,
-    correction: float = 0.0,
-    keepdims: bool = False,
+def _cumulative_sum(
+    xp: Namespace, g: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
-    centred = x - xp.mean(x, axis=axis, keepdims=True)
-    scale = 2.0 / (_count(spec, axis) - correction)
-    return centred * (scale * keep_axes(xp, g, spec.shape, axis, keepdims))
+    axis = 0 if axis is None else axis % len(spec.shape)
+    flipped = xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
+    return flipped[(slice(None),) * axis + (slice(1, None),)] if include_initial else flipped
 
 
-def _std(
-    xp: Namespace,
-    g: Array,
-    x: Array,
-    y: Array,
-    spec: Spec,
-    axis: Any = None,
-    correction: float = 0.0,
-    keepdims: bool = False,
+def _cumulative_prod(
+    xp: Namespace, g: Array, x: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
-    return _var(xp, g * (0.5 / y), x, spec, axis, correction, keepdims)
+    # With y_k = y_{k-1} x_k the cotangent is y_{k-1} a_k, where a_k = g_k + x_{k+1} a_{k+1}: no division by x.
+    axis = 0 if axis is None else axis % len(spec.shape)
+    last = xp.moveaxis(x, axis, -1)
+    g = xp.moveaxis(g, axis, -1)
+    if include_initial:
+        g = g[..., 1:]
+    slopes = xp.concat([last[..., 1:], xp.zeros_like(last[..., :1])], axis=-1)
+    before = _shifted(xp, xp.cumulative_prod(last, axis=-1))
+    return xp.moveaxis(before * _backward_recurrence(xp, slopes, g), -1, axis)
+
+
+def _backward_recurrence(xp: Namespace, slopes: Array, values: Array) -> Array:
+    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in a number of passes that is the log of its length."""
+    step, length = 1, values.shape[-1]
+    while step < length:
+        zeros = xp.zeros_like(values[..., :step])
+        values = values + slopes * xp.concat([values[..., step:], zeros], axis=-1)
+        slopes = slopes * xp.concat([slopes[..., step:], zeros], axis=-1)
+        step *= 2
+    return values
 
 
 def _count(spec: Spec, axis: Any) -> int:
@@ -52,10 +77,16 @@ def _count(spec: Spec, axis: Any) -> int:
 
 
 STATISTICAL: dict[str, Rule] = {
-    "max": Nonlinear("x", _extremum),
-    "mean": Linear("x", _mean),
-    "min": Nonlinear("x", _extremum),
-    "std": Nonlinear("x", _std),
+    "cumulative_prod": Transposed("x", _cumulative_prod),
+    "cumulative_sum": Linear("x", _cumulative_sum),
+    "max": Weighted(_extremum),
+    "mean": Linear(
+        "x",
+        lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g / _count(spec, axis), spec, axis, keepdims),
+    ),
+    "min": Weighted(_extremum),
+    "prod": Weighted(_prod),
+    "std": Weighted(_std),
     "sum": Linear("x", lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g, spec, axis, keepdims)),
-    "var": Nonlinear("x", _var),
+    "var": Weighted(_var),
 }

@@ -1,0 +1,68 @@
+"""The forward trace: every traced array carries its tangent with it, and nothing is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.autodiff.primitive import Primitive
+from nnx.autodiff.tape import escaped, next_level
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import is_floating, namespace
+from nnx.types import Array
+
+
+class Dual:
+    """One forward-mode transform. A traced array of it has its tangent as entry."""
+
+    __slots__ = ("closed", "level")
+
+    def __init__(self) -> None:
+        self.level = next_level()
+        self.closed = False
+
+    def trace(self, value: Array, tangent: Array | None) -> Any:
+        """Return ``value`` with its tangent; a value without one stays a constant."""
+        return value if tangent is None or not is_floating(value) else TracedArray(value, self, tangent)
+
+    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a primitive of which an argument is traced here, on the values and on the tangents."""
+        if self.closed:
+            raise escaped(primitive)
+        values: list[Any] = []
+        tangents: list[Any] = []
+        for arg in args:
+            own = type(arg) is TracedArray and arg.trace is self
+            values.append(arg.value if own else arg)
+            tangents.append(arg.entry if own else None)
+        if primitive.tangent is not None:
+            output, tangent = primitive.tangent(values, tangents, options)
+        elif primitive.retraced:
+            return primitive.plain(*args, **options)
+        else:
+            output, tangent = transposed_again(primitive, values, tangents, options)
+        if isinstance(output, (tuple, list)):
+            parts = tangent if tangent is not None else [None] * len(output)
+            traced = [self.trace(value, part) for value, part in zip(output, parts, strict=True)]
+            return type(output)(*traced) if hasattr(output, "_fields") else type(output)(traced)
+        return self.trace(output, tangent)
+
+
+def transposed_again(
+    primitive: Primitive[..., Any], values: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Return output and tangent of a primitive that has only a pullback: the transpose of the pullback."""
+    from nnx.autodiff.transforms import vjp  # which needs the traces first
+
+    wanted = [tangent is not None for tangent in tangents]
+    output, pullback = primitive.forward(wanted, *values, **options)
+
+    def of_cotangent(g: Any) -> dict[str, Any]:
+        found = pullback(g)
+        return {str(i): found[i] for i, want in enumerate(wanted) if want and found[i] is not None}
+
+    is_many = isinstance(output, (tuple, list))
+    zeros = tuple(namespace(o).zeros_like(o) for o in output) if is_many else namespace(output).zeros_like(output)
+    reached, transpose = vjp(of_cotangent, zeros)  # type: ignore[misc]
+    (tangent,) = transpose({path: tangents[int(path)] for path in reached})
+    return output, tangent

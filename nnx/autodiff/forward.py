@@ -1,0 +1,124 @@
+"""Forward mode: ``jvp`` and ``linearize``."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nnx.autodiff.dual import Dual
+from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.transforms import checked_leaf, gradient_form, vjp
+from nnx.backend import dtype_name, is_array, is_floating, namespace
+from nnx.errors import DTypeError, ShapeError
+from nnx.tree import tree_leaves, tree_map, tree_split
+from nnx.types import Array, Tree
+
+
+def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Any, Any]:
+    r"""Run a function and return its output with the tangent of it, the Jacobian-vector product.
+
+    For :math:`y = f(x)` with Jacobian :math:`J` the tangent of the output is :math:`\dot y = J \dot x`.
+
+    Parameters
+    ----------
+    function : callable
+        Array API code; returns an array or a tree of arrays.
+    primals : sequence of arrays, modules or trees of them
+        The arguments.
+    tangents : sequence of trees
+        One for each primal: a tree like it, for a module a dict from dotted path to array.
+
+    Returns
+    -------
+    output, tangent
+        The tangent is a tree like the output.
+
+    Raises
+    ------
+    DTypeError
+        If a primal is not of a floating-point dtype, or a tangent of another one.
+    ShapeError
+        If a tangent has another structure or shape than its primal.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.jvp(lambda x: x**2, (np.asarray(3.0),), (np.asarray(1.0),))
+    (np.float64(9.0), np.float64(6.0))
+    """
+    if len(primals) != len(tangents):
+        raise ShapeError(f"expected a tangent for each of {len(primals)} primals, got {len(tangents)}")
+    trace = Dual()
+    traced = []
+    for number, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
+        leaves, rebuild = tree_split(primal)
+        moved = tree_leaves(tangent)
+        if len(moved) != len(leaves):
+            raise ShapeError(f"tangent {number}: expected {len(leaves)} arrays, as the primal, got {len(moved)}")
+        pairs = zip(leaves.items(), moved, strict=True)
+        traced.append(rebuild([_dual(trace, path, leaf, t, number) for (path, leaf), t in pairs]))
+    try:
+        output = function(*traced)
+    finally:
+        trace.closed = True
+
+    def lower(leaf: Any) -> Any:
+        return leaf.value if _is_own(leaf, trace) else leaf
+
+    def tangent_of(leaf: Any) -> Any:
+        if _is_own(leaf, trace):
+            return leaf.entry
+        return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
+
+    value = tree_map(lower, output)
+    leaves, _ = tree_split(output)
+    return value, gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
+
+
+def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callable[..., Any]]:
+    r"""Run a function once and return its output with its derivative there as a linear function.
+
+    Parameters
+    ----------
+    function : callable
+        Array API code; returns an array or a tree of arrays.
+    *primals : arrays, modules or trees of them
+
+    Returns
+    -------
+    output
+        What the function returns.
+    derivative : callable
+        Takes a tangent for each primal, returns :math:`J \dot x`; it does not run the function again.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> y, derivative = nnx.linearize(lambda x: x**2, np.asarray(3.0))
+    >>> float(derivative(np.asarray(1.0))), float(derivative(np.asarray(10.0)))
+    (6.0, 60.0)
+    """
+    output, pullback = vjp(function, *primals)  # type: ignore[misc]
+    zeros = tree_map(lambda leaf: namespace(leaf).zeros_like(leaf), output)
+    _, transpose = vjp(pullback, zeros)  # type: ignore[misc]  the pullback is linear: its own transpose is J
+
+    def derivative(*tangents: Tree) -> Any:
+        (found,) = transpose(tangents)
+        return found
+
+    return output, derivative
+
+
+def _is_own(leaf: Any, trace: Dual) -> bool:
+    return type(leaf) is TracedArray and leaf.trace is trace
+
+
+def _dual(trace: Dual, path: str, leaf: Any, tangent: Array, number: int) -> Any:
+    primal = checked_leaf(leaf, number, path)
+    where = f"tangent {number}" + (f" at {path!r}" if path else "")
+    if not is_array(tangent) or tuple(tangent.shape) != tuple(primal.shape):
+        got = tuple(tangent.shape) if is_array(tangent) else type(tangent).__name__
+        raise ShapeError(f"{where}: expected shape {tuple(primal.shape)}, as the primal, got {got}")
+    if tangent.dtype != primal.dtype:
+        raise DTypeError(
+            f"{where}: expected dtype {dtype_name(primal.dtype)}, as the primal, got {dtype_name(tangent.dtype)}"
+        )
+    return trace.trace(primal, tangent)
