@@ -1,7 +1,12 @@
 """Indexed addition, which the standard lacks and every library spells its own way."""
 
+import math
 from typing import Any
 
+import numpy as np
+
+from nnx.backend.namespaces import library_name, namespace
+from nnx.backend.transfer import asarray, device_of, to_numpy
 from nnx.types import Array
 
 
@@ -9,23 +14,25 @@ def add_at(x: Array, key: Any, values: Array) -> Array:
     """Return ``x`` with ``values`` added at ``x[key]``, repeated indices adding up. ``x`` may be overwritten."""
     if hasattr(x, "at"):  # JAX arrays are immutable
         return x.at[key].add(values)
-    if not _may_repeat(key):
-        x[key] = x[key] + values
-        return x
-    return _accumulate(x, key, values)
-
-
-def _may_repeat(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
-    return any(hasattr(part, "shape") or isinstance(part, list) for part in parts)
+    if any(hasattr(part, "shape") or isinstance(part, list) for part in parts):
+        return _accumulate(x, key, values)
+    key = tuple(part for part in parts if part is not None)  # the standard reads with None in a key, and cannot write
+    here = x[key]
+    x[key] = here + namespace(values).reshape(values, here.shape)
+    return x
 
 
 def _accumulate(x: Array, key: Any, values: Array) -> Array:
-    if hasattr(x, "index_put_"):
-        return x.index_put_(key if isinstance(key, tuple) else (key,), values, accumulate=True)
-    library = type(x).__module__.partition(".")[0]
-    if library in ("numpy", "cupy"):
-        add = __import__(library).add
-        add.at(x, key, values)
+    """Add where a key of arrays may point to one place several times."""
+    xp = namespace(x)
+    if library_name(xp) in ("numpy", "cupy"):
+        xp.add.at(x, key, values)
         return x
-    raise NotImplementedError(f"indexed addition with array keys is not known for {library}")
+    places = xp.reshape(xp.arange(math.prod(x.shape), device=device_of(x)), x.shape)[key]
+    flat, places, values = (xp.reshape(array, (-1,)) for array in (x, places, values))
+    if library_name(xp) == "torch":
+        return xp.reshape(flat.index_put_((places,), values, accumulate=True), x.shape)
+    host = to_numpy(flat).copy()
+    np.add.at(host, to_numpy(places), to_numpy(values))
+    return xp.reshape(asarray(host, like=x), x.shape)
