@@ -11,6 +11,8 @@ __all__ = [
     "Pullback",
     "TracedArray",
     "grad",
+    "jvp",
+    "linearize",
     "primitive",
     "stop_gradient",
     "value_and_grad",

@@ -63,6 +63,6 @@ def transposed_again(
 
     is_many = isinstance(output, (tuple, list))
     zeros = tuple(namespace(o).zeros_like(o) for o in output) if is_many else namespace(output).zeros_like(output)
-    reached, transpose = vjp(of_cotangent, zeros)  # type: ignore[misc]
+    reached, transpose = vjp(of_cotangent, zeros)
     (tangent,) = transpose({path: tangents[int(path)] for path in reached})
     return output, tangent

@@ -96,9 +96,9 @@ def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callab
     >>> float(derivative(np.asarray(1.0))), float(derivative(np.asarray(10.0)))
     (6.0, 60.0)
     """
-    output, pullback = vjp(function, *primals)  # type: ignore[misc]
+    output, pullback = vjp(function, *primals)
     zeros = tree_map(lambda leaf: namespace(leaf).zeros_like(leaf), output)
-    _, transpose = vjp(pullback, zeros)  # type: ignore[misc]  the pullback is linear: its own transpose is J
+    _, transpose = vjp(pullback, zeros)  # the pullback is linear: its own transpose is J
 
     def derivative(*tangents: Tree) -> Any:
         (found,) = transpose(tangents)

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from nnx.backend import device_of
 from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, Device, DType, Shape
 
 if TYPE_CHECKING:
-    from nnx.autodiff.tape import Tape as Trace
+    from nnx.autodiff.primitive import Primitive
+
+
+class Trace(Protocol):
+    """One transform that is under way, such as a tape.
+
+    Attributes
+    ----------
+    level : int
+        Of two traces the one with the higher level started later, inside the other.
+    closed : bool
+        Whether the transform has ended.
+    """
+
+    level: int
+    closed: bool
+
+    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a primitive of which an argument is traced here."""
 
 
 class TracedArray:

@@ -11,9 +11,7 @@ from nnx.tree import Rebuild, tree_leaves, tree_map, tree_split
 from nnx.types import Array, Tree
 
 
-def vjp(
-    function: Callable[..., Any], *primals: Tree, has_aux: bool = False
-) -> tuple[Any, Callable[[Tree], tuple[Any, ...]]] | tuple[Any, Callable[[Tree], tuple[Any, ...]], Any]:
+def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
     r"""Run a function and return its output with its pullback, the vector-Jacobian product.
 
     For :math:`y = f(x)` with Jacobian :math:`J` the pullback maps a cotangent :math:`\bar y` to

@@ -4,6 +4,7 @@ from typing import Any
 
 import array_api_compat
 
+from nnx.backend.deferring import let_defer
 from nnx.errors import BackendError
 from nnx.types import Array, Namespace
 
@@ -67,6 +68,8 @@ def _resolve(array: Any) -> Namespace:
             f"expected an array of a library that follows the array API standard, got {kind.__module__}."
             f"{kind.__qualname__}; convert it first, for example with numpy.asarray"
         ) from error
+    if library_name(xp) == "array-api-strict":
+        let_defer(kind)
     _BY_TYPE[kind] = xp
     return xp
 

@@ -379,7 +379,7 @@ class Module:
             model._is_copy = True  # also where it has no parameters: the call is to go straight to forward
             return model(*replaced, **kwargs)
 
-        output, pullback = vjp(run, self, *(args[place] for place in places))  # type: ignore[misc]
+        output, pullback = vjp(run, self, *(args[place] for place in places))
         self._kept = (pullback, places, len(args))
         return output
 

@@ -38,7 +38,7 @@ class Loss:
             if TracedArray in map(type, args):
                 return self.forward(*args)
             rest = args[self.predictions :]
-            value, pullback = vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])  # type: ignore[misc]
+            value, pullback = vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
         except NnxError as error:
             error.layer = error.layer or type(self).__name__
             raise

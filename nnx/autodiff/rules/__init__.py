@@ -16,8 +16,8 @@ EXTENSIONS = ("linalg", "fft")
 
 _CONSTANT = """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor broadcast_shapes can_cast ceil count_nonzero equal floor floor_divide greater greater_equal isfinite isin
-    isinf isnan less less_equal logical_and logical_not logical_or logical_xor nonzero not_equal result_type round
+    bitwise_xor broadcast_shapes can_cast ceil count_nonzero equal floor floor_divide greater greater_equal isfinite
+    isin isinf isnan less less_equal logical_and logical_not logical_or logical_xor nonzero not_equal result_type round
     searchsorted sign signbit trunc
 """
 CONSTANT = frozenset(_CONSTANT.split())

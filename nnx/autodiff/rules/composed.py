@@ -35,7 +35,10 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> list[Array]
     places = list(range(count))
     if indexing == "xy" and count > 1:
         places[:2] = [1, 0]
-    laid = [xp.reshape(a, tuple(-1 if i == place else 1 for i in range(count))) for a, place in zip(arrays, places)]
+    laid = [
+        xp.reshape(a, tuple(-1 if i == place else 1 for i in range(count)))
+        for a, place in zip(arrays, places, strict=True)
+    ]
     return broadcast_arrays(xp, *laid) if laid else []
 
 
@@ -58,7 +61,7 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: int | tuple[Seque
     """Reshape to two matrices, and multiply them."""
     if isinstance(axes, int):
         axes = (range(x1.ndim - axes, x1.ndim), range(axes))
-    first, second = ([a % x.ndim for a in own] for own, x in zip(axes, (x1, x2)))
+    first, second = ([a % x.ndim for a in own] for own, x in zip(axes, (x1, x2), strict=True))
     rest1, rest2 = ([i for i in range(x.ndim) if i not in own] for x, own in ((x1, first), (x2, second)))
     size = _size(x1.shape[a] for a in first)
     rows, columns = _size(x1.shape[i] for i in rest1), _size(x2.shape[i] for i in rest2)

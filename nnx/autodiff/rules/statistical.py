@@ -62,7 +62,7 @@ def _cumulative_prod(
 
 
 def _backward_recurrence(xp: Namespace, slopes: Array, values: Array) -> Array:
-    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in a number of passes that is the log of its length."""
+    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in as many passes as the log of its length."""
     step, length = 1, values.shape[-1]
     while step < length:
         zeros = xp.zeros_like(values[..., :step])
