@@ -1,6 +1,7 @@
 """The fixture ``xp``: one test, run on each array library that is there.
 
-``pytest --backend NAME`` (repeatable) chooses; without it all run, and a library that is missing skips.
+``pytest --backend NAME`` (repeatable) chooses; without it all that are installed and have a device run, and the first
+lines of the report name those that are left out, and why.
 """
 
 import importlib
@@ -53,14 +54,36 @@ class Library:
         return nnx.to_numpy(array)
 
 
+def why_absent(name: str) -> str | None:
+    """Say why a library cannot be tested here, or return None if it can."""
+    module = {"array-api-strict": "array_api_strict"}.get(name, name.removesuffix("-readonly"))
+    try:
+        found = importlib.import_module(module)
+    except ImportError:
+        return f"{module} is not installed"
+    return "no CUDA device was found" if name == "cupy" and not found.cuda.is_available() else None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", action="append", choices=BACKENDS, help="run the backend tests on this library")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    chosen = config.getoption("--backend")
+    for name in chosen or ():
+        if reason := why_absent(name):
+            raise pytest.UsageError(f"cannot test on {name}: {reason}")
+    config.nnx_backends = chosen or [name for name in BACKENDS if not why_absent(name)]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    left_out = [f"{name} ({reason})" for name in BACKENDS if (reason := why_absent(name))]
+    return [f"array libraries: {', '.join(config.nnx_backends)}", f"left out: {', '.join(left_out) or 'none'}"]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "xp" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--backend") or BACKENDS
-        metafunc.parametrize("xp", [pytest.param(name, id=name) for name in chosen], indirect=True)
+        metafunc.parametrize("xp", [pytest.param(name, id=name) for name in metafunc.config.nnx_backends], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -75,22 +98,20 @@ def xp(request: pytest.FixtureRequest) -> Iterator[Library]:
     name = request.param
     match name:
         case "array-api-strict":
-            strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+            strict = importlib.import_module("array_api_strict")
             # Not the default device, so that an array made without a device is found out; and no operation that
             # would stop the queue of a GPU.
             with strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
                 yield Library(name, f"{name}:device1", strict, strict.Device("device1"))
         case "torch":
-            torch = pytest.importorskip("torch", reason="torch is not installed")
+            torch = importlib.import_module("torch")
             yield Library(name, name, importlib.import_module("array_api_compat.torch"), torch.device("cpu"))
         case "jax":
-            jax = pytest.importorskip("jax", reason="JAX is not installed")
+            jax = importlib.import_module("jax")
             jax.config.update("jax_enable_x64", True)
             yield Library(name, "jax:cpu:0", importlib.import_module("jax.numpy"), jax.devices("cpu")[0])
         case "cupy":
-            cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-            if not cupy.cuda.is_available():
-                pytest.skip("no CUDA device was found")
+            cupy = importlib.import_module("cupy")
             yield Library(name, "cupy:0", importlib.import_module("array_api_compat.cupy"), cupy.cuda.Device(0))
         case _:
             yield Library(name, "numpy", importlib.import_module("array_api_compat.numpy"), "cpu")
