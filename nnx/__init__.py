@@ -5,7 +5,22 @@ JAX arrays with those.
 """
 
 from nnx import backend, data, errors, functional, layers, losses, optimizers
-from nnx.autodiff import Primitive, grad, jvp, linearize, primitive, stop_gradient, value_and_grad, vjp
+from nnx.autodiff import (
+    Primitive,
+    checkpoint,
+    custom_jvp,
+    custom_vjp,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    primitive,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 from nnx.backend import (
     available_backends,
     generator,
@@ -56,13 +71,19 @@ __all__ = [
     "Softmax",
     "available_backends",
     "backend",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
     "data",
     "errors",
     "functional",
     "generator",
     "get_backend",
     "grad",
+    "hessian",
+    "hvp",
     "initializers",
+    "jacobian",
     "jvp",
     "layer_outputs",
     "layers",

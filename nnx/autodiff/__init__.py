@@ -1,6 +1,8 @@
 """The core: primitives with their pullbacks, the tape, the traced array, and the transforms."""
 
 from nnx.autodiff import namespace as _namespace  # noqa: F401  completes TracedArray
+from nnx.autodiff.custom import checkpoint, custom_jvp, custom_vjp
+from nnx.autodiff.derivatives import hessian, hvp, jacobian
 from nnx.autodiff.forward import jvp, linearize
 from nnx.autodiff.primitive import Primitive, Pullback, primitive
 from nnx.autodiff.traced import TracedArray, stop_gradient
@@ -10,7 +12,13 @@ __all__ = [
     "Primitive",
     "Pullback",
     "TracedArray",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
     "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
     "jvp",
     "linearize",
     "primitive",

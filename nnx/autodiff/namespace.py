@@ -60,7 +60,7 @@ def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[...
     bound.forward = rule.bind(bound)
     bound.forward_of_plain = rule.bind(function)
     bound.tangent = rule.bind_tangent(bound)
-    bound.retraced = False
+    bound.retraced = bound.may_close_over_traced = False
     return bound
 
 

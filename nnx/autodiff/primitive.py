@@ -42,6 +42,8 @@ class Primitive(Generic[P, R]):
     retraced : bool
         Whether forward mode, without a form with a tangent, differentiates ``plain`` operation by operation; else it
         transposes the pullback.
+    may_close_over_traced : bool
+        Whether traces check that no traced array came in beside the arguments.
     name : str
         What errors call it.
     takes_keywords : bool
@@ -55,6 +57,7 @@ class Primitive(Generic[P, R]):
         self._positional: dict[str, Any] | None = None
         self.tangent: WithTangent | None = None
         self.retraced = True
+        self.may_close_over_traced = True
         self.takes_keywords = True
         self.name: str = getattr(plain, "__name__", repr(plain))
 

@@ -67,6 +67,8 @@ class Tape:
             inputs.append(index)
         forward = primitive.forward if nested else primitive.forward_of_plain
         output, pullback = forward(inputs, *values, **options)
+        if primitive.may_close_over_traced:
+            self._refuse_hidden(primitive, output)
         if isinstance(output, (tuple, list)):
             traced = [self.trace(value) for value in output]
             self.nodes.append((pullback, inputs, tuple(t.entry for t in traced)))
@@ -74,6 +76,15 @@ class Tape:
         self.count = index = self.count + 1
         self.nodes.append((pullback, inputs, index))
         return TracedArray(output, self, index)
+
+    def _refuse_hidden(self, primitive: Primitive[..., Any], output: Any) -> None:
+        """Raise TraceError if an output came from a traced array that is not among the arguments."""
+        for part in output if isinstance(output, (tuple, list)) else (output,):
+            if type(part) is TracedArray and part.trace.level >= self.level:
+                raise TraceError(
+                    f"{primitive!r} uses a traced array that is not among its arguments, so that its derivative would "
+                    "be lost; pass it as an argument"
+                )
 
     def walk(self, seeds: Iterable[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
         """Carry cotangents from the end of the tape to its start.

@@ -9,7 +9,7 @@ from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.registry import Backend, backend_of, find_backend
 from nnx.backend.selection import get_backend, parse
 from nnx.errors import DTypeError
-from nnx.tree import tree_map
+from nnx.tree import tree_leaves, tree_split
 from nnx.types import Array, Device, DType, Namespace, Tree
 
 
@@ -19,7 +19,8 @@ def to_device(tree: Tree, spec: str) -> Tree:
     Parameters
     ----------
     tree : array or tree of arrays
-        What is not an array is left as it is.
+        What is not an array is left as it is. A module gives a dict of its parameters; it moves itself with
+        ``model.to(...)``.
     spec : str
         ``"<backend>:<device>"``, such as ``"cupy:0"`` or ``"torch"``; or a device alone, such as ``"cuda:1"``,
         for another device of the library that an array belongs to already.
@@ -53,11 +54,12 @@ def to_device(tree: Tree, spec: str) -> Tree:
         target = backend or backend_of(value)
         return _move(value, target, target.device(device_name))
 
-    return tree_map(move, tree)
+    leaves, rebuild = tree_split(tree, objects_as_dicts=True)
+    return rebuild([move(leaf) for leaf in leaves.values()])
 
 
 def to_numpy(tree: Tree) -> Tree:
-    """Move every array of a tree to NumPy, in the host's memory.
+    """Move every array of a tree to NumPy, in the host's memory; a module gives a dict of its parameters.
 
     Examples
     --------
@@ -65,7 +67,8 @@ def to_numpy(tree: Tree) -> Tree:
     >>> nnx.to_numpy([np.ones(2), "kept"])
     [array([1., 1.]), 'kept']
     """
-    return tree_map(lambda value: _host(value) if is_array(value) else value, tree)
+    leaves, rebuild = tree_split(tree, objects_as_dicts=True)
+    return rebuild([_host(leaf) if is_array(leaf) else leaf for leaf in leaves.values()])
 
 
 def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None = None) -> Array:
@@ -117,9 +120,7 @@ def dtype_name(dtype: DType | str) -> str:
 
 
 def _names_device(tree: Tree, name: str) -> bool:
-    found: list[bool] = []
-    tree_map(lambda v: found.append(name in backend_of(v).devices()) if is_array(v) else None, tree)
-    return any(found)
+    return any(name in backend_of(leaf).devices() for leaf in tree_leaves(tree) if is_array(leaf))
 
 
 def _move(array: Array, target: Backend, device: Device) -> Array:

@@ -337,7 +337,7 @@ class Module:
 
         def rebuild(leaves: Sequence[Array]) -> Module:
             copies: dict[int, Module] = {}
-            twin = self.copied(copies, is_copy=TracedArray in map(type, leaves))
+            twin = self.copied(copies, is_copy=True)
             for (_, module, name), leaf in zip(places, leaves, strict=True):
                 vars(copies[id(module)])[name] = leaf
             return twin
@@ -376,7 +376,6 @@ class Module:
             replaced = list(args)
             for place, value in zip(places, inputs, strict=True):
                 replaced[place] = value
-            model._is_copy = True  # also where it has no parameters: the call is to go straight to forward
             return model(*replaced, **kwargs)
 
         output, pullback = vjp(run, self, *(args[place] for place in places))
