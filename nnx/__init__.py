@@ -4,7 +4,7 @@ Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on Cu
 JAX arrays with those.
 """
 
-from nnx import backend, data, errors, functional, layers, losses, optimizers
+from nnx import backend, data, errors, functional, initializers, layers, losses, optimizers
 from nnx.autodiff import (
     Primitive,
     checkpoint,
@@ -42,7 +42,6 @@ from nnx.layers import (
     Sequential,
     Sigmoid,
     Softmax,
-    initializers,
     layer_outputs,
 )
 from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss

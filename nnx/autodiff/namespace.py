@@ -8,7 +8,7 @@ from nnx.autodiff.primitive import Primitive
 from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES
 from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
-from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.traced import OPERATORS, TracedArray
 from nnx.backend import library_name, namespace
 from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
@@ -228,14 +228,30 @@ _CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge")
 _REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
 
 
+_WELCOME = frozenset({TracedArray, bool, int, float, complex})
+
+
 def _attach(name: str, function: Callable[..., Any]) -> None:
     # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
     if name in ("neg", "pos", "abs"):
         setattr(TracedArray, f"__{name}__", lambda self: function(self))
         return
-    setattr(TracedArray, f"__{name}__", lambda self, other: function(self, other))
+    OPERATORS[name] = function
+
+    def method(self: TracedArray, other: Any) -> Any:
+        kind = type(other)
+        if kind not in _WELCOME and kind is not type(self.value) and name != "getitem":
+            namespace(self, other)  # an operator of another library's array might convert in silence
+        return function(self, other)
+
+    def reflected(self: TracedArray, other: Any) -> Any:
+        if type(other) not in _WELCOME:
+            namespace(self, other)
+        return function(other, self)
+
+    setattr(TracedArray, f"__{name}__", method)
     if name in _REFLECTED:
-        setattr(TracedArray, f"__r{name}__", lambda self, other: function(other, self))
+        setattr(TracedArray, f"__r{name}__", reflected)
 
 
 for _name, _standard in _OPERATORS.items():

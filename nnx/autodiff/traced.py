@@ -51,7 +51,6 @@ class TracedArray:
     __slots__ = ("entry", "trace", "value")
 
     namespace_varies: ClassVar[bool] = True  # the namespace depends on the value: see nnx.namespace
-    __array_ufunc__ = None  # NumPy arrays and scalars then leave binary operators to this class
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: Array, trace: Trace, entry: Any) -> None:
@@ -114,11 +113,54 @@ class TracedArray:
             "xp = x.__array_namespace__()"
         )
 
+    # What follows is how other libraries ask a foreign object to take part in their functions.
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise TraceError(
-            "a function of NumPy met a traced array and would lose its derivative; call the same function of "
-            "xp = nnx.namespace(x), or nnx.stop_gradient(x) where no derivative is wanted"
-        )
+        raise _foreign("a function of NumPy")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        # NumPy's arrays and scalars bring their operators here too, and those are welcome.
+        function = OPERATORS.get(_NUMPY_OPERATORS.get(ufunc.__name__, ""))
+        if function is None or method != "__call__" or options:
+            raise _foreign(f"numpy.{ufunc.__name__}")
+        return function(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
+        raise _foreign(f"numpy.{function.__name__}")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if type(function).__name__.endswith("_descriptor"):  # an operator of a tensor, which then asks this class
+            return NotImplemented
+        raise _foreign(f"torch.{getattr(function, '__name__', function)}")
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {}
+"""The operators as functions of their operands in order; filled by :mod:`nnx.autodiff.namespace`."""
+
+_NUMPY_OPERATORS = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "truediv",
+    "power": "pow",
+    "matmul": "matmul",
+    "floor_divide": "floordiv",
+    "remainder": "mod",
+    "equal": "eq",
+    "not_equal": "ne",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+}
+
+
+def _foreign(what: str) -> TraceError:
+    return TraceError(
+        f"{what} met a traced array and would lose its derivative; call the same function of xp = nnx.namespace(x), or "
+        "nnx.stop_gradient(x) where no derivative is wanted"
+    )
 
 
 def stop_gradient(x: Array) -> Array:

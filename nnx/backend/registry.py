@@ -3,7 +3,6 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from nnx.backend.namespaces import library_name, namespace
@@ -55,6 +54,8 @@ class Backend:
     @property
     def version(self) -> str:
         """The version of the installed library."""
+        from importlib import metadata  # slow to import, and nothing else needs it
+
         module = importlib.import_module(self.module)
         return str(getattr(module, "__version__", None) or metadata.version(self.name))
 
@@ -112,7 +113,7 @@ def _strict_devices() -> dict[str, Device]:
 
 
 _JAX = "pip install jax, with the CUDA extra where wanted (docs.jax.dev, Installation)"
-_CUPY = "pip install 'nnx-array[cuda13]' (CUDA 13) or pip install 'nnx-array[cuda12]' (CUDA 12)"
+_CUPY = "pip install cupy-cuda13x (CUDA 13) or pip install cupy-cuda12x (CUDA 12)"
 _TORCH = "pip install torch (pytorch.org, Get Started)"
 
 BACKENDS: dict[str, Backend] = {

@@ -15,7 +15,7 @@ def load_digits() -> tuple[Array, Array]:
     -------
     x : NumPy array of float32, shape (batch, pixels) = (1797, 64)
         Ink per pixel in [0, 1]: the counts 0 to 16 of the source, divided by 16.
-    y : NumPy array of int64, shape (batch,)
+    y : NumPy array of int32, shape (batch,)
         The digit, 0 to 9.
 
     Notes
@@ -33,7 +33,7 @@ def load_digits() -> tuple[Array, Array]:
     """
     images = _read("images-idx3-ubyte.gz")
     x = images.reshape(images.shape[0], -1) / np.float32(16)
-    return x, _read("labels-idx1-ubyte.gz").astype(np.int64)
+    return x, _read("labels-idx1-ubyte.gz").astype(np.int32)
 
 
 def _read(name: str) -> Array:

@@ -58,7 +58,7 @@ def load_mnist(
     -------
     x_train, y_train, x_test, y_test : NumPy arrays
         For one split the pair ``x, y`` alone. ``x``: float32 in [0, 1], shape (batch, pixels), where MNIST
-        has 784 pixels; ``y``: class indices, int64, shape (batch,). 60,000 samples train, 10,000 test.
+        has 784 pixels; ``y``: class indices, int32, shape (batch,). 60,000 samples train, 10,000 test.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def _read_pair(images_path: Path, labels_path: Path) -> tuple[Array, Array]:
             f"got {labels.shape[0]}; use two files of one data set"
         )
     samples, rows, columns = images.shape
-    return images.reshape(samples, rows * columns) / np.float32(255), labels.astype(np.int64)
+    return images.reshape(samples, rows * columns) / np.float32(255), labels.astype(np.int32)
 
 
 def _read_bytes(path: Path, axes: int) -> Array:

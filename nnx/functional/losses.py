@@ -143,7 +143,8 @@ def kl_divergence_standard_normal(mean: Array, variance: Array, *, reduction: st
     variance : array, shape (batch, latent)
         Positive.
     reduction : {"mean", "sum", "none"}
-        Over the batch; the latent axis is always summed.
+        Over the batch; the latent axis is always summed. Beside a mean over all elements, such as that of
+        :func:`mse`, weigh it accordingly: an autoencoder's image loss is a sum over pixels too.
 
     Returns
     -------

@@ -1,6 +1,5 @@
 """Modules: parameters with a call into :mod:`nnx.functional`."""
 
-from nnx.layers import initializers
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
@@ -20,6 +19,5 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
-    "initializers",
     "layer_outputs",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from nnx import functional
 from nnx.backend import asarray, generator
 from nnx.errors import ArgumentError
-from nnx.layers.initializers import Constant, HeNormal, Initializer
+from nnx.initializers import Constant, HeNormal, Initializer
 from nnx.layers.module import Module, Parameter
 from nnx.types import Array, DType
 

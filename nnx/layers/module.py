@@ -173,10 +173,9 @@ class Module:
         """
         if not math.isfinite(learning_rate) or learning_rate < 0:
             raise ArgumentError(f"expected a finite learning_rate >= 0, got {learning_rate!r}")
+        rate = float(learning_rate)  # a NumPy float64 would make the parameters float64
         gradients = self.gradients()
-        self.replace_parameters(
-            {path: value - learning_rate * gradients[path] for path, value in self.parameters().items()}
-        )
+        self.replace_parameters({path: value - rate * gradients[path] for path, value in self.parameters().items()})
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for this module and all below it, and return it."""
@@ -266,14 +265,16 @@ class Module:
         return self
 
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
-        """Move parameters and buffers to a backend and device, or to another floating-point dtype, in place.
+        """Move all arrays to a backend and device, or to another floating-point dtype, in place.
+
+        These are parameters, buffers, and attributes that are plain arrays.
 
         Parameters
         ----------
         device : str, optional
             As in :func:`nnx.to_device`: ``"cupy:0"``, ``"torch"``, ``"cuda:1"``.
         dtype : dtype or str, optional
-            Such as ``"float64"``; integer buffers keep theirs.
+            Such as ``"float64"``; integer arrays keep theirs.
 
         Returns
         -------
@@ -291,11 +292,13 @@ class Module:
                 value = xp.astype(value, getattr(xp, dtype_name(dtype)), copy=False)
             return value
 
-        self.replace_parameters({path: convert(value) for path, value in self.parameters().items()})
-        for buffer in self.buffers().values():
-            buffer.value = convert(buffer.value)
-        self.train(self.training)
-        self._gradients = None
+        for _, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Buffer):
+                    value.value = convert(value.value)
+                elif is_array(value):
+                    vars(module)[name] = convert(value)
+            module._kept = module._gradients = None
         return self
 
     def summary(self, *args: Any) -> str:

@@ -34,10 +34,19 @@ class SGD:
     """
 
     def __init__(self, model: Module, learning_rate: float) -> None:
-        if not math.isfinite(learning_rate) or learning_rate < 0:
-            raise ArgumentError(f"expected a finite learning_rate >= 0, got {learning_rate!r}")
         self.model = model
         self.learning_rate = learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size; it may be changed between steps."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if not math.isfinite(value) or value < 0:
+            raise ArgumentError(f"expected a finite learning_rate >= 0, got {value!r}")
+        self._learning_rate = float(value)  # a NumPy float64 would make the parameters float64
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Take one step.

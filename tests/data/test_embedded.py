@@ -9,7 +9,7 @@ from nnx.data import load_digits
 def test_digits_are_all_there():
     x, y = load_digits()
     assert (x.shape, x.dtype) == ((1797, 64), np.float32)
-    assert (y.shape, y.dtype) == ((1797,), np.int64)
+    assert (y.shape, y.dtype) == ((1797,), np.int32)
     assert (x.min(), x.max()) == (0, 1)
     assert np.bincount(y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 

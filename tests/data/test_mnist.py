@@ -83,7 +83,7 @@ class TestOwnDirectory:
     def test_both_pairs_plain_and_compressed(self, four_files):
         x_train, y_train, x_test, y_test = load_mnist(four_files)
         assert (x_train.shape, x_train.dtype) == ((4, 6), np.float32)
-        assert (y_train.tolist(), y_train.dtype) == ([0, 1, 2, 3], np.int64)
+        assert (y_train.tolist(), y_train.dtype) == ([0, 1, 2, 3], np.int32)
         assert (x_test.shape, y_test.shape) == ((3, 6), (3,))
         np.testing.assert_array_equal(x_train, np.arange(24, dtype=np.float32).reshape(4, 6) / np.float32(255))
 
