@@ -56,18 +56,24 @@ class Tape:
         values = []
         inputs = []
         nested = False
-        for arg in args:
-            index = 0
-            if type(arg) is TracedArray:
-                if arg.trace is self:
-                    index = arg.entry
-                    arg = arg.value
-                nested = nested or type(arg) is TracedArray
-            values.append(arg)
-            inputs.append(index)
+        for arg in args:  # the hottest code of the library
+            if type(arg) is not TracedArray:
+                values.append(arg)
+                inputs.append(0)
+            elif arg.trace is self:
+                value = arg.value
+                values.append(value)
+                inputs.append(arg.entry)
+                if type(value) is TracedArray:
+                    nested = True
+            else:
+                values.append(arg)
+                inputs.append(0)
+                nested = True
         forward = primitive.forward if nested else primitive.forward_of_plain
         output, pullback = forward(inputs, *values, **options)
-        if primitive.may_close_over_traced:
+        kind = type(output)
+        if (kind is TracedArray or kind is tuple) and primitive.may_close_over_traced:
             self._refuse_hidden(primitive, output)
         if isinstance(output, (tuple, list)):
             traced = [self.trace(value) for value in output]

@@ -347,10 +347,8 @@ class Module:
 
         return {path: vars(module)[name] for path, module, name in places}, rebuild
 
-    def copied(self, copies: dict[int, "Module"], *, is_copy: bool, watcher: Watcher | None = None) -> Self:
+    def copied(self, copies: dict[int, "Module"], is_copy: bool, watcher: Watcher | None = None) -> Self:
         """Copy the graph of modules; arrays and buffers stay shared. ``copies`` maps the id of each to its copy."""
-        if id(self) in copies:
-            return copies[id(self)]  # type: ignore[return-value]
         twin = object.__new__(type(self))
         copies[id(self)] = twin
         members = vars(twin)
@@ -359,8 +357,9 @@ class Module:
             if name in members:
                 members[name] = _copied_value(members[name], copies, is_copy, watcher)
         members["_is_copy"] = is_copy
-        members["_watcher"] = watcher
-        members["_kept"] = None
+        if watcher is not None:
+            members["_watcher"] = watcher
+        members.pop("_kept", None)
         return twin
 
     def _parameter_places(self) -> list[tuple[str, "Module", str]]:
@@ -399,11 +398,12 @@ def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
 
 def _copied_value(value: Any, copies: dict[int, Module], is_copy: bool, watcher: Watcher | None) -> Any:
     if isinstance(value, Module):
-        return value.copied(copies, is_copy=is_copy, watcher=watcher)
+        found = copies.get(id(value))
+        return value.copied(copies, is_copy, watcher) if found is None else found
     if isinstance(value, dict):
         return {key: _copied_value(item, copies, is_copy, watcher) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_copied_value(item, copies, is_copy, watcher) for item in value)
+        return type(value)([_copied_value(item, copies, is_copy, watcher) for item in value])
     return value
 
 
