@@ -4,7 +4,7 @@ Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on Cu
 JAX arrays with those.
 """
 
-from nnx import backend, data, errors, functional, initializers, layers, losses, optimizers
+from nnx import backend, data, errors, functional, initializers, kernels, layers, losses, optimizers
 from nnx.autodiff import (
     Primitive,
     checkpoint,
@@ -47,6 +47,8 @@ from nnx.layers import (
 from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
 from nnx.optimizers import SGD
 
+kernels.register()
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "initializers",
     "jacobian",
     "jvp",
+    "kernels",
     "layer_outputs",
     "layers",
     "linearize",

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from nnx.autodiff.traced import TracedArray
 from nnx.errors import MissingRuleError
@@ -19,6 +19,13 @@ WithPullback = Callable[..., tuple[Any, Pullback]]
 
 WithTangent = Callable[..., tuple[Any, Any]]
 """``with_tangent(args, tangents, options) -> (output, tangent)``; a tangent is ``None`` where it is zero."""
+
+
+class Native(NamedTuple):
+    """A faster body for plain arrays of one library: the forward, and the form with a pullback."""
+
+    plain: Callable[..., Any]
+    forward: WithPullback
 
 
 class Primitive(Generic[P, R]):
@@ -46,6 +53,8 @@ class Primitive(Generic[P, R]):
         Whether traces check that no traced array came in beside the arguments.
     name : str
         What errors call it.
+    natives : dict from array type to Native
+        Faster bodies, registered by :mod:`nnx.kernels`; a traced argument always takes the portable one.
     takes_keywords : bool
         Whether an array may be passed by the name of its parameter.
     """
@@ -59,6 +68,7 @@ class Primitive(Generic[P, R]):
         self.retraced = True
         self.may_close_over_traced = True
         self.takes_keywords = True
+        self.natives: dict[type, Native] = {}
         self.name: str = getattr(plain, "__name__", repr(plain))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,7 +76,8 @@ class Primitive(Generic[P, R]):
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
         if TracedArray not in map(type, args):
-            return self.plain(*args, **kwargs)
+            native = self.natives.get(type(args[0])) if self.natives else None
+            return self.plain(*args, **kwargs) if native is None else native.plain(*args, **kwargs)
         trace: Any = None
         for arg in args:
             if type(arg) is TracedArray and (trace is None or arg.trace.level > trace.level):

@@ -71,6 +71,9 @@ class Tape:
                 inputs.append(0)
                 nested = True
         forward = primitive.forward if nested else primitive.forward_of_plain
+        if primitive.natives and not nested:
+            native = primitive.natives.get(type(values[0]))
+            forward = forward if native is None else native.forward
         output, pullback = forward(inputs, *values, **options)
         kind = type(output)
         if (kind is TracedArray or kind is tuple) and primitive.may_close_over_traced:

@@ -38,7 +38,7 @@ def relu(x: Array) -> Array:
     """
     expect_floating(x)
     xp = namespace(x)
-    return xp.where(x > 0, x, xp.zeros_like(x))
+    return xp.where(x > 0, x, 0.0)
 
 
 @relu.with_pullback
@@ -47,7 +47,7 @@ def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
 
     def pullback(cotangent: Array) -> tuple[Array]:
         xp = namespace(cotangent)
-        return (xp.where(positive, cotangent, xp.zeros_like(cotangent)),)
+        return (xp.where(positive, cotangent, 0.0),)
 
     return relu(x), pullback
 

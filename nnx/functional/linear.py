@@ -40,7 +40,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> nnx.functional.linear(np.ones((1, 2)), np.asarray([[1.0], [2.0]]), np.asarray([10.0]))
     array([[13.]])
     """
-    _check(x, weight, bias)
+    check_linear(x, weight, bias)
     y = x @ weight
     return y if bias is None else y + bias
 
@@ -69,7 +69,8 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
     return y, pullback
 
 
-def _check(x: Array, weight: Array, bias: Array | None) -> None:
+def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
+    """Raise an error unless the arguments of :func:`linear` fit together."""
     if not (type(x) is type(weight) and (bias is None or type(bias) is type(x))):
         namespace(x, weight, bias)
     expect_floating(x)

@@ -1,0 +1,113 @@
+"""Native bodies for NumPy arrays: reductions without a wrapper, and in-place work on arrays that are our own.
+
+The values that a body computes with are plain. The cotangent that its pullback is given may be traced, where a pullback
+is differentiated itself, and then takes part through operators and its own namespace.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nnx.autodiff import Pullback, TracedArray
+from nnx.autodiff.primitive import Native
+from nnx.backend import namespace
+from nnx.functional import cross_entropy, linear, relu
+from nnx.functional.checks import expect_floating
+from nnx.functional.linear import check_linear
+
+# numpy.sum and the like are wrappers around these, and cost as much again on small arrays.
+_sum = np.add.reduce
+_max = np.maximum.reduce
+_min = np.minimum.reduce
+
+_NOTHING = (False,) * 8
+
+
+def register() -> None:
+    """Put these bodies into their primitives."""
+    for primitive, forward in ((cross_entropy, _cross_entropy), (linear, _linear), (relu, _relu)):
+        primitive.natives[np.ndarray] = Native(_without_pullback(forward), forward)
+
+
+def _without_pullback(forward: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **options: forward(_NOTHING, *args, **options)[0]
+
+
+def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback]:
+    check_linear(x, weight, bias)
+    if x.ndim != 2:
+        return _portable(linear, wanted, x, weight, bias)
+    y = x @ weight
+    if bias is not None:
+        y += bias
+    kept_x = x if wanted[1] else None
+    kept_weight = weight if wanted[0] else None
+    wants_bias = bias is not None and wanted[2]
+
+    def pullback(g: Any) -> tuple[Any, Any, Any]:
+        to_bias = None
+        if wants_bias:
+            to_bias = namespace(g).sum(g, axis=0) if type(g) is TracedArray else _sum(g, axis=0)
+        return (
+            None if kept_weight is None else g @ kept_weight.T,
+            None if kept_x is None else kept_x.T @ g,
+            to_bias,
+        )
+
+    return y, pullback
+
+
+def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
+    expect_floating(x)
+    y = np.maximum(x, 0)
+    # The output is kept by whatever comes next, too: no array more is held for this.
+    return y, lambda g: (namespace(g).where(y > 0, g, 0.0),)
+
+
+def _cross_entropy(
+    wanted: Sequence[Any],
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> tuple[Any, Pullback]:
+    options = {
+        "axis": axis,
+        "reduction": reduction,
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+    }
+    by_index = type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim == 1 and logits.ndim == 2
+    if not by_index or weight is not None or label_smoothing or reduction != "mean" or axis not in (1, -1):
+        return _portable(cross_entropy, wanted, logits, target, weight, **options)
+    count, classes = logits.shape
+    if target.shape != (count,) or not count or _min(target) < 0 or _max(target) >= classes or ignore_index >= 0:
+        return _portable(cross_entropy, wanted, logits, target, weight, **options)
+    expect_floating(logits, "logits")
+    rows = np.arange(count)
+    shifted = logits - _max(logits, axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    totals = _sum(powers, axis=1, keepdims=True)
+    loss = _sum(np.log(totals[:, 0]) - shifted[rows, target]) / logits.dtype.type(count)
+
+    def pullback(g: Any) -> tuple[Any, None, None]:
+        to_logits = powers / totals
+        to_logits[rows, target] -= 1
+        if type(g) is TracedArray:
+            return to_logits * (g / count), None, None
+        to_logits *= g / logits.dtype.type(count)
+        return to_logits, None, None
+
+    return loss, pullback
+
+
+def _portable(primitive: Any, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+    """Run the portable body, without a pullback where none is wanted."""
+    if any(wanted):
+        return primitive.forward(wanted, *args, **options)
+    return primitive.plain(*args, **options), lambda g: ()

@@ -1,0 +1,327 @@
+"""Check derivatives against central differences along a random direction."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from nnx.autodiff import jvp, vjp
+from nnx.backend import asarray, dtype_name, generator, is_array, namespace
+from nnx.errors import ArgumentError, DTypeError
+from nnx.testing.assertions import assert_close
+from nnx.tree import tree_flatten, tree_leaves, tree_replace, tree_split
+from nnx.types import Array, Tree
+
+MODES = ("reverse", "forward")
+_REFINEMENTS = (16, 256)  # parts of eps that are tried too, before a derivative is called wrong
+
+
+def check_gradients(
+    function: Callable[..., Any],
+    *args: Tree,
+    order: int = 2,
+    modes: Sequence[str] = ("reverse",),
+    rng: Any = 0,
+    rtol: float = 1e-6,
+    eps: float = 1e-4,
+) -> None:
+    r"""Check the derivatives of a function at a point, or raise an error that says which is wrong.
+
+    For :math:`y = f(x)` a random cotangent :math:`\bar y` and a random direction :math:`v` are drawn. The pullback
+    has to satisfy
+
+    .. math:: \langle J^T \bar y, v \rangle = \frac{d}{dt} \langle \bar y, f(x + t v) \rangle
+
+    where the right-hand side is the central difference, improved by one Richardson step. Also checked: the pullback
+    changes neither its cotangent nor an argument, returns the same when it is called again, and cotangents have
+    the library, device, dtype and shape of what they belong to. For a higher order the same is asked of
+    :math:`(x, \bar y) \mapsto J^T \bar y`.
+
+    Parameters
+    ----------
+    function : callable
+        Returns an array or a tree of arrays, of any shape, float64. It must be deterministic.
+    *args : float64 arrays, modules or trees of them
+        The point. Let the function close over what is not differentiated. A module is differentiated for its
+        parameters and is not changed; its buffers may be.
+    order : int
+        Up to which order derivatives are checked, 1 or more.
+    modes : sequence of str
+        Modes of differentiation to check: ``"reverse"``, ``"forward"``. In forward mode the tangent of the output has
+        to be the difference quotient of it; from order 2 on it is that of the derivative by reverse mode.
+    rng : int or NumPy Generator
+        Draws the directions and cotangents.
+    rtol : float
+        Tolerance relative to the norm of the gradient.
+    eps : float
+        Step of the central difference.
+
+    Raises
+    ------
+    AssertionError
+        If a derivative is wrong, and for which argument.
+    ArgumentError
+        If the function cannot be checked here: it has a kink near the point, is not finite, or gives two values at
+        one point; or if an option is out of its range.
+    DTypeError
+        If an argument or the output is not float64.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> check_gradients(lambda x: nnx.namespace(x).sum(x**3), np.asarray([1.0, 2.0]))
+
+    A rule with the wrong sign:
+
+    >>> @nnx.primitive
+    ... def double(x):
+    ...     return 2.0 * x
+    >>> @double.with_pullback
+    ... def _(wanted, x):
+    ...     return double(x), lambda cotangent: (-2.0 * cotangent,)
+    >>> check_gradients(double, np.asarray([1.0, 2.0]))
+    Traceback (most recent call last):
+    ...
+    AssertionError: wrong derivative of order 1 for argument 0: ... times the central difference...
+    """
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ArgumentError(f"expected order to be an integer of at least 1, got {order!r}")
+    for mode in modes:
+        if mode not in MODES:
+            raise ArgumentError(f"expected modes out of {', '.join(map(repr, MODES))}, got {mode!r}")
+    if not modes:
+        raise ArgumentError("expected at least one mode, got none")
+    if not eps > 0:
+        raise ArgumentError(f"expected eps > 0, got {eps}")
+    for number, arg in enumerate(args):
+        _expect_float64(arg, f"argument {number}")
+    rng = generator(rng)
+    for this_order in range(1, order + 1):
+        check = _Check(function, args, rng, this_order, rtol, eps)
+        check.run(modes)
+        function, args = check.derivative, (*args, check.cotangent)
+
+
+class _Difference(NamedTuple):
+    """A numerical derivative at one step size."""
+
+    value: float
+    is_smooth: bool
+    rounding: float
+
+    def allowed(self, norm: float, rtol: float) -> float:
+        """Return how far a right derivative may be from this one."""
+        return rtol * max(abs(self.value), norm) + self.rounding
+
+    def allows(self, exact: float, norm: float, rtol: float) -> bool:
+        """Tell whether a derivative agrees with this one."""
+        return abs(exact - self.value) <= self.allowed(norm, rtol)
+
+
+class _Check:
+    """The check of one order: of the pullback of ``function``, which is itself a derivative from order 2 on."""
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Tree, ...], rng: Any, order: int, rtol: float, eps: float
+    ) -> None:
+        self.function = function
+        self.originals = args
+        self.args = tuple(_guarded(arg) for arg in args)
+        self.leaves = [tree_leaves(arg) for arg in self.args]
+        self.order = order
+        self.rtol = rtol
+        self.eps = eps
+        self.rng = rng
+        self.output = function(*self.args)
+        _expect_float64(self.output, "the output")
+        self.cotangent = self._random_like(self.output)
+
+    def derivative(self, *args: Tree) -> Any:
+        """Return the cotangents of the arguments as a function of them and of the cotangent of the output."""
+        *primals, cotangent = args
+        _, pullback = vjp(self.function, *primals)  # type: ignore[misc]
+        return pullback(cotangent)
+
+    def run(self, modes: Sequence[str]) -> None:
+        """Raise an error unless derivatives agree with central differences and keep their contract."""
+        self._expect_deterministic()
+        direction = [[self._random_like(leaf) for leaf in leaves] for leaves in self.leaves]
+        if "reverse" in modes:
+            self._run_reverse(direction)
+        if "forward" in modes:
+            self._run_forward(direction)
+
+    def _run_forward(self, direction: list[list[Array]]) -> None:
+        tangents = [_gradient_like(arg, along) for arg, along in zip(self.args, direction, strict=True)]
+        value, tangent = jvp(self.function, self.args, tangents)
+        _expect(f"the output, in forward mode for order {self.order}", value, self.output)
+        zeros = [[namespace(part).zeros_like(part) for part in tree_leaves(tree)] for tree in (tangent, self.output)]
+        _expect("the tangent of the output", *zeros)
+        pairs = zip(tree_leaves(tangent), tree_leaves(self.cotangent), strict=True)
+        sizes = [_dot(leaf, leaf) for leaf in tree_leaves(tangent)]
+        verdict = self._compare(sum(_dot(t, c) for t, c in pairs), math.sqrt(sum(sizes)), direction, "the tangent")
+        if verdict is not None:
+            raise AssertionError(f"wrong derivative of order {self.order} in forward mode: {verdict}")
+
+    def _run_reverse(self, direction: list[list[Array]]) -> None:
+        gradients = self._gradients()
+        verdict = self._compare(*_along(gradients, direction), direction)
+        if verdict is None:
+            return
+        # Along one argument at a time the culprit shows.
+        for number, flat in enumerate(tree_flatten(arg) for arg in self.args):
+            for place, path in enumerate(flat):
+                only = [
+                    [v if (i, j) == (number, place) else namespace(v).zeros_like(v) for j, v in enumerate(row)]
+                    for i, row in enumerate(direction)
+                ]
+                found = self._compare(*_along(gradients, only), only)
+                if found is not None:
+                    where = f"argument {number}" + (f" at {path!r}" if path else "")
+                    if self.order > 1 and number >= len(self.args) - self.order + 1:
+                        where = "the cotangent"
+                    raise AssertionError(f"wrong derivative of order {self.order} for {where}: {found}")
+        raise AssertionError(f"wrong derivative of order {self.order}: {verdict}")
+
+    def _expect_deterministic(self) -> None:
+        again = self.function(*self.args)
+        try:
+            assert_close(again, self.output, rtol=0.0, equal_nan=True)
+        except AssertionError as error:
+            raise ArgumentError(
+                f"expected a function that gives the same value at the same point, got two ({error}); give it its "
+                "random numbers, or call model.eval() first"
+            ) from error
+
+    def _gradients(self) -> list[list[Array]]:
+        """Return the cotangents of the leaves, after checks of everything about them but their values."""
+        cotangent = _guarded(self.cotangent)
+        try:
+            value, pullback = vjp(self.function, *self.args)  # type: ignore[misc]
+            found = pullback(cotangent)
+            again = pullback(cotangent)
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise AssertionError(
+                f"the derivative of order {self.order} writes to its cotangent or to an argument; compute a new array"
+            ) from error
+        _expect(f"the output, traced for order {self.order}", value, self.output)
+        what = f"the cotangent, which the pullback of order {self.order} must not change,"
+        _expect(what, cotangent, self.cotangent, 0.0)
+        for number, (arg, original) in enumerate(zip(self.args, self.originals, strict=True)):
+            _expect(f"argument {number}, which nothing may change,", arg, original, 0.0)
+        _expect(f"what a second call of the pullback of order {self.order} returns", again, found)
+        gradients = [tree_leaves(part) for part in found]
+        for number, (arg, leaves) in enumerate(zip(self.args, self.leaves, strict=True)):
+            for path, leaf, gradient in zip(tree_flatten(arg), leaves, gradients[number], strict=True):
+                where = f"the cotangent of argument {number}" + (f" at {path!r}" if path else "")
+                # Values are no matter here; NaN in both would not be either.
+                _expect(where, namespace(gradient).zeros_like(gradient), namespace(leaf).zeros_like(leaf))
+        return gradients
+
+    def _compare(
+        self, exact: float, norm: float, direction: list[list[Array]], what: str = "the pullback"
+    ) -> str | None:
+        """Return what is wrong with a derivative along a direction, if anything is."""
+        first = self._difference(direction, self.eps)
+        if first.is_smooth and first.allows(exact, norm, self.rtol):
+            return None
+        tried = [first, *(self._difference(direction, self.eps / n) for n in _REFINEMENTS)]
+        smooth = [difference for difference in tried if difference.is_smooth]
+        error = abs(exact - first.value)
+        if not smooth or any(
+            d.allows(exact, norm, self.rtol) and error > 4 * d.allowed(norm, self.rtol) for d in smooth
+        ):
+            raise ArgumentError(
+                f"kink near the point, not a wrong derivative: differences at steps of {self.eps:g} and less disagree "
+                "with each other; move the point away from where the function is not smooth, or pass a smaller eps"
+            )
+        value = smooth[0].value
+        ratio = f"{exact / value:.6g}" if value else "inf"
+        return (
+            f"{what} gives {exact:.10g} along a random direction, the central difference {value:.10g}: "
+            f"{ratio} times the central difference"
+        )
+
+    def _difference(self, direction: list[list[Array]], step: float) -> _Difference:
+        """Return the derivative along a direction from values at five points."""
+        at = {t: self._contracted(direction, t * step) for t in (-1.0, -0.5, 0.0, 0.5, 1.0)}
+        if not all(math.isfinite(value) for value, _ in at.values()):
+            raise ArgumentError(
+                f"expected a function that is finite within {self.eps:g} of the point, got a value that is not"
+            )
+        size = max(size for _, size in at.values())
+        wide = (at[1.0][0] - at[-1.0][0]) / (2.0 * step)
+        near = (at[0.5][0] - at[-0.5][0]) / step
+        # The second difference is step * f'' for a smooth function: it halves with the step, at a kink it stays.
+        wide_bend = abs(at[1.0][0] - 2.0 * at[0.0][0] + at[-1.0][0]) / step
+        near_bend = abs(at[0.5][0] - 2.0 * at[0.0][0] + at[-0.5][0]) / (0.5 * step)
+        rounding = 64 * 2.0**-52 * size / step
+        scale = self.rtol * max(abs(wide), abs(near)) + rounding
+        is_smooth = (near_bend <= scale or near_bend <= 0.75 * wide_bend) and (
+            abs(wide - near) <= 1e3 * scale or abs(wide - near) <= 1e-3 * max(abs(wide), abs(near))
+        )
+        return _Difference((4.0 * near - wide) / 3.0, is_smooth, rounding)
+
+    def _contracted(self, direction: list[list[Array]], t: float) -> tuple[float, float]:
+        """Return <cotangent, f(x + t v)>, and the sum of the magnitudes in it."""
+        moved = [
+            tree_replace(arg, [x + t * v for x, v in zip(leaves, along, strict=True)])
+            for arg, leaves, along in zip(self.args, self.leaves, direction, strict=True)
+        ]
+        output = self.function(*moved) if t else self.output
+        pairs = list(zip(tree_leaves(output), tree_leaves(self.cotangent), strict=True))
+        sizes = (namespace(y).abs(y * c) for y, c in pairs)
+        return sum(_dot(y, c) for y, c in pairs), sum(float(namespace(s).sum(s)) for s in sizes)
+
+    def _random_like(self, tree: Tree) -> Tree:
+        leaves = tree_leaves(tree)
+        drawn = [asarray(self.rng.standard_normal(tuple(x.shape)), dtype="float64", like=x) for x in leaves]
+        return tree_replace(tree, drawn)
+
+
+def _gradient_like(tree: Tree, leaves: list[Array]) -> Tree:
+    """Return arrays in the form of a gradient: a tree like the argument, with dicts for modules."""
+    return tree_split(tree, objects_as_dicts=True)[1](leaves)
+
+
+def _along(gradients: list[list[Array]], direction: list[list[Array]]) -> tuple[float, float]:
+    """Return the derivative along a direction, and the norm of the gradient where the direction is not zero."""
+    pairs = [(g, v) for gs, vs in zip(gradients, direction, strict=True) for g, v in zip(gs, vs, strict=True)]
+    return sum(_dot(g, v) for g, v in pairs), math.sqrt(sum(_dot(g, g) for g, v in pairs if _dot(v, v) > 0.0))
+
+
+def _dot(a: Array, b: Array) -> float:
+    xp = namespace(a, b)
+    return float(xp.sum(a * b))
+
+
+def _expect(what: str, actual: Tree, expected: Tree, rtol: float | None = None) -> None:
+    try:
+        assert_close(actual, expected, rtol=rtol, equal_nan=True)
+    except AssertionError as error:
+        raise AssertionError(f"{what}: {error}") from None
+
+
+def _expect_float64(tree: Tree, what: str) -> None:
+    for path, leaf in tree_flatten(tree).items():
+        got = dtype_name(leaf.dtype) if is_array(leaf) else type(leaf).__name__
+        if got != "float64":
+            where = what + (f" at {path!r}" if path else "")
+            raise DTypeError(
+                f"{where}: expected float64, because differences of other numbers are too rough to compare with, got "
+                f"{got}; convert it with xp.astype(x, xp.float64) or model.to(dtype='float64'), or close over it"
+            )
+
+
+def _guarded(tree: Tree) -> Tree:
+    """Return a copy, which nothing may write to where the library can hold that."""
+    return tree_replace(tree, [_copied(leaf) for leaf in tree_leaves(tree)])
+
+
+def _copied(array: Array) -> Array:
+    copy = namespace(array).asarray(array, copy=True)
+    flags: Any = getattr(copy, "flags", None)
+    if hasattr(flags, "writeable"):
+        flags.writeable = False
+    return copy

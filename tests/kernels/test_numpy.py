@@ -1,0 +1,88 @@
+"""Native bodies give what their portable twins give, on values, gradients and errors."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx import functional as F
+from nnx.testing import assert_close
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, 6)
+
+
+def normal(*shape, dtype="float64"):
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+ROWS = {
+    "linear": (F.linear, (normal(6, 3), normal(3, 4), normal(4)), {}),
+    "linear without bias": (F.linear, (normal(6, 3), normal(3, 4)), {}),
+    "linear of three axes": (F.linear, (normal(2, 6, 3), normal(3, 4), normal(4)), {}),
+    "relu": (F.relu, (normal(6, 3),), {}),
+    "cross-entropy": (F.cross_entropy, (normal(6, 4), LABELS), {}),
+    "cross-entropy, last axis": (F.cross_entropy, (normal(6, 4), LABELS), {"axis": -1}),
+    "cross-entropy, float32": (F.cross_entropy, (normal(6, 4, dtype="float32"), LABELS.astype(np.int32)), {}),
+    "cross-entropy, large logits": (F.cross_entropy, (1e4 * normal(6, 4), LABELS), {}),
+    "cross-entropy, ignored": (F.cross_entropy, (normal(6, 4), np.where(LABELS == 0, -100, LABELS)), {}),
+    "cross-entropy, all ignored": (F.cross_entropy, (normal(6, 4), np.full(6, -100)), {}),
+    "cross-entropy, ignored class": (F.cross_entropy, (normal(6, 4), LABELS), {"ignore_index": 1}),
+    "cross-entropy, weights": (F.cross_entropy, (normal(6, 4), LABELS, abs(normal(4))), {}),
+    "cross-entropy, smoothed": (F.cross_entropy, (normal(6, 4), LABELS), {"label_smoothing": 0.1}),
+    "cross-entropy, sum": (F.cross_entropy, (normal(6, 4), LABELS), {"reduction": "sum"}),
+    "cross-entropy, probabilities": (F.cross_entropy, (normal(6, 4), np.eye(4)[LABELS]), {}),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_native_is_portable(row):
+    primitive, args, options = ROWS[row]
+    native = primitive.natives[np.ndarray]
+    for arg in args:
+        arg.flags.writeable = False
+    wanted = [np.issubdtype(arg.dtype, np.floating) for arg in args]
+    y, pullback = native.forward(wanted, *args, **options)
+    expected, portable_pullback = primitive.forward(wanted, *args, **options)
+    assert_close(native.plain(*args, **options), primitive.plain(*args, **options))
+    assert_close(y, expected)
+    g = np.asarray(RNG.standard_normal(np.shape(y)), dtype=y.dtype)
+    g.flags.writeable = False
+    for _ in range(2):  # a pullback may be called again
+        for found, reference in zip(pullback(g), portable_pullback(g), strict=False):
+            assert (found is None) == (reference is None)
+            if found is not None:
+                assert_close(found, reference)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_native_pullback_is_differentiated(row):
+    primitive, args, options = ROWS[row]
+    _, derivative = nnx.linearize(lambda x: primitive(x, *args[1:], **options), args[0])
+    tangent = normal(*args[0].shape).astype(args[0].dtype)
+    _, expected = nnx.jvp(lambda x: primitive(x, *args[1:], **options), (args[0],), (tangent,))
+    assert_close(np.asarray(derivative(tangent)), np.asarray(expected))
+
+
+@pytest.mark.parametrize(("tier", "count"), [("portable", "0"), ("native", "1"), ("", "1")])
+def test_the_tier_is_chosen_by_a_variable(tier, count):
+    code = "import nnx; print(len(nnx.functional.linear.natives))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"NNX_KERNELS": tier}, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == count
+
+
+def test_an_unknown_tier():
+    code = "import nnx"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NNX_KERNELS": "fast"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "expected NNX_KERNELS to be one of portable, native, got 'fast'" in run.stderr
