@@ -5,10 +5,9 @@ image is a row of numbers in [0, 1], 0 for paper and 1 for ink. A network wants 
 1, which nnx.data.normalize makes.
 """
 
+import nnx
 from options import load_images, option_parser
 from plotting import new_figure, save_figure
-
-import nnx
 
 
 def main():

@@ -6,10 +6,10 @@ where f is steep, small ones near the minimum.
 """
 
 import numpy as np
-from options import option_parser
-from plotting import BLUE, ORANGE, RED, label, new_figure, save_figure
 
 import nnx
+from options import option_parser
+from plotting import BLUE, ORANGE, RED, label, new_figure, save_figure
 
 
 def f(x):

@@ -10,10 +10,10 @@ The last two are nnx.initializers.LeCunNormal and HeNormal; nnx.Linear starts fr
 """
 
 import numpy as np
-from options import option_parser
-from plotting import BLUE, GREY, ORANGE, RED, label, new_figure, save_figure
 
 import nnx
+from options import option_parser
+from plotting import BLUE, GREY, ORANGE, RED, label, new_figure, save_figure
 
 WIDTH = 512
 CASES = [  # name, initializer, whether a ReLU follows, colour

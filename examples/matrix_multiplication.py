@@ -9,6 +9,7 @@ the layers of nnx are made of matrix products.
 import time
 
 import numpy as np
+
 from options import option_parser
 from plotting import BLUE, ORANGE, label, new_figure, save_figure
 

@@ -11,6 +11,7 @@ drawn numbers show it: expect mean 3 and variance 5.
 import math
 
 import numpy as np
+
 from options import option_parser
 from plotting import BLUE, GREEN, ORANGE, label, new_figure, save_figure
 

@@ -16,10 +16,10 @@ the seeds 0 to 19 end at 100 %, on both.
 import math
 
 import numpy as np
-from options import load_images, option_parser
-from plotting import BLUE, ORANGE, new_figure, save_figure
 
 import nnx
+from options import load_images, option_parser
+from plotting import BLUE, ORANGE, new_figure, save_figure
 
 
 def main():

@@ -6,10 +6,10 @@ best. In three_losses.py that is what makes the squared error of the softmax the
 """
 
 import numpy as np
-from options import option_parser
-from plotting import BLUE, ORANGE, label, new_figure, save_figure
 
 import nnx
+from options import option_parser
+from plotting import BLUE, ORANGE, label, new_figure, save_figure
 
 
 def main():

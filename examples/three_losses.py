@@ -17,10 +17,10 @@ On the embedded digits, 64-50-10: 98.0, 92.0 and 35.9 %.
 import math
 
 import numpy as np
-from options import load_images, option_parser
-from plotting import BLUE, GREEN, ORANGE, label, new_figure, save_figure
 
 import nnx
+from options import load_images, option_parser
+from plotting import BLUE, GREEN, ORANGE, label, new_figure, save_figure
 
 LOSSES = [("cross-entropy", nnx.CrossEntropy, BLUE), ("MSE", nnx.MSE, ORANGE), ("MSES", nnx.MSES, GREEN)]
 

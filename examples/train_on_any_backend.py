@@ -7,10 +7,9 @@ numbers everywhere, so expect the same losses up to float32 rounding.
 
 import time
 
+import nnx
 from options import load_images, option_parser
 from plotting import BLUE, GREEN, GREY, ORANGE, RED, label, new_figure, save_figure
-
-import nnx
 
 
 def train(x, y, epochs):

@@ -18,10 +18,10 @@ import math
 
 import numpy as np
 from matplotlib.figure import Figure
-from options import load_images, option_parser
-from plotting import BLUE, GREEN, ORANGE, label, save_figure, show_images
 
 import nnx
+from options import load_images, option_parser
+from plotting import BLUE, GREEN, ORANGE, label, save_figure, show_images
 
 NOISE = 0.03  # variance that the image loss grants a pixel: the smaller, the more a sharp image counts
 MOMENTUM = 0.9

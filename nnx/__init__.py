@@ -4,7 +4,21 @@ Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on Cu
 JAX arrays with those.
 """
 
-from nnx import backend, data, errors, functional, initializers, kernels, layers, losses, optimizers
+from nnx import (
+    backend,
+    data,
+    errors,
+    functional,
+    initializers,
+    io,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    testing,
+    training,
+)
 from nnx.autodiff import (
     Primitive,
     checkpoint,
@@ -46,10 +60,9 @@ from nnx.layers import (
 )
 from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
 from nnx.optimizers import SGD
+from nnx.version import __version__
 
 kernels.register()
-
-__version__ = "0.1.0"
 
 __all__ = [
     "MSE",
@@ -70,6 +83,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "__version__",
     "available_backends",
     "backend",
     "checkpoint",
@@ -84,6 +98,7 @@ __all__ = [
     "hessian",
     "hvp",
     "initializers",
+    "io",
     "jacobian",
     "jvp",
     "kernels",
@@ -91,12 +106,15 @@ __all__ = [
     "layers",
     "linearize",
     "losses",
+    "metrics",
     "namespace",
     "optimizers",
     "primitive",
     "stop_gradient",
+    "testing",
     "to_device",
     "to_numpy",
+    "training",
     "use_backend",
     "value_and_grad",
     "vjp",

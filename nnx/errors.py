@@ -12,7 +12,7 @@ class NnxError(Exception):
     ----------
     layer : str or None
         Class name of the module in which the error was raised.
-    path : tuple of str
+    module_path : tuple of str
         Names that lead from the outermost module to that one.
     """
 
@@ -20,12 +20,12 @@ class NnxError(Exception):
         super().__init__(message)
         self.message = message
         self.layer: str | None = None
-        self.path: tuple[str, ...] = ()
+        self.module_path: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.layer is None:
             return self.message
-        where = f"{self.layer} '{'.'.join(self.path)}'" if self.path else self.layer
+        where = f"{self.layer} '{'.'.join(self.module_path)}'" if self.module_path else self.layer
         return f"{where}: {self.message}"
 
 
@@ -70,6 +70,10 @@ class NonFiniteError(NnxError, ArithmeticError):
 
 class CheckpointError(NnxError, ValueError):
     """Saved weights or a saved run do not fit what they are loaded into, or cannot be read."""
+
+
+class MissingExtraError(NnxError, ImportError):
+    """A package that an optional part of nnx needs is not installed."""
 
 
 class DataError(NnxError, ValueError):

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
-from nnx.backend import generator, namespace
+from nnx.backend import generator, host_full, namespace
 from nnx.errors import ArgumentError, ShapeError
 from nnx.types import Array, Shape
 
@@ -29,7 +29,7 @@ class Constant:
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
         """Return a NumPy array of that shape."""
-        return 0.0 * generator(0).random(shape) + self.value
+        return host_full(shape, self.value)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
-from nnx.backend.transfer import asarray, device_of, dtype_name, to_device, to_numpy
+from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, to_device, to_numpy
 
 __all__ = [
     "BACKENDS",
@@ -21,6 +21,7 @@ __all__ = [
     "dtype_name",
     "generator",
     "get_backend",
+    "host_full",
     "is_array",
     "is_cheap_to_read",
     "is_floating",

@@ -7,7 +7,8 @@ everywhere, and a run resumes from its counter alone.
 Source: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Random123).
 """
 
-import hashlib
+from __future__ import annotations  # naming np.random in a signature would import it with nnx
+
 import math
 from typing import Any
 
@@ -86,6 +87,8 @@ def random_bits(shape: Shape, *, seed: int, stream: str, step: int) -> Any:
     step : int
         How often the stream was drawn from before.
     """
+    import hashlib  # slow to import, and only noise needs it
+
     count = math.prod(shape)
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))

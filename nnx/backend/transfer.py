@@ -10,7 +10,7 @@ from nnx.backend.registry import Backend, backend_of, find_backend
 from nnx.backend.selection import get_backend, parse
 from nnx.errors import DTypeError
 from nnx.tree import tree_leaves, tree_split
-from nnx.types import Array, Device, DType, Namespace, Tree
+from nnx.types import Array, Device, DType, Namespace, Shape, Tree
 
 
 def to_device(tree: Tree, spec: str) -> Tree:
@@ -98,6 +98,11 @@ def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None =
     if dtype is not None:
         host = host.astype(dtype_name(dtype), copy=False)
     return _from_host(host, xp, device)
+
+
+def host_full(shape: Shape, value: float) -> Array:
+    """Return a NumPy array of float64 that holds one value, for what is made on the host and then moved."""
+    return np.full(shape, value, np.float64)
 
 
 def device_of(array: Array) -> Device:

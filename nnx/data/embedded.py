@@ -1,7 +1,5 @@
 """The data set that comes inside the package."""
 
-from importlib import resources
-
 import numpy as np
 
 from nnx.data.idx import read_idx
@@ -37,5 +35,7 @@ def load_digits() -> tuple[Array, Array]:
 
 
 def _read(name: str) -> Array:
+    from importlib import resources  # slow to import, and only this needs it
+
     with resources.as_file(resources.files("nnx.data") / "digits" / name) as path:
         return read_idx(path)

@@ -1,12 +1,10 @@
 """Load MNIST, or any data set in its four-file layout, from a directory, the cache or the network."""
 
-import hashlib
 import importlib.util
 import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -136,6 +134,8 @@ def _verify(paths: list[Path], files: list[_File]) -> None:
 
 
 def _sha256(path: Path) -> str:
+    import hashlib  # slow to import, and only the cache is checked
+
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -164,7 +164,7 @@ def _download(folder: Path, file: _File) -> Path:
         except (OSError, ValueError) as error:  # what requests and pooch raise
             cause = error
             reason = str(error).partition("\n")[0] or type(error).__name__
-            failures.append(f"{urlsplit(mirror).hostname}: {reason}")
+            failures.append(f"{mirror.split('/')[2]}: {reason}")
     raise DataError(
         f"expected to download {name}, got {'; '.join(failures)}; "
         f"check the network, or put the file into {folder} by hand"

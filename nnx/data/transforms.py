@@ -1,5 +1,7 @@
 """Turn raw data into what a network learns from: one-hot targets, normalised inputs, a held-out part."""
 
+from __future__ import annotations  # naming np.random in a signature would import it with nnx
+
 from typing import Any
 
 import numpy as np

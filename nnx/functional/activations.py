@@ -38,16 +38,16 @@ def relu(x: Array) -> Array:
     """
     expect_floating(x)
     xp = namespace(x)
-    return xp.where(x > 0, x, 0.0)
+    return xp.where(x <= 0, 0.0, x)  # NaN stays NaN
 
 
 @relu.with_pullback
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
-    positive = x > 0
+    cut = x <= 0
 
     def pullback(cotangent: Array) -> tuple[Array]:
         xp = namespace(cotangent)
-        return (xp.where(positive, cotangent, 0.0),)
+        return (xp.where(cut, 0.0, cotangent),)
 
     return relu(x), pullback
 

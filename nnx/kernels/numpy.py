@@ -62,7 +62,7 @@ def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
     expect_floating(x)
     y = np.maximum(x, 0)
     # The output is kept by whatever comes next, too: no array more is held for this.
-    return y, lambda g: (namespace(g).where(y > 0, g, 0.0),)
+    return y, lambda g: (namespace(g).where(y <= 0, 0.0, g),)
 
 
 def _cross_entropy(

@@ -3,9 +3,9 @@
 from typing import Any
 
 from nnx import functional
-from nnx.backend import asarray, generator
+from nnx.backend import asarray, generator, host_full
 from nnx.errors import ArgumentError
-from nnx.initializers import Constant, HeNormal, Initializer
+from nnx.initializers import HeNormal, Initializer
 from nnx.layers.module import Module, Parameter
 from nnx.types import Array, DType
 
@@ -77,8 +77,7 @@ class Linear(Module):
         self.weight = Parameter(asarray(weight, dtype=dtype))
         self.bias: Array | None = None
         if bias:
-            zeros = Constant(0.0)(None, (out_features,), in_features, out_features)
-            self.bias = Parameter(asarray(zeros, dtype=dtype))
+            self.bias = Parameter(asarray(host_full((out_features,), 0.0), dtype=dtype))
 
     def forward(self, x: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""

@@ -29,12 +29,12 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
             mismatch.layer = type(module).__name__
             setattr(mismatch, _MARK, module)
             raise mismatch from error
-    layer, path = getattr(error, "layer", None) or type(module).__name__, getattr(error, "path", ())
+    layer, path = getattr(error, "layer", None) or type(module).__name__, getattr(error, "module_path", ())
     if inner is not None and inner is not module:
         names = [name for name, child in module.named_modules() if child is inner]
         path = (*names, *path)
     setattr(error, _MARK, module)
-    error.layer, error.path = layer, path  # type: ignore[attr-defined]
+    error.layer, error.module_path = layer, path  # type: ignore[attr-defined]
     if not isinstance(error, NnxError):
         notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("in the module ")]
         error.__notes__ = [

@@ -402,8 +402,9 @@ def _copied_value(value: Any, copies: dict[int, Module], is_copy: bool, watcher:
         return value.copied(copies, is_copy, watcher) if found is None else found
     if isinstance(value, dict):
         return {key: _copied_value(item, copies, is_copy, watcher) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)([_copied_value(item, copies, is_copy, watcher) for item in value])
+    if isinstance(value, (list, tuple)):
+        items = [_copied_value(item, copies, is_copy, watcher) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
 

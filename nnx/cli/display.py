@@ -1,0 +1,97 @@
+"""What the command shows in a terminal or writes into a pipe."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+
+from nnx.training import EpochRow, History
+
+_HEADER = "epoch     loss  accuracy  val. loss  val. accuracy      time"
+_BAR_WIDTH = 40
+
+
+def make_console(*, quiet: bool = False) -> Console:
+    """Return a console on the standard output that colours nothing of its own accord."""
+    # Lines in a file or a pipe keep their length, whatever the width of the terminal.
+    return Console(quiet=quiet, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+
+
+class TrainingLog:
+    """A line an epoch, and below them, in a terminal, a progress bar that goes away at the end.
+
+    Parameters
+    ----------
+    console : Console
+    history : History
+        The one that the training fills.
+    epochs, batches : int
+        How many epochs, and how many batches in each.
+    """
+
+    def __init__(self, console: Console, history: History, epochs: int, batches: int) -> None:
+        self._console, self._history, self._epochs = console, history, epochs
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal or console.quiet,
+        )
+        self._task = self._progress.add_task(f"epoch 1/{epochs}", total=epochs * batches)
+
+    def __enter__(self) -> Self:
+        self._console.print(f"[bold]{_HEADER}[/]")
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_batch(self, number: int) -> None:
+        """Move the bar on."""
+        self._progress.advance(self._task)
+
+    def on_epoch(self, row: EpochRow) -> None:
+        """Write the line of an epoch."""
+        best = self._history.best
+        mark = "  [green]best so far[/]" if best is not None and best.row is row else ""
+        self._console.print(_format_row(row) + mark)
+        self._progress.update(self._task, description=f"epoch {min(row.epoch + 1, self._epochs)}/{self._epochs}")
+
+
+def _format_row(row: EpochRow) -> str:
+    validation = " " * 26
+    if row.validation_loss is not None and row.validation_accuracy is not None:
+        validation = f"{row.validation_loss:>11.4f}{row.validation_accuracy:>13.2%} "
+    percent = f"{row.accuracy:.2%}"
+    return f"{row.epoch:>5}{row.loss:>9.4f}{percent:>10}{validation}{row.seconds:>9.2f} s".replace("%", " %")
+
+
+def print_probabilities(console: Console, probabilities: Sequence[float]) -> None:
+    """Draw a bar for each class, and the largest in colour."""
+    filled = "█" if console.encoding.lower().startswith("utf") else "#"
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    width = len(str(len(probabilities) - 1))
+    for number, probability in enumerate(probabilities):
+        bar = filled * round(_BAR_WIDTH * probability)
+        style = "bold green" if number == best else "dim"
+        console.print(f"[{style}]{number:>{width}}  {bar:<{_BAR_WIDTH}}  {100 * probability:>6.2f} %[/]")
+
+
+def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Draw a table without lines between its columns."""
+    columns = (Column(title, overflow="fold") for title in header)  # never cut: there are commands to copy
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)

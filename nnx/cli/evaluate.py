@@ -1,0 +1,60 @@
+"""``nnx evaluate``: the loss and accuracy of a finished run on data that it was not trained on."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from nnx.backend import to_numpy, use_backend
+from nnx.cli import OK
+from nnx.cli.display import print_table
+from nnx.cli.runs import Run, read_run
+from nnx.cli.samples import Samples, load_samples
+from nnx.metrics import confusion_matrix
+from nnx.training import evaluate as measure
+from nnx.types import Array
+
+
+def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> int:
+    """Print a run's loss, its accuracy, and how each class fared; return the exit code.
+
+    Raises
+    ------
+    CheckpointError
+        If the run cannot be read.
+    DataError
+        If the data cannot be read or do not fit the network.
+    """
+    with use_backend(spec):
+        run, model = read_run(folder)
+        source = data or run.options.data
+        x, y, which = _unseen(run, load_samples(source, quiet=console.quiet))
+        loader = run.make_loader(x, y)
+        loss, accuracy = measure(model, run.make_loss(), loader)
+        matrix = to_numpy(sum(confusion_matrix(model(x), target) for x, target in loader))
+    console.print(escape(f"{folder} on {len(y):,} {which} of {source}"))
+    console.print(f"accuracy [bold green]{100 * accuracy:.2f} %[/], {run.options.loss} {loss:.4f}\n")
+    print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(matrix))
+    return OK
+
+
+def _unseen(run: Run, samples: Samples) -> tuple[Array, Array, str]:
+    """Return the samples that the run was not trained on, and what to call them."""
+    if len(samples.pairs) == 2:
+        return *samples.pairs[1], "test images"
+    if samples.fingerprint != run.fingerprint:
+        return *samples.pairs[0], "images"
+    parts = samples.divide(run.options.seed)
+    return parts.x_validation, parts.y_validation, "validation images"
+
+
+def _class_rows(matrix: Array) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for number, counts in enumerate(matrix):
+        total, wrong = int(counts.sum()), counts.copy()
+        wrong[number] = 0
+        correct = f"{100 * counts[number] / total:.1f} %" if total else "-"
+        mistaken = f"{np.argmax(wrong)} ({np.max(wrong)} of them)" if wrong.any() else ""
+        rows.append((str(number), f"{total:,}", correct, mistaken))
+    return rows

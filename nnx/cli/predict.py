@@ -1,0 +1,129 @@
+"""``nnx predict``: which digit an image file shows."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from nnx.backend import asarray, to_numpy, use_backend
+from nnx.cli import OK
+from nnx.cli.display import print_probabilities
+from nnx.cli.runs import read_run
+from nnx.errors import DataError, MissingExtraError, ShapeError
+from nnx.functional import softmax
+from nnx.types import Array
+
+_LEAST_CONTRAST = 0.1  # between the darkest and the lightest pixel, of 1; less is a blank page
+
+
+def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
+    """Print the digit that a run's network sees in an image, with a bar of probabilities; return the exit code.
+
+    Raises
+    ------
+    CheckpointError
+        If the run cannot be read.
+    DataError
+        If the image cannot be read, or is blank.
+    ShapeError
+        If the network was not trained on square images.
+    """
+    with use_backend(spec):
+        run, model = read_run(folder)
+        side = math.isqrt(run.sizes[0])
+        if side * side != run.sizes[0]:
+            raise ShapeError(f"{folder}: expected a network for square images, got one for {run.sizes[0]} pixels")
+        grey = read_grey(image)
+        ink, is_dark_on_light = find_ink(grey, image)
+        framed = frame(ink, side, run.fill)
+        x = run.standard.apply(framed.reshape(1, -1).astype(run.options.dtype))
+        probabilities = _probabilities(model(asarray(x)), run.options.loss)
+    best = int(np.argmax(probabilities))
+    console.print(f"[bold green]{best}[/] with probability {100 * probabilities[best]:.2f} %\n")
+    print_probabilities(console, probabilities)
+    height, width = grey.shape
+    kind = "dark on light, so inverted" if is_dark_on_light else "light on dark"
+    console.print(
+        f"\n[dim]{escape(str(image))}: {width}x{height} pixels, {kind}; seen by the network as {side}x{side}[/]"
+    )
+    return OK
+
+
+def read_grey(path: Path) -> Array:
+    """Return an image of any format and mode as brightness: float64 in [0, 1], shape (rows, columns)."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise MissingExtraError(
+            f"expected Pillow to read {path}, got: {error}; install it with: pip install 'nnx-array[cli]'"
+        ) from error
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode[0] in "IF":  # more than 8 bits a pixel, which Pillow's conversion would cut off
+                wide = np.asarray(image, np.float64)
+                return (wide - wide.min()) / max(float(np.ptp(wide)), 1e-12)
+            if image.has_transparency_data:
+                paper = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(paper, image.convert("RGBA"))
+            return np.asarray(image.convert("L"), np.float64) / 255
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: expected an image file that Pillow can read, got: {reason}") from error
+
+
+def find_ink(grey: Array, path: Path) -> tuple[Array, bool]:
+    """Return how much ink each pixel has, from 0 (background) to 1, and whether it was dark on light.
+
+    The background is the brightness that the border has in its middle value.
+    """
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    background = float(np.median(border))
+    darkest, lightest = float(grey.min()), float(grey.max())
+    if lightest - darkest < _LEAST_CONTRAST:
+        raise DataError(f"{path}: expected a digit on a background, got an image of one brightness, {background:.2f}")
+    is_dark_on_light = background > (darkest + lightest) / 2
+    ink = np.maximum(background - grey if is_dark_on_light else grey - background, 0.0)
+    return ink / ink.max(), is_dark_on_light
+
+
+def frame(ink: Array, side: int, fill: float) -> Array:
+    """Return ink as a square of ``side`` pixels, in which the digit takes the share ``fill`` of the side.
+
+    An image that has this size already is left as it is.
+    """
+    if ink.shape == (side, side):
+        return ink
+    rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = digit.shape
+    square = max(height, width, round(max(height, width) / fill))
+    padded = np.pad(digit, [_margins(digit.sum(axis=axis), square) for axis in (1, 0)])
+    resized = _resize(padded, side)
+    return resized / resized.max()
+
+
+def _margins(profile: Array, length: int) -> tuple[int, int]:
+    """Return the margins that put the centre of mass of the ink, as MNIST has it, nearest to the middle."""
+    centre = float(np.average(np.arange(len(profile)) + 0.5, weights=profile))
+    first = min(max(round(length / 2 - centre), 0), length - len(profile))
+    return first, length - len(profile) - first
+
+
+def _resize(square: Array, side: int) -> Array:
+    from PIL import Image
+
+    # A box averages over the pixels that become one, as the data sets were made; it cannot enlarge smoothly.
+    method = Image.Resampling.BOX if square.shape[0] >= side else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(square.astype(np.float32)).resize((side, side), method))
+
+
+def _probabilities(output: Array, loss: str) -> Any:
+    if loss != "mse":
+        return to_numpy(softmax(output, axis=1))[0]
+    # Trained on one-hot targets by squares, the output itself is an estimate of the probabilities.
+    clipped = np.maximum(to_numpy(output)[0], 0)
+    return clipped / max(clipped.sum(), 1e-12)

@@ -1,0 +1,234 @@
+"""Run directories: what was asked for, what came out, and the model again from its files."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import BACKENDS, asarray, generator
+from nnx.cli.samples import Standard
+from nnx.data import DataLoader, Dataset, index_to_one_hot
+from nnx.errors import ArgumentError, CheckpointError, DataError
+from nnx.io import load_weights, replacing
+from nnx.layers import Linear, Model, ReLU
+from nnx.losses import MSE, MSES, CrossEntropy, Loss
+from nnx.types import Array
+from nnx.version import __version__
+
+CONFIG_VERSION = 1
+WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
+    "model.safetensors",
+    "history.csv",
+    "curves.png",
+    "confusion.png",
+    "config.json",
+)
+LOSSES: dict[str, type[Loss]] = {"cross-entropy": CrossEntropy, "mse": MSE, "mses": MSES}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``nnx train`` was asked for."""
+
+    data: str
+    loss: str
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: str
+    seed: int
+    backend: str
+    device: str
+    dtype: str
+
+    @property
+    def spec(self) -> str:
+        """The backend and device, as :func:`nnx.use_backend` takes them."""
+        return f"{self.backend}:{self.device}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its options, and what the data added to them. ``config.json`` holds it.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Units of each layer, from the pixels to the classes.
+    standard : Standard
+        Mean and standard deviation of the training set.
+    fill : float
+        See :func:`nnx.cli.samples.fill_of`.
+    fingerprint : str
+        Of the data; see :class:`nnx.cli.samples.Samples`.
+    """
+
+    options: Options
+    sizes: tuple[int, ...]
+    standard: Standard
+    fill: float
+    fingerprint: str
+
+    def make_loader(self, x: Array, y: Array, batch_size: int = 1000, *, shuffle: bool = False) -> DataLoader:
+        """Standardise samples, move them to the selected backend and device, and return their batches.
+
+        Raises
+        ------
+        DataError
+            If the images or the labels do not fit the network.
+        """
+        pixels, classes = self.sizes[0], self.sizes[-1]
+        if x.shape[1] != pixels:
+            raise DataError(f"expected images of {pixels} pixels, as the network takes, got {x.shape[1]}")
+        one_hot = index_to_one_hot(y, classes)  # which also checks the labels
+        # Indices as int32: every backend has it, while JAX has int64 only in its 64-bit mode.
+        target = y.astype(np.int32) if self.options.loss == "cross-entropy" else one_hot.astype(self.options.dtype)
+        dataset = Dataset(asarray(self.standard.apply(x.astype(self.options.dtype))), asarray(target))
+        return DataLoader(dataset, batch_size, shuffle=shuffle, seed=self.options.seed)
+
+    def make_loss(self) -> Loss:
+        """Return a new loss."""
+        return LOSSES[self.options.loss]()
+
+    def make_model(self) -> Model:
+        """Return the network with its first weights, on the selected backend; the seed decides them."""
+        rng = generator(self.options.seed)
+        layers: list[Any] = []
+        for in_features, out_features in pairwise(self.sizes):
+            layers += [Linear(in_features, out_features, rng=rng, dtype=self.options.dtype), ReLU()]
+        return Model(layers[:-1])
+
+    def write(self, folder: Path, outcome: dict[str, Any]) -> None:
+        """Write ``config.json``, with what came out beside what is needed to build the model again."""
+        library = BACKENDS[self.options.backend]
+        versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
+        content = {"format": CONFIG_VERSION, **asdict(self), "outcome": outcome, "versions": versions}
+        with replacing(folder / CONFIG) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_run(folder: Path) -> tuple[Run, Model]:
+    """Return a finished run and its trained model, on the selected backend.
+
+    Raises
+    ------
+    CheckpointError
+        If the directory or a file of it is missing, damaged, or written by a newer version.
+    """
+    run = _parse(folder / CONFIG, _read_json(folder))
+    state, _ = load_weights(folder / WEIGHTS)
+    model = run.make_model()
+    try:
+        model.load_state_dict(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {CONFIG} and {WEIGHTS} do not belong together: {error}") from error
+    model.eval()
+    return run, model
+
+
+def _read_json(folder: Path) -> Any:
+    path = folder / CONFIG
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: expected a run directory that nnx train wrote, got none with a readable {CONFIG} "
+            f"({error.strerror}); check the path"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: expected JSON, got a damaged file ({error}); train again") from error
+
+
+def _parse(path: Path, content: Any) -> Run:
+    version = content.get("format") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > CONFIG_VERSION:
+        raise CheckpointError(
+            f"{path}: expected format {CONFIG_VERSION} or older, got {version}; "
+            "install a newer nnx: pip install --upgrade 'nnx-array[cli]'"
+        )
+    try:
+        options = dict(content["options"])
+        options["hidden"] = tuple(options["hidden"])
+        return Run(
+            options=Options(**options),
+            sizes=tuple(map(int, content["sizes"])),
+            standard=Standard(**content["standard"]),
+            fill=float(content["fill"]),
+            fingerprint=str(content["fingerprint"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected the configuration of a run, got an unknown one ({error!r})") from error
+
+
+@contextmanager
+def claim_folder(out: Path | None, name: str, *, overwrite: bool) -> Iterator[Path]:
+    """Make the directory of a run before any work is done; if nothing is then written, remove it again.
+
+    Parameters
+    ----------
+    out : path or None
+        ``None`` takes the first free one of ``runs/<name>-1``, ``runs/<name>-2``, ...
+    overwrite : bool
+        Allow a directory that has something in it. Only files of the same names are replaced, at the end.
+
+    Raises
+    ------
+    ArgumentError
+        If the directory has something in it, and ``overwrite`` was not said.
+    OSError
+        If it cannot be made or written to.
+    """
+    folder, is_new = _next_folder(name) if out is None else _open_folder(out, overwrite)
+    try:
+        with _advising(folder), replacing(folder / ".probe") as probe:  # cheaper to fail now than after the training
+            probe.touch()
+        (folder / ".probe").unlink()
+        yield folder
+    finally:
+        if is_new and not os.listdir(folder):
+            folder.rmdir()
+
+
+def _next_folder(name: str) -> tuple[Path, bool]:
+    for number in count(1):
+        folder = Path("runs", f"{name}-{number}")
+        try:
+            with _advising(folder):
+                folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder, True
+    raise AssertionError("count does not end")
+
+
+def _open_folder(out: Path, overwrite: bool) -> tuple[Path, bool]:
+    with _advising(out):
+        if out.is_dir():
+            if any(out.iterdir()) and not overwrite:
+                raise ArgumentError(
+                    f"{out} exists already; add --overwrite to replace its files, or choose another --out"
+                )
+            return out, False
+        if out.exists():
+            raise ArgumentError(f"{out} is a file; choose a directory for --out")
+        out.mkdir(parents=True)
+    return out, True
+
+
+@contextmanager
+def _advising(folder: Path) -> Iterator[None]:
+    """Add to an error of the file system what to do about it."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; choose a writable directory with --out", str(folder)) from error

@@ -1,0 +1,139 @@
+"""The data sets that the command can read, divided into a part to train on and a part to validate with."""
+
+import contextlib
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnx.data import load_digits, load_mnist, normalize, train_validation_split
+from nnx.errors import DataError
+from nnx.types import Array
+
+VALIDATION_FRACTION = 0.2
+_PARTS = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+
+
+class Division(NamedTuple):
+    """Samples to train on, samples to validate with, and in words which those are."""
+
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    held_out: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and labels in the host's memory.
+
+    Attributes
+    ----------
+    pairs : list of (x, y)
+        One pair where the files do not divide the samples, two (train, test) where they do.
+        ``x``: float32 in [0, 1], shape (batch, pixels); ``y``: class indices, shape (batch,).
+    keeps_order : bool
+        Divide a single pair as it lies in its files, rather than at random.
+    """
+
+    pairs: list[tuple[Array, Array]]
+    keeps_order: bool
+
+    def divide(self, seed: int) -> Division:
+        """Return the part to train on and the part to validate with, the same for the same seed."""
+        if len(self.pairs) == 2:
+            return Division(*self.pairs[0], *self.pairs[1], "the test set")
+        x, y = self.pairs[0]
+        last = len(y) - round(VALIDATION_FRACTION * len(y))
+        # Files that are sorted by class must not be cut: a class would be missing on one side.
+        if self.keeps_order and np.array_equal(np.unique(y[:last]), np.unique(y[last:])):
+            return Division(x[:last], y[:last], x[last:], y[last:], "the last fifth")
+        return Division(*train_validation_split(x, y, VALIDATION_FRACTION, seed), "a fifth drawn by the seed")
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 sum of all labels in their order, by which a data set is known again wherever it lies."""
+        return hashlib.sha256(b"".join(y.astype("<i8").tobytes() for _, y in self.pairs)).hexdigest()
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: the largest label + 1."""
+        return 1 + max(int(y.max(initial=0)) for _, y in self.pairs)
+
+
+def load_samples(source: str, *, quiet: bool = False) -> Samples:
+    """Read ``"digits"``, ``"mnist"`` (downloaded if it is not in the cache) or a directory of IDX files.
+
+    Raises
+    ------
+    DataError
+        If the files are missing or damaged, or hold no sample.
+    """
+    # The downloader writes its log and its progress bar to the standard error stream.
+    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+        samples = Samples(_read(source), keeps_order=source != "digits")
+    if not all(len(y) for _, y in samples.pairs):
+        raise DataError(f"{source}: expected at least one sample, got none")
+    return samples
+
+
+def _read(source: str) -> list[tuple[Array, Array]]:
+    if source == "digits":
+        return [load_digits()]
+    if source == "mnist":
+        return _pairs(load_mnist())
+    folder = Path(source)
+    present = [part for part, name in _PARTS.items() if any((folder / f"{name}{end}").is_file() for end in ("", ".gz"))]
+    if not present:
+        raise DataError(
+            f"{folder}: expected IDX files named as those of MNIST, {' or '.join(_PARTS.values())} with their "
+            "labels, plain or .gz, got none of them"
+        )
+    return [pair for part in present for pair in _pairs(load_mnist(folder, download=False, split=part))]
+
+
+def _pairs(arrays: tuple[Array, ...]) -> list[tuple[Array, Array]]:
+    return list(zip(arrays[::2], arrays[1::2], strict=True))
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The mean and standard deviation of the training set's pixels, which all later input is given too."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, x: Array) -> "Standard":
+        """Measure a training set."""
+        return cls(float(np.mean(x, dtype=np.float64)), float(np.std(x, dtype=np.float64)))
+
+    def apply(self, x: Array) -> Array:
+        """Return pixels standardised."""
+        return normalize(x, mean=self.mean, std=self.std)
+
+
+def fill_of(x: Array) -> float:
+    """Return how much of the frame's side the ink takes in an average image: 1 if it reaches from edge to edge.
+
+    MNIST leaves a margin around each digit and the embedded digits leave none; an image to be recognised is
+    framed in the same way.
+    """
+    side = math.isqrt(x.shape[1])
+    if side * side != x.shape[1]:
+        return 1.0
+    ink = x[:1000].reshape(-1, side, side) > 0.5 * x[:1000].max(axis=1)[:, None, None]
+    extents = [_extent(ink.any(axis=axis)) for axis in (1, 2)]
+    return float(np.mean(np.maximum(*extents)) / side)
+
+
+def _extent(occupied: Any) -> Any:
+    """Return the distance from the first to the last True of each row, both included."""
+    width = occupied.shape[1]
+    first, last = occupied.argmax(axis=1), width - 1 - occupied[:, ::-1].argmax(axis=1)
+    return np.where(occupied.any(axis=1), last - first + 1, width)

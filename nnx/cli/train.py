@@ -1,0 +1,186 @@
+"""``nnx train``: everything from the options to the run directory."""
+
+import importlib.util
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from nnx.backend import use_backend
+from nnx.cli import INTERRUPTED, OK
+from nnx.cli.display import TrainingLog
+from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Options, Run, claim_folder
+from nnx.cli.samples import Standard, fill_of, load_samples
+from nnx.data import DataLoader
+from nnx.errors import MissingExtraError, NonFiniteError
+from nnx.io import replacing, save_weights
+from nnx.layers import Model
+from nnx.metrics import confusion_matrix
+from nnx.optimizers import SGD
+from nnx.training import Best, History, plot_confusion, plot_curves, train_classifier
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a training needs; ``history`` fills as it goes on."""
+
+    run: Run
+    held_out: str
+    loader: DataLoader
+    validation: DataLoader
+    model: Model
+    optimizer: SGD
+    history: History
+
+
+def train(options: Options, *, out: Path | None, overwrite: bool, console: Console) -> int:
+    """Train a network as the options say, and leave a run directory; return the exit code.
+
+    Raises
+    ------
+    NonFiniteError
+        If the loss became infinite or NaN; the best model so far is saved.
+    """
+    _require("matplotlib", "safetensors")
+    name = Path(options.data).name or "data"
+    # An overflow is reported once, as a loss that is not finite, and not by each NumPy function that meets it.
+    with use_backend(options.spec), claim_folder(out, name, overwrite=overwrite) as folder, np.errstate(all="ignore"):
+        job = _prepare(options, quiet=console.quiet)
+        _introduce(console, job)
+        try:
+            _train(job, console)
+        except KeyboardInterrupt:
+            _save(job, folder, "interrupted")
+            click.echo(f"nnx: interrupted; {_saved_model(job)} is saved in {folder}", err=True)
+            return INTERRUPTED
+        except NonFiniteError as error:
+            if job.history.best is None:
+                error.message += "; nothing was saved, since no epoch was finished"
+            else:
+                _save(job, folder, "stopped: the loss was not finite")
+                error.message += f"; {_saved_model(job)} is saved in {folder}"
+            raise
+        _save(job, folder, "finished")
+        _conclude(console, job, folder)
+        return OK
+
+
+def _prepare(options: Options, *, quiet: bool) -> Job:
+    samples = load_samples(options.data, quiet=quiet)
+    parts = samples.divide(options.seed)
+    run = Run(
+        options=options,
+        sizes=(parts.x_train.shape[1], *options.hidden, samples.classes),
+        standard=Standard.of(parts.x_train),
+        fill=fill_of(parts.x_train),
+        fingerprint=samples.fingerprint,
+    )
+    loader = run.make_loader(parts.x_train, parts.y_train, options.batch_size, shuffle=True)
+    validation = run.make_loader(parts.x_validation, parts.y_validation)
+    model = run.make_model()
+    return Job(run, parts.held_out, loader, validation, model, SGD(model, options.learning_rate), History())
+
+
+def _train(job: Job, console: Console) -> None:
+    epochs = job.run.options.epochs
+    with TrainingLog(console, job.history, epochs, len(job.loader)) as log:
+        train_classifier(
+            job.model,
+            job.run.make_loss(),
+            job.loader,
+            job.validation,
+            optimizer=job.optimizer,
+            epochs=epochs,
+            history=job.history,
+            on_epoch=log.on_epoch,
+            on_batch=log.on_batch,
+        )
+
+
+def _introduce(console: Console, job: Job) -> None:
+    options, sizes = job.run.options, "-".join(map(str, job.run.sizes))
+    console.print(
+        f"[bold]{sizes}[/] network on [bold]{escape(options.data)}[/]: {len(job.loader.dataset):,} images to train, "
+        f"{len(job.validation.dataset):,} to validate ({job.held_out})"
+    )
+    console.print(
+        f"{options.loss}, {options.optimizer} with learning rate {options.learning_rate:g}, batches of "
+        f"{options.batch_size}, seed {options.seed}, {options.dtype} on {options.spec}\n"
+    )
+
+
+def _conclude(console: Console, job: Job, folder: Path) -> None:
+    best, seconds = job.history.best, sum(job.history.column("seconds"))
+    if best is not None:
+        console.print(
+            f"\nbest in epoch {best.row.epoch}: [bold green]{_percent(best)}[/] of {len(job.validation.dataset):,} "
+            f"validation images, in {seconds:.1f} s"
+        )
+    files = ", ".join(sorted(path.name for path in folder.iterdir()))
+    console.print(f"saved in [bold]{escape(str(folder))}[/]: {files}")
+
+
+def _saved_model(job: Job) -> str:
+    best = job.history.best
+    if best is None:
+        return "the model as it stood, with no epoch finished,"
+    return f"the best model so far (epoch {best.row.epoch}, validation accuracy {_percent(best)})"
+
+
+def _percent(best: Best) -> str:
+    return f"{100 * (best.row.validation_accuracy or 0):.2f} %"
+
+
+def _save(job: Job, folder: Path, state: str) -> None:
+    """Write the best model first, then what describes it. Ctrl-C waits for the end."""
+    model, history = job.model, job.history
+    outcome: dict[str, Any] = {"state": state, "epochs": len(history.rows)}
+    with _uninterrupted():
+        if history.best is not None:
+            model.load_state_dict(history.best.state)
+            outcome["best"] = asdict(history.best.row)
+        model.eval()
+        save_weights(folder / WEIGHTS, model, outcome)
+        job.run.write(folder, outcome)
+        with replacing(folder / HISTORY) as temporary:
+            history.write_csv(temporary)
+        matrices = (confusion_matrix(model(x), target) for x, target in job.validation)
+        _save_figure(folder / CONFUSION, plot_confusion(sum(matrices)))
+        if history.rows:
+            _save_figure(folder / CURVES, plot_curves(history))
+        else:
+            (folder / CURVES).unlink(missing_ok=True)  # of the run that is overwritten
+
+
+def _save_figure(path: Path, figure: Any) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let a second Ctrl-C wait until the files are written."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(
+                f"expected {package}, with which the run is saved; install it with: pip install 'nnx-array[cli]'"
+            )

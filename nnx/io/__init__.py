@@ -1,0 +1,6 @@
+"""Save and load: weights in the safetensors format, and files that are replaced in one piece."""
+
+from nnx.io.files import replacing
+from nnx.io.weights import load_weights, save_weights
+
+__all__ = ["load_weights", "replacing", "save_weights"]

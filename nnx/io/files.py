@@ -1,0 +1,49 @@
+"""Write a file in one piece, so that an interruption leaves the old one or the new one."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path in the same folder; at the end of the block that file takes the place of ``path``.
+
+    If the block is left by an exception, ``Ctrl-C`` included, the temporary file is removed and ``path`` is as
+    it was.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written or replaced.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replacing(f"{folder}/notes.txt") as temporary:
+    ...         _ = temporary.write_text("whole")
+    ...     Path(folder, "notes.txt").read_text()
+    'whole'
+    """
+    path = Path(path)
+    # Not tempfile: its files can be read by their owner alone, and the result would stay so.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # else a power cut could leave the new name with no content
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""Weights as safetensors files: arrays by dotted path, and a JSON header. No pickle."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnx.backend import dtype_name, is_array, to_numpy
+from nnx.errors import CheckpointError, DTypeError, MissingExtraError
+from nnx.io.files import replacing
+from nnx.layers import Module
+
+FORMAT_VERSION = 1
+_HEADER = "nnx"  # the only entry of the file's metadata, which safetensors limits to strings
+_KEYS = {"format", "nnx", "layers", "dtypes", "metadata"}
+
+
+def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a model's parameters and buffers to a safetensors file, in one piece.
+
+    Parameters
+    ----------
+    path : str or path
+        An existing file is replaced only when the new one is whole.
+    model : Module
+        On any backend. Buffers that are Python integers are stored as int64 arrays of shape ().
+    metadata : mapping, optional
+        Anything that JSON can hold, to come back from :func:`load_weights`.
+
+    Raises
+    ------
+    CheckpointError
+        If the metadata cannot be written as JSON.
+    DTypeError
+        If the format, or NumPy, has no such dtype.
+    OSError
+        If the file cannot be written.
+    MissingExtraError
+        If safetensors is not installed.
+
+    Notes
+    -----
+    The header holds, as JSON: ``format``, the version of this layout; ``nnx``, the version that wrote it;
+    ``layers``, the configuration of each layer by dotted path; ``dtypes``; and ``metadata``.
+
+    Examples
+    --------
+    >>> import tempfile, nnx
+    >>> model = nnx.Linear(2, 1, rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(f"{folder}/model.safetensors", model, {"epoch": 3})
+    ...     state, header = load_weights(f"{folder}/model.safetensors")
+    >>> header["metadata"], header["layers"]
+    ({'epoch': 3}, {'': 'Linear(in_features=2, out_features=1)'})
+    >>> _ = nnx.Linear(2, 1).load_state_dict(state)
+    """
+    safetensors = _import_safetensors()
+    arrays = {name: _host_array(name, value) for name, value in model.state_dict().items()}
+    try:
+        header = json.dumps(_header(model, arrays, metadata or {}))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected metadata that JSON can hold, got {metadata} ({error})") from error
+    try:
+        content = safetensors.numpy.save(arrays, metadata={_HEADER: header})
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        dtypes = ", ".join(sorted({array.dtype.name for array in arrays.values()}))
+        raise DTypeError(f"{path}: expected dtypes that safetensors can hold, got {dtypes} ({error})") from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what :func:`save_weights` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    state : dict from dotted path to NumPy array
+        For :meth:`nnx.Module.load_state_dict`, which moves each to the backend and device of the model.
+    header : dict
+        See the notes of :func:`save_weights`.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, unreadable, truncated, no safetensors file, not written by nnx, or written by
+        a newer version of this layout.
+    MissingExtraError
+        If safetensors is not installed.
+
+    Examples
+    --------
+    See :func:`save_weights`.
+    """
+    safetensors = _import_safetensors()
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = _parse_header(path, (file.metadata() or {}).get(_HEADER))
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  it is no dict
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{path}: expected a readable file of weights, got: {reason}; check the path") from error
+    except (safetensors.SafetensorError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: expected a whole safetensors file, got a damaged one or another format ({error}); "
+            "save it again with save_weights"
+        ) from error
+
+
+def _header(model: Module, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    from nnx.version import __version__  # not at the top: the package imports its parts before it says its version
+
+    layers = {name: layer for name, layer in model.named_modules() if not list(layer.named_children())}
+    return {
+        "format": FORMAT_VERSION,
+        "nnx": __version__,
+        "layers": {name: repr(layer) for name, layer in layers.items()},
+        "dtypes": {name: array.dtype.name for name, array in arrays.items()},
+        "metadata": dict(metadata),
+    }
+
+
+def _parse_header(path: str | os.PathLike[str], text: str | None) -> dict[str, Any]:
+    try:
+        header = json.loads(text or "")
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: expected weights that nnx saved, got a safetensors file without its header; "
+            "read it with safetensors and pass the arrays to model.load_state_dict"
+        ) from error
+    version = header.get("format") if isinstance(header, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: expected format {FORMAT_VERSION} or older, got {version}, written by nnx {header.get('nnx')}; "
+            "install a newer nnx: pip install --upgrade nnx-array"
+        )
+    if version != FORMAT_VERSION or not header.keys() >= _KEYS:
+        raise CheckpointError(f"{path}: expected a header with {', '.join(sorted(_KEYS))}, got {text}")
+    return dict(header)
+
+
+def _host_array(name: str, value: Any) -> Any:
+    if not is_array(value):
+        return np.asarray(value, dtype=np.int64)
+    try:
+        host = to_numpy(value)
+    except TypeError as error:
+        raise DTypeError(
+            f"{name}: expected a dtype that NumPy has, got {dtype_name(value.dtype)}; "
+            'convert it first, for example with model.to(dtype="float32")'
+        ) from error
+    return np.asarray(host, order="C")  # safetensors reads the memory as it lies
+
+
+def _import_safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError as error:
+        raise MissingExtraError(
+            f"expected safetensors to save and load weights, got: {error}; "
+            "install it with: pip install 'nnx-array[cli]'"
+        ) from error
+    return safetensors

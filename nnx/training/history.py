@@ -1,0 +1,138 @@
+"""What a training run went through: a row of figures an epoch, and the best model so far."""
+
+import csv
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
+from typing import Any, NamedTuple
+
+from nnx.errors import DataError
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """The figures of one epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 1.
+    loss, accuracy : float
+        Over the training set as the epoch went through it, so of weights that were changing. The loss is
+        weighted by samples: a short last batch counts for what it is.
+    validation_loss, validation_accuracy : float or None
+        Of the weights at the end of the epoch; ``None`` where there was nothing to validate with.
+    seconds : float
+        What the epoch took, its validation included.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger for a better model: by validation accuracy, then validation loss; by training's without them."""
+        if self.validation_loss is None or self.validation_accuracy is None:
+            return self.accuracy, -self.loss
+        return self.validation_accuracy, -self.validation_loss
+
+
+class Best(NamedTuple):
+    """The best model so far: its epoch's figures, and its :meth:`nnx.Module.state_dict`."""
+
+    row: EpochRow
+    state: Mapping[str, Any]
+
+
+_COLUMNS = [column.name for column in fields(EpochRow)]
+_OPTIONAL = ("validation_loss", "validation_accuracy")
+
+
+@dataclass
+class History:
+    """The rows of a run, and its best model.
+
+    Attributes
+    ----------
+    rows : list of EpochRow
+    best : Best or None
+        The first of the best epochs; ``None`` before the first epoch has ended, and after :meth:`read_csv`.
+
+    Examples
+    --------
+    >>> history = History()
+    >>> history.add(EpochRow(1, 0.9, 0.5, 0.8, 0.6, 0.1), {})
+    True
+    >>> history.add(EpochRow(2, 0.7, 0.7, 0.9, 0.5, 0.1), {})
+    False
+    >>> history.best.row.epoch
+    1
+    """
+
+    rows: list[EpochRow] = field(default_factory=list)
+    best: Best | None = None
+
+    def add(self, row: EpochRow, state: Mapping[str, Any]) -> bool:
+        """Append an epoch and return whether it is the best so far; ``state`` is then held, not copied.
+
+        Library code never writes into a model's arrays, so holding them is enough.
+        """
+        improved = self.best is None or row.rank > self.best.row.rank
+        if improved:
+            self.best = Best(row, state)
+        self.rows.append(row)
+        return improved
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows as a CSV file: a header, then a line an epoch; every float comes back the same."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            writer.writerows(astuple(row) for row in self.rows)  # None becomes an empty cell
+
+    @classmethod
+    def read_csv(cls, path: str | os.PathLike[str]) -> "History":
+        """Read what :meth:`write_csv` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file has other columns, or a cell is not a number.
+        OSError
+            If it cannot be opened.
+        """
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+        header = lines[0] if lines else []
+        if header != _COLUMNS:
+            raise DataError(f"{path}: expected the columns {','.join(_COLUMNS)}, got {','.join(header) or 'none'}")
+        return cls([_parse(path, number, cells) for number, cells in enumerate(lines[1:], start=2)])
+
+    def column(self, name: str) -> list[float]:
+        """Return one figure of all epochs, NaN where it is missing.
+
+        Examples
+        --------
+        >>> History([EpochRow(1, 0.9, 0.5, None, None, 0.1)]).column("loss")
+        [0.9]
+        """
+        values = (getattr(row, name) for row in self.rows)
+        return [math.nan if value is None else value for value in values]
+
+
+def _parse(path: str | os.PathLike[str], number: int, cells: list[str]) -> EpochRow:
+    try:
+        named = dict(zip(_COLUMNS, cells, strict=True))
+        values = {
+            name: None if name in _OPTIONAL and not cell else float(cell)
+            for name, cell in named.items()
+            if name != "epoch"
+        }
+        return EpochRow(epoch=int(named["epoch"]), **values)  # type: ignore[arg-type]  # only optional ones are None
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: expected {len(_COLUMNS)} numbers, got {cells} ({error})") from error

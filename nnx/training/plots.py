@@ -1,0 +1,175 @@
+"""Plots of a run, as matplotlib figures that belong to no window: ``figure.savefig("curves.png")``.
+
+matplotlib is imported when a plot is made, and no state of ``pyplot`` is read or changed.
+"""
+
+import math
+from typing import Any
+
+from nnx.backend import to_numpy
+from nnx.errors import ArgumentError, MissingExtraError, ShapeError
+from nnx.training.history import History
+from nnx.types import Array
+
+_TRAINING, _VALIDATION, _INK, _FAINT = "#2563eb", "#ea580c", "#1f2937", "#9ca3af"
+_MOST_COUNTED = 20  # classes for which each count is still readable
+
+
+def plot_curves(history: History) -> Any:
+    """Draw loss and accuracy over the epochs, for training and validation.
+
+    Parameters
+    ----------
+    history : History
+        With at least one row. The best epoch is marked where the history knows it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ArgumentError
+        If the history has no row.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from nnx.training import EpochRow
+    >>> figure = plot_curves(History([EpochRow(1, 0.9, 0.5, 0.8, 0.6, 0.1)]))
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss', 'accuracy (%)']
+    """
+    if not history.rows:
+        raise ArgumentError("expected a history with at least one epoch, got none; train first")
+    figure = _figure(width=9.0, height=3.8)
+    loss, accuracy = figure.subplots(1, 2)
+    _draw_lines(loss, history, "loss", scale=1)
+    loss.set_ylim(bottom=0)
+    _draw_lines(accuracy, history, "accuracy", scale=100)
+    accuracy.set_ylabel("accuracy (%)")
+    _mark_best(accuracy, history)
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=_INK)
+    return figure
+
+
+def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
+    """Draw a confusion matrix with its counts; colour shows the share of each row.
+
+    Parameters
+    ----------
+    matrix : array of integers, shape (classes, classes)
+        As :func:`confusion_matrix` returns: rows are the true classes, columns the predicted ones.
+    names : list of str, optional
+        Of the classes; default their indices.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        If the matrix is not square, or there is not one name for each class.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = plot_confusion(np.asarray([[9, 1], [0, 10]]))
+    >>> figure.axes[0].get_title()
+    '95.00 % of 20 correct'
+    """
+    rows: list[list[int]] = to_numpy(matrix).tolist()
+    classes = len(rows)
+    if matrix.ndim != 2 or matrix.shape[1] != classes or (names is not None and len(names) != classes):
+        raise ShapeError(
+            f"expected a square matrix and a name for each of its rows, got shape {tuple(matrix.shape)} and "
+            f"{'no names' if names is None else f'{len(names)} names'}"
+        )
+    figure = _figure(width=6.0, height=6.2)
+    axes = figure.subplots()
+    shares = [[count / max(sum(row), 1) for count in row] for row in rows]
+    _colour_cells(axes, shares)
+    if classes <= _MOST_COUNTED:
+        _write_counts(axes, rows, shares)
+    correct, total = sum(rows[i][i] for i in range(classes)), sum(map(sum, rows))
+    axes.set_title(f"{100 * correct / max(total, 1):.2f} % of {total:,} correct", color=_INK, fontsize=12, pad=12)
+    axes.set_xlabel("predicted class", color=_INK, fontsize=11, labelpad=8)
+    axes.set_ylabel("true class", color=_INK, fontsize=11, labelpad=8)
+    if classes <= _MOST_COUNTED or names is not None:
+        labels = names or [str(i) for i in range(classes)]
+        axes.set_xticks(range(classes), labels, rotation=90 if max(map(len, labels)) > 3 else 0)
+        axes.set_yticks(range(classes), labels)
+    axes.tick_params(which="both", length=0, colors=_INK)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            f"expected matplotlib to draw a plot, got: {error}; install it with: pip install 'nnx-array[cli]'"
+        ) from error
+    return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+
+
+def _draw_lines(axes: Any, history: History, name: str, scale: float) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row.epoch for row in history.rows]
+    marker = "o" if len(epochs) == 1 else None  # a line through one point is invisible
+    for column, label, color in ((name, "training", _TRAINING), (f"validation_{name}", "validation", _VALIDATION)):
+        values = [scale * value for value in history.column(column)]
+        if any(value == value for value in values):  # not all NaN
+            axes.plot(epochs, values, color=color, label=label, linewidth=2, marker=marker, solid_capstyle="round")
+    axes.set_xlabel("epoch", color=_INK, fontsize=11)
+    axes.set_ylabel(name, color=_INK, fontsize=11)
+    margin = 0.02 * (epochs[-1] - epochs[0]) or 0.5
+    axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    axes.grid(axis="y", color=_FAINT, alpha=0.3, linewidth=0.8)
+    axes.tick_params(length=0, colors=_INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+
+
+def _mark_best(axes: Any, history: History) -> None:
+    if history.best is None:
+        return
+    row = history.best.row
+    value, color = (
+        (row.accuracy, _TRAINING) if row.validation_accuracy is None else (row.validation_accuracy, _VALIDATION)
+    )
+    axes.plot([row.epoch], [100 * value], "o", color=color, markersize=7, markeredgecolor="white", zorder=5)
+    axes.set_title(f"● best: {100 * value:.2f} % in epoch {row.epoch}", loc="right", color=color, fontsize=10)
+
+
+def _colour_cells(axes: Any, shares: list[list[float]]) -> None:
+    """Show what is right in blue and what is wrong in orange, which else would be too pale to find."""
+    right, wrong = ([[math.nan] * len(shares) for _ in shares] for _ in range(2))  # NaN is drawn as nothing
+    for i, row in enumerate(shares):
+        for j, share in enumerate(row):
+            if share:
+                (right if i == j else wrong)[i][j] = share
+    most = max((share for row in wrong for share in row if share == share), default=0.0)
+    axes.set_facecolor("#f3f4f6")
+    axes.imshow(right, cmap="Blues", vmin=0, vmax=1.2)
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(2 * most, 0.05))
+    edges = [i - 0.5 for i in range(1, len(shares))]
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+
+
+def _write_counts(axes: Any, rows: list[list[int]], shares: list[list[float]]) -> None:
+    for i, row in enumerate(rows):
+        for j, count in enumerate(row):
+            if count:
+                color = "white" if i == j and shares[i][j] > 0.5 else _INK
+                axes.text(j, i, f"{count:,}", ha="center", va="center", color=color, fontsize=9)
