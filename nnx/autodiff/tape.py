@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback
@@ -95,12 +95,12 @@ class Tape:
                     "be lost; pass it as an argument"
                 )
 
-    def walk(self, seeds: Iterable[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
+    def walk(self, seeds: Sequence[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
         """Carry cotangents from the end of the tape to its start.
 
         Parameters
         ----------
-        seeds : iterable of (place, cotangent)
+        seeds : sequence of (place, cotangent)
         consume : bool
             Drop each node as it is passed, and with it what it keeps in memory.
 
@@ -110,37 +110,41 @@ class Tape:
             By place; ``None`` where nothing arrived. Places of intermediate results are emptied on the way.
         """
         cotangents: list[Any] = [None] * (self.count + 1)
-        for place, cotangent in seeds:
-            held = cotangents[place]
-            cotangents[place] = cotangent if held is None else held + cotangent
-        nodes = self.nodes
-        for _ in range(len(nodes)) if consume else ():
-            _step(nodes.pop(), cotangents)
-        for node in () if consume else reversed(nodes):
-            _step(node, cotangents)
+        owned = bytearray(self.count + 1)  # where the sum is an array of the walk's own, that may be added to in place
+        _add(cotangents, owned, [place for place, _ in seeds], [cotangent for _, cotangent in seeds])
+        nodes = self.nodes if consume else self.nodes.copy()
+        while nodes:
+            pullback, inputs, output = nodes.pop()
+            cotangent: Any
+            if type(output) is int:
+                cotangent = cotangents[output]
+                if cotangent is None:
+                    continue
+                cotangents[output] = None
+            else:
+                cotangent = tuple([cotangents[place] for place in output])
+                if not any(part is not None for part in cotangent):
+                    continue
+                for place in output:
+                    cotangents[place] = None
+            _add(cotangents, owned, inputs, pullback(cotangent))
         return cotangents
 
 
-def _step(node: tuple[Pullback, list[int], Any], cotangents: list[Any]) -> None:
-    pullback, inputs, output = node
-    cotangent: Any
-    if type(output) is int:
-        cotangent = cotangents[output]
-        if cotangent is None:
-            return
-        cotangents[output] = None
-    else:
-        cotangent = tuple(cotangents[place] for place in output)
-        if all(part is None for part in cotangent):
-            return
-        for place in output:
-            cotangents[place] = None
-    parts = pullback(cotangent)
-    if len(parts) < len(inputs):  # parameters left at their default add to the end
+def _add(cotangents: list[Any], owned: bytearray, places: Sequence[int], parts: Sequence[Any]) -> None:
+    """Add what arrives to what is held at each place; place 0 is for what nobody differentiates for."""
+    if len(parts) < len(places):  # parameters left at their default add to the end
         raise TraceError(
-            f"expected a pullback that returns {len(inputs)} cotangents, one an argument, got {len(parts)}"
+            f"expected a pullback that returns {len(places)} cotangents, one an argument, got {len(parts)}"
         )
-    for place, arrived in zip(inputs, parts):  # noqa: B905  a keyword would cost as much as the loop
+    for place, arrived in zip(places, parts):  # noqa: B905  a keyword would cost as much as the loop
         if place and arrived is not None:
             held = cotangents[place]
-            cotangents[place] = arrived if held is None else held + arrived
+            if held is None:
+                cotangents[place] = arrived
+            elif owned[place]:
+                held += arrived
+                cotangents[place] = held
+            else:
+                cotangents[place] = held + arrived
+                owned[place] = 1
