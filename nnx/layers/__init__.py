@@ -3,7 +3,8 @@
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
-from nnx.layers.module import Buffer, Module, Parameter
+from nnx.layers.module import Module
+from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.sequential import Model, Sequential
 

@@ -6,7 +6,8 @@ from nnx import functional
 from nnx.backend import asarray, generator, host_full
 from nnx.errors import ArgumentError
 from nnx.initializers import HeNormal, Initializer
-from nnx.layers.module import Module, Parameter
+from nnx.layers.module import Module
+from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
 
 

@@ -5,56 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from nnx.autodiff import TracedArray, vjp
-from nnx.backend import asarray, backend_of, device_of, dtype_name, is_array, is_floating, namespace, to_device
-from nnx.errors import ArgumentError, CheckpointError, DTypeError, UsageError
+from nnx.backend import dtype_name, is_array, is_floating, namespace, to_device
+from nnx.errors import ArgumentError, UsageError
 from nnx.layers.location import locate
+from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.state import load_state
 from nnx.types import Array, DType, Tree
 
 Watcher = Callable[["Module", Any], None]
-
-
-class Parameter:
-    """Marks an attribute of a module as trained: ``self.weight = Parameter(array)``.
-
-    Reading the attribute gives the array itself, and a later plain assignment replaces the array and keeps the
-    mark.
-
-    Parameters
-    ----------
-    value : array or nested sequence of floats
-        Python data becomes a float32 array of the selected backend.
-
-    Raises
-    ------
-    DTypeError
-        If the array does not hold floating-point numbers.
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value: Array = value if is_array(value) else asarray(value)
-        if not is_floating(self.value):
-            raise DTypeError(
-                f"expected a parameter of a floating-point dtype, got {dtype_name(self.value.dtype)}; "
-                "a plain attribute holds a constant, a Buffer what forward changes"
-            )
-
-
-class Buffer:
-    """A box for what ``forward`` changes and nobody trains: running statistics, counters.
-
-    ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that
-    transforms make share the box with the original.
-
-    Attributes
-    ----------
-    value : array or int
-    """
-
-    def __init__(self, value: Any) -> None:
-        self.value = value if isinstance(value, int) or is_array(value) else asarray(value)
-
-    def __repr__(self) -> str:
-        return f"Buffer({self.value!r})"
 
 
 class Module:
@@ -251,17 +209,7 @@ class Module:
         CheckpointError
             Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
         """
-        own = self.state_dict()
-        problems = [f"{path}: missing" for path in own if path not in state] if strict else []
-        problems += [f"{path}: not in the model" for path in state if path not in own] if strict else []
-        common = [path for path in own if path in state]
-        problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
-        if problems:
-            raise CheckpointError(f"the saved values do not fit {type(self).__name__}: " + "; ".join(problems))
-        new = {path: _moved(state[path], own[path]) for path in common}
-        self.replace_parameters(new)
-        for path, buffer in self.buffers().items():
-            buffer.value = new.get(path, buffer.value)
+        load_state(self, state, strict)
         return self
 
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
@@ -406,27 +354,3 @@ def _copied_value(value: Any, copies: dict[int, Module], is_copy: bool, watcher:
         items = [_copied_value(item, copies, is_copy, watcher) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
-
-
-def _misfit(path: str, own: Any, new: Any) -> str | None:
-    """Say what keeps a saved value from taking the place of the module's own."""
-    shape = tuple(getattr(new, "shape", ()))
-    if isinstance(own, int):
-        return None if shape == () else f"{path}: expected a number, got shape {shape}"
-    if not is_array(new):
-        return f"{path}: expected an array, got {type(new).__name__}"
-    if shape != tuple(own.shape):
-        return f"{path}: expected shape {tuple(own.shape)}, got {shape}"
-    if dtype_name(new.dtype) != dtype_name(own.dtype):
-        return f"{path}: expected dtype {dtype_name(own.dtype)}, got {dtype_name(new.dtype)}"
-    return None
-
-
-def _moved(new: Any, own: Any) -> Any:
-    if isinstance(own, int):
-        return int(new)
-    if namespace(new) is namespace(own) and device_of(new) == device_of(own):
-        return new
-    backend = backend_of(own)
-    names = [name for name, device in backend.devices().items() if device == device_of(own)]
-    return to_device(new, f"{backend.name}:{names[0]}")

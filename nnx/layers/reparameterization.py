@@ -3,7 +3,8 @@
 from nnx import functional
 from nnx.autodiff import stop_gradient
 from nnx.backend import generator, normal
-from nnx.layers.module import Buffer, Module
+from nnx.layers.module import Module
+from nnx.layers.parameter import Buffer
 from nnx.types import Array
 
 

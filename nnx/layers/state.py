@@ -1,0 +1,49 @@
+"""Put saved values into a module: all of them fit, or nothing is changed."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nnx.backend import backend_of, device_of, dtype_name, is_array, namespace, to_device
+from nnx.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
+
+
+def load_state(module: "Module", state: Mapping[str, Any], strict: bool) -> None:
+    """Do the work of :meth:`nnx.Module.load_state_dict`."""
+    own = module.state_dict()
+    problems = [f"{path}: missing" for path in own if path not in state] if strict else []
+    problems += [f"{path}: not in the model" for path in state if path not in own] if strict else []
+    common = [path for path in own if path in state]
+    problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
+    if problems:
+        raise CheckpointError(f"the saved values do not fit {type(module).__name__}: " + "; ".join(problems))
+    new = {path: _moved(state[path], own[path]) for path in common}
+    module.replace_parameters(new)
+    for path, buffer in module.buffers().items():
+        buffer.value = new.get(path, buffer.value)
+
+
+def _misfit(path: str, own: Any, new: Any) -> str | None:
+    """Say what keeps a saved value from taking the place of the module's own."""
+    shape = tuple(getattr(new, "shape", ()))
+    if isinstance(own, int):
+        return None if shape == () else f"{path}: expected a number, got shape {shape}"
+    if not is_array(new):
+        return f"{path}: expected an array, got {type(new).__name__}"
+    if shape != tuple(own.shape):
+        return f"{path}: expected shape {tuple(own.shape)}, got {shape}"
+    if dtype_name(new.dtype) != dtype_name(own.dtype):
+        return f"{path}: expected dtype {dtype_name(own.dtype)}, got {dtype_name(new.dtype)}"
+    return None
+
+
+def _moved(new: Any, own: Any) -> Any:
+    if isinstance(own, int):
+        return int(new)
+    if namespace(new) is namespace(own) and device_of(new) == device_of(own):
+        return new
+    backend = backend_of(own)
+    names = [name for name, device in backend.devices().items() if device == device_of(own)]
+    return to_device(new, f"{backend.name}:{names[0]}")
