@@ -83,7 +83,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "xp" in metafunc.fixturenames:
-        metafunc.parametrize("xp", [pytest.param(name, id=name) for name in metafunc.config.nnx_backends], indirect=True)
+        metafunc.parametrize(
+            "xp", [pytest.param(name, id=name) for name in metafunc.config.nnx_backends], indirect=True
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """The traced namespace: the functions of an array API namespace, for traced arrays beside plain ones."""
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from nnx.autodiff.primitive import Primitive
 from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES
 from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
-from nnx.autodiff.traced import OPERATORS, TracedArray
+from nnx.autodiff.traced import OPERATORS, OpenTrace, TracedArray
 from nnx.backend import library_name, namespace
 from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
@@ -73,6 +74,7 @@ def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]
 def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     composition = COMPOSED[name]
 
+    @functools.wraps(function, updated=())
     def composed(*args: Any, **kwargs: Any) -> Any:
         if _any_traced((args, kwargs)):
             return composition(xp, *args, **kwargs)
@@ -84,6 +86,7 @@ def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> C
 def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` on the plain arrays behind traced ones: its derivative is zero, or it has none."""
 
+    @functools.wraps(function, updated=())
     def constant(*args: Any, **kwargs: Any) -> Any:
         return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
 
@@ -91,6 +94,7 @@ def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[...,
 
 
 def _like(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function, updated=())
     def like(x: Array, /, *args: Any, **kwargs: Any) -> Any:
         return function(_plain(x), *args, **kwargs)
 
@@ -102,6 +106,7 @@ def _passed(xp: Any, name: str, function: Any) -> Any:
 
 
 def _refused(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function, updated=())
     def refused(*args: Any, **kwargs: Any) -> Any:
         if _any_traced((args, kwargs)):
             raise MissingRuleError(f"{name} of a traced array would lose its derivative: {REFUSED[name]}")
@@ -164,7 +169,8 @@ def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
     bound = _bound("astype", function, rule)
 
-    def astype(x: Array, dtype: DType, /, **options: Any) -> Array:
+    def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Array:
+        options = {"copy": copy} if device is None else {"copy": copy, "device": device}
         plain = _plain(x)
         if plain is x or namespace(plain).isdtype(dtype, ("real floating", "complex floating")):
             return bound(x, dtype, **options)
@@ -224,8 +230,9 @@ _OPERATORS = {
     "abs": "abs",
     "getitem": "getitem",
 }
-_CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge")
-_REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+_BITWISE = ("and", "or", "xor", "lshift", "rshift")
+_CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge", "invert", *_BITWISE)
+_REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", *_BITWISE)
 
 
 _WELCOME = frozenset({TracedArray, bool, int, float, complex})
@@ -233,7 +240,7 @@ _WELCOME = frozenset({TracedArray, bool, int, float, complex})
 
 def _attach(name: str, function: Callable[..., Any]) -> None:
     # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
-    if name in ("neg", "pos", "abs"):
+    if name in ("neg", "pos", "abs", "invert"):
         setattr(TracedArray, f"__{name}__", lambda self: function(self))
         return
     OPERATORS[name] = function
@@ -254,14 +261,27 @@ def _attach(name: str, function: Callable[..., Any]) -> None:
         setattr(TracedArray, f"__r{name}__", reflected)
 
 
+def _constant_operator(name: str) -> Callable[..., Any]:
+    constant = _constant(None, name, getattr(operator, f"__{name}__"))
+
+    def operate(*operands: Any) -> Any:
+        found = constant(*operands)
+        for operand in operands:
+            if type(operand) is TracedArray and isinstance(operand.trace, OpenTrace):
+                return operand.trace.wrap(found)
+        return found
+
+    return operate
+
+
 for _name, _standard in _OPERATORS.items():
     _attach(_name, _bound(_standard, getattr(operator, _name), {**RULES, "getitem": GETITEM}[_standard]))
 for _name in _CONSTANT_OPERATORS:
-    _attach(_name, _constant(None, _name, getattr(operator, _name)))
+    _attach(_name, _constant_operator(_name))
 
 
-def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) -> TracedNamespace:
-    return traced_namespace(namespace(self.untraced))
+def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) -> Any:
+    return self.trace.namespace() if isinstance(self.trace, OpenTrace) else traced_namespace(namespace(self.untraced))
 
 
 TracedArray.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]

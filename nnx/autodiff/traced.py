@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from nnx.backend import device_of
@@ -30,6 +30,29 @@ class Trace(Protocol):
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here."""
+
+
+class OpenTrace:
+    """A trace that has no derivative to lose: its arrays may be read, written and moved. See :mod:`nnx.testing`."""
+
+    level = 0
+    closed = False
+
+    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a primitive of which an argument is traced here."""
+        raise NotImplementedError
+
+    def wrap(self, output: Any) -> Any:
+        """Return an output with its arrays traced here."""
+        raise NotImplementedError
+
+    def method(self, array: TracedArray, name: str, *args: Any, **options: Any) -> Any:
+        """Call a method of the plain array behind a traced one."""
+        raise NotImplementedError
+
+    def namespace(self) -> Any:
+        """Return the namespace of the arrays that are traced here."""
+        raise NotImplementedError
 
 
 class TracedArray:
@@ -93,15 +116,23 @@ class TracedArray:
 
     def to_device(self, device: Device, /, *, stream: Any = None) -> TracedArray:
         """Refuse to move: a pullback would have to move back."""
+        if isinstance(self.trace, OpenTrace):
+            return self.trace.method(self, "to_device", device, stream=stream)
         raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
 
     def __len__(self) -> int:
         return self.value.shape[0]
 
+    def __iter__(self) -> Iterator[Any]:
+        # Python's own way, by index until an IndexError, would never end where an index is clamped, as in JAX.
+        return (self[(i, ...)] for i in range(self.shape[0]))  # type: ignore[index]
+
     def __repr__(self) -> str:
         return f"TracedArray({self.value!r})"
 
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if isinstance(self.trace, OpenTrace):
+            return self.trace.method(self, "__setitem__", key, value)
         raise TraceError(
             "item assignment on a traced array would lose its derivative; build the result with xp.where, "
             "xp.concat or xp.stack"
@@ -147,6 +178,11 @@ _NUMPY_OPERATORS = {
     "matmul": "matmul",
     "floor_divide": "floordiv",
     "remainder": "mod",
+    "bitwise_and": "and",
+    "bitwise_or": "or",
+    "bitwise_xor": "xor",
+    "left_shift": "lshift",
+    "right_shift": "rshift",
     "equal": "eq",
     "not_equal": "ne",
     "less": "lt",
@@ -189,8 +225,10 @@ _REFUSED = {
 }
 
 
-def _refuse(kind: str) -> Callable[[TracedArray], NoReturn]:
-    def refuse(self: TracedArray) -> NoReturn:
+def _refuse(name: str, kind: str) -> Callable[[TracedArray], Any]:
+    def refuse(self: TracedArray) -> Any:
+        if isinstance(self.trace, OpenTrace):
+            return self.trace.method(self, name)
         raise TraceError(
             f"a traced array cannot become {kind}: its derivative would be lost; use xp.where for a choice, or "
             "nnx.stop_gradient(x) for the value alone"
@@ -199,10 +237,23 @@ def _refuse(kind: str) -> Callable[[TracedArray], NoReturn]:
     return refuse
 
 
-def _dlpack(self: TracedArray, *args: Any, **kwargs: Any) -> NoReturn:
+def _dlpack(
+    self: TracedArray, /, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+) -> Any:
+    return _hand_over(self, "__dlpack__", stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+
+def _dlpack_device(self: TracedArray, /) -> Any:
+    return _hand_over(self, "__dlpack_device__")
+
+
+def _hand_over(array: TracedArray, name: str, **options: Any) -> Any:
+    if isinstance(array.trace, OpenTrace):
+        return array.trace.method(array, name, **options)
     raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
 
 
 for _name, _kind in _REFUSED.items():
-    setattr(TracedArray, _name, _refuse(_kind))
-TracedArray.__dlpack__ = TracedArray.__dlpack_device__ = _dlpack  # type: ignore[attr-defined]
+    setattr(TracedArray, _name, _refuse(_name, _kind))
+TracedArray.__dlpack__ = _dlpack  # type: ignore[attr-defined]
+TracedArray.__dlpack_device__ = _dlpack_device  # type: ignore[attr-defined]

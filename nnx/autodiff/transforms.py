@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff.tape import Tape
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import asarray, dtype_name, is_array, is_floating, namespace
+from nnx.backend import asarray, dtype_name, is_array, is_floating, namespace, one_like
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.tree import Rebuild, tree_leaves, tree_map, tree_split
 from nnx.types import Array, Tree
@@ -64,7 +64,7 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         tape.closed = True
     if has_aux:
         output, aux = _with_aux(output)
-    reached = tree_leaves(output)
+    reached = [output] if type(output) is TracedArray else tree_leaves(output)
 
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
         found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
@@ -185,6 +185,9 @@ def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, A
     seeds = []
     for leaf, array in zip(reached, given, strict=True):
         if type(leaf) is TracedArray and leaf.trace is tape:
+            if not is_array(array):
+                raise DTypeError(f"expected a cotangent that is an array, as the output, got {type(array).__name__}")
+            namespace(leaf.value, array)
             if tuple(array.shape) != tuple(leaf.shape):
                 raise ShapeError(
                     f"expected a cotangent of shape {tuple(leaf.shape)}, as the output, got {tuple(array.shape)}"
@@ -199,6 +202,8 @@ def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, A
 
 
 def _untrace(tree: Tree, tape: Tape) -> Tree:
+    if type(tree) is TracedArray and tree.trace is tape:
+        return tree.value
     return tree_map(lambda leaf: leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf, tree)
 
 
@@ -213,11 +218,11 @@ def _one(value: Any) -> Array:
             f"expected a function that returns one number, an array of shape (), got {got}; "
             "take a mean or sum, or use nnx.vjp with a cotangent"
         )
-    if not namespace(value).isdtype(value.dtype, "real floating"):
+    if not is_floating(value) or dtype_name(value.dtype).startswith("complex"):
         raise DTypeError(
             f"expected a function that returns a real floating-point number, got {dtype_name(value.dtype)}"
         )
-    return namespace(value).ones_like(value)
+    return one_like(value)
 
 
 def _places(numbers: tuple[int, ...], count: int) -> list[int]:

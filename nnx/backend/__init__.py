@@ -9,7 +9,7 @@ from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
-from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, to_device, to_numpy
+from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_like, to_device, to_numpy
 
 __all__ = [
     "BACKENDS",
@@ -28,6 +28,7 @@ __all__ = [
     "library_name",
     "namespace",
     "normal",
+    "one_like",
     "random_bits",
     "to_device",
     "to_numpy",

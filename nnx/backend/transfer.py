@@ -100,6 +100,14 @@ def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None =
     return _from_host(host, xp, device)
 
 
+def one_like(x: Array) -> Array:
+    """Return 1 as an array of shape () with the dtype, library and device of ``x``."""
+    if isinstance(x, np.generic):
+        return x.dtype.type(1)  # numpy.ones_like of a scalar takes ten times as long
+    xp = namespace(x)
+    return xp.ones((), dtype=x.dtype, device=device_of(x))
+
+
 def host_full(shape: Shape, value: float) -> Array:
     """Return a NumPy array of float64 that holds one value, for what is made on the host and then moved."""
     return np.full(shape, value, np.float64)

@@ -26,8 +26,8 @@ def load_digits() -> tuple[Array, Array]:
     Examples
     --------
     >>> x, y = load_digits()
-    >>> x.shape, y[:10]
-    ((1797, 64), array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]))
+    >>> x.shape, y[:10].tolist()
+    ((1797, 64), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
     images = _read("images-idx3-ubyte.gz")
     x = images.reshape(images.shape[0], -1) / np.float32(16)

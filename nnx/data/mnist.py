@@ -81,8 +81,8 @@ def load_mnist(
     ...     write_idx(f"{folder}/t10k-images-idx3-ubyte.gz", np.zeros((3, 28, 28), np.uint8))
     ...     write_idx(f"{folder}/t10k-labels-idx1-ubyte.gz", np.array([7, 2, 1], np.uint8))
     ...     x, y = load_mnist(folder, split="test")
-    >>> x.shape, y
-    ((3, 784), array([7, 2, 1]))
+    >>> x.shape, y.tolist()
+    ((3, 784), [7, 2, 1])
     """
     if split not in ("both", "train", "test"):
         raise ArgumentError(f'expected split to be "both", "train" or "test", got {split!r}')

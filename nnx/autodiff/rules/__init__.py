@@ -1,15 +1,35 @@
 """Derivative rules: one table for each chapter of the standard, keyed by the standard's names."""
 
-from nnx.autodiff.rules.composed import COMPOSED
+from collections.abc import Callable
+from typing import Any
+
+from nnx.autodiff.rules import composed
 from nnx.autodiff.rules.elementwise import ELEMENTWISE
+from nnx.autodiff.rules.fft import COMPOSED_FFT, FFT
 from nnx.autodiff.rules.indexing import INDEXING
 from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.rules.linalg import COMPOSED_LINALG, LINALG
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
 from nnx.autodiff.rules.manipulation import MANIPULATION
 from nnx.autodiff.rules.statistical import STATISTICAL
 
-RULES: dict[str, Rule] = {**ELEMENTWISE, **STATISTICAL, **MANIPULATION, **INDEXING, **LINEAR_ALGEBRA}
+RULES: dict[str, Rule] = {
+    **ELEMENTWISE,
+    **STATISTICAL,
+    **MANIPULATION,
+    **INDEXING,
+    **LINEAR_ALGEBRA,
+    **{f"linalg.{name}": rule for name, rule in LINALG.items()},
+    **{f"fft.{name}": rule for name, rule in FFT.items()},
+}
 """Functions with a derivative."""
+
+COMPOSED: dict[str, Callable[..., Any]] = {
+    **composed.COMPOSED,
+    **{f"linalg.{name}": function for name, function in COMPOSED_LINALG.items()},
+    **{f"fft.{name}": function for name, function in COMPOSED_FFT.items()},
+}
+"""Functions written with others that have a derivative."""
 
 EXTENSIONS = ("linalg", "fft")
 """Extensions of the standard; in the tables their functions are named ``linalg.inv`` and so on."""
@@ -18,7 +38,7 @@ _CONSTANT = """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
     bitwise_xor broadcast_shapes can_cast ceil count_nonzero equal floor floor_divide greater greater_equal isfinite
     isin isinf isnan less less_equal logical_and logical_not logical_or logical_xor nonzero not_equal result_type round
-    searchsorted sign signbit trunc
+    searchsorted signbit trunc linalg.matrix_rank
 """
 CONSTANT = frozenset(_CONSTANT.split())
 """Functions of arrays whose derivative is zero almost everywhere, or whose result is no floating-point number."""
@@ -29,7 +49,7 @@ LIKE = frozenset({"empty_like", "full_like", "ones_like", "zeros_like"})
 _PASSED = """
     arange empty eye finfo from_dlpack full iinfo isdtype linspace ones zeros
     e inf nan newaxis pi bool complex64 complex128 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64
-    __array_namespace_info__ __array_api_version__
+    __array_namespace_info__ __array_api_version__ fft.fftfreq fft.rfftfreq
 """
 PASSED = frozenset(_PASSED.split())
 """Functions without array arguments, constants and dtypes: handed on as they are."""

@@ -3,10 +3,14 @@
 Every entry takes the traced namespace, then the arguments of the standard.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nnx.autodiff.rules.elementwise import slope_of_abs
+from nnx.autodiff.rules.kinds import at
 from nnx.autodiff.traced import stop_gradient
+from nnx.backend import device_of
 from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace
 
@@ -21,9 +25,8 @@ def diff(xp: Namespace, x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any
     """Subtract slices."""
     parts = [part for part in (prepend, x, append) if part is not None]
     x = xp.concat(parts, axis=axis) if len(parts) > 1 else x
-    front = (slice(None),) * (axis % x.ndim)
     for _ in range(n):
-        x = x[(*front, slice(1, None))] - x[(*front, slice(None, -1))]
+        x = at(x, axis, slice(1, None)) - at(x, axis, slice(None, -1))
     return x
 
 
@@ -47,8 +50,15 @@ def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None)
     if axis is None:
         x, axis = xp.reshape(x, (-1,)), 0
     plain = xp.untraced
-    numbers = plain.arange(x.shape[axis], dtype=plain.int64, device=x.device)
+    numbers = plain.arange(x.shape[axis], dtype=plain.int64, device=device_of(x))
     return xp.take(x, plain.repeat(numbers, stop_gradient(repeats)), axis=axis)
+
+
+def sign(xp: Namespace, x: Array, /) -> Array:
+    """Of a real number it is constant, of a complex one the direction."""
+    if not xp.isdtype(x.dtype, "complex floating"):
+        return xp.untraced.sign(stop_gradient(x))
+    return xp.conj(slope_of_abs(xp, x, xp.abs(x)))
 
 
 def sort(xp: Namespace, x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
@@ -63,8 +73,8 @@ def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: int | tuple[Seque
         axes = (range(x1.ndim - axes, x1.ndim), range(axes))
     first, second = ([a % x.ndim for a in own] for own, x in zip(axes, (x1, x2), strict=True))
     rest1, rest2 = ([i for i in range(x.ndim) if i not in own] for x, own in ((x1, first), (x2, second)))
-    size = _size(x1.shape[a] for a in first)
-    rows, columns = _size(x1.shape[i] for i in rest1), _size(x2.shape[i] for i in rest2)
+    size = math.prod(x1.shape[a] for a in first)
+    rows, columns = math.prod(x1.shape[i] for i in rest1), math.prod(x2.shape[i] for i in rest2)
     left = xp.reshape(xp.permute_dims(x1, (*rest1, *first)), (rows, size))
     right = xp.reshape(xp.permute_dims(x2, (*second, *rest2)), (size, columns))
     return xp.reshape(left @ right, (*(x1.shape[i] for i in rest1), *(x2.shape[i] for i in rest2)))
@@ -76,24 +86,16 @@ def tile(xp: Namespace, x: Array, repetitions: tuple[int, ...], /) -> Array:
     x = xp.reshape(x, (1,) * (ndim - x.ndim) + tuple(x.shape))
     counts = (1,) * (ndim - len(repetitions)) + tuple(repetitions)
     for axis, count in enumerate(counts):
-        x = x[(slice(None),) * axis + (slice(0, 0),)] if count == 0 else xp.concat([x] * count, axis=axis)
+        x = at(x, axis, slice(0, 0)) if count == 0 else xp.concat([x] * count, axis=axis)
     return x
 
 
 def unstack(xp: Namespace, x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
     """Index every place of the axis."""
-    front = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*front, i)] for i in range(x.shape[axis]))
-
-
-def _size(lengths: Any) -> int:
-    size = 1
-    for length in lengths:
-        size *= length
-    return size
+    return tuple(at(x, axis, i) for i in range(x.shape[axis]))
 
 
 COMPOSED: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (broadcast_arrays, diff, meshgrid, repeat, sort, tensordot, tile, unstack)
+    for function in (broadcast_arrays, diff, meshgrid, repeat, sign, sort, tensordot, tile, unstack)
 }

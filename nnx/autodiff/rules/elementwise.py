@@ -1,5 +1,6 @@
 """Derivatives of the elementwise functions: one factor for each argument."""
 
+import cmath
 import math
 from typing import Any
 
@@ -8,21 +9,27 @@ from nnx.types import Array, Namespace
 
 
 def _power_of_base(xp: Namespace, x1: Array, x2: Array | float) -> Array | float:
-    # At x1 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf for x2 = 0, where the derivative is 0.
+    # At x1 = x2 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf, where the derivative is 0.
     if isinstance(x2, (int, float, complex)):
         if x2 == 0:
             return 0.0
         return x2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
-    zero = x2 == 0
+    zero = (x1 == 0) & (x2 == 0)
     return x2 * x1 ** xp.where(zero, xp.ones_like(x2), x2 - 1)
 
 
 def _power_of_exponent(xp: Namespace, y: Array, x1: Array | float) -> Array | float:
     # 0**x2 is constant for x2 > 0, and log(0) * 0 would be NaN.
-    if isinstance(x1, (int, float)):
-        return y * math.log(x1) if x1 > 0 else 0.0
+    if isinstance(x1, (int, float, complex)):
+        return y * _log(x1, xp.isdtype(y.dtype, "complex floating")) if x1 != 0 else 0.0
     zero = x1 == 0
     return y * xp.log(xp.where(zero, xp.ones_like(x1), x1))
+
+
+def _log(x: Any, is_complex: bool) -> Any:
+    if is_complex:
+        return cmath.log(x)
+    return math.log(x) if x > 0 else math.nan
 
 
 def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
@@ -30,7 +37,8 @@ def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Ar
     return xp.astype(x1 > x2, y.dtype) + 0.5 * xp.astype(x1 == x2, y.dtype)
 
 
-def _abs(xp: Namespace, x: Array, y: Array) -> Array:
+def slope_of_abs(xp: Namespace, x: Array, y: Array) -> Array:
+    """Return the derivative of abs, the conjugate of x / abs(x), or 0 at 0."""
     # xp.sign stops the queue on a GPU.
     if xp.isdtype(x.dtype, "complex floating"):
         zero = y == 0
@@ -44,17 +52,21 @@ def _hypot(xp: Namespace, x: Array, y: Array) -> Array:
     return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
 
 
+def _atan2(xp: Namespace, x: Array | float, x1: Array | float, x2: Array | float) -> Array:
+    # The derivative at the origin, where there is none, is 0, as that of hypot.
+    square = x1 * x1 + x2 * x2
+    return x / xp.where(square == 0, xp.ones_like(square), square)
+
+
 def _share(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
-    # exp(x1 - y), but both arguments may be -inf.
-    if isinstance(x1, (int, float)) or isinstance(x2, (int, float)):
-        return xp.exp(x1 - y)
-    infinite = xp.isinf(y) & (y < 0)
-    return xp.exp(x1 - xp.where(infinite, xp.zeros_like(y), y))
+    # exp(x1 - y), but inf - inf is NaN: an infinite argument that decides the result has all, of two each a half.
+    infinite, zero = xp.isinf(y), xp.zeros_like(y)
+    share = xp.exp(xp.where(infinite, zero, x1) - xp.where(infinite, zero, y))
+    return xp.where(infinite, _larger(xp, x1, x2, y), share)
 
 
 def _copysign(xp: Namespace, x1: Array, y: Array) -> Array:
-    zero = x1 == 0
-    return xp.where(zero, xp.zeros_like(y), y / xp.where(zero, xp.ones_like(x1), x1))
+    return slope_of_abs(xp, x1, x1) * slope_of_abs(xp, y, y)
 
 
 def _clipped(xp: Namespace, x: Array, min: Any = None, max: Any = None) -> Array:
@@ -70,15 +82,15 @@ _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 
 ELEMENTWISE: dict[str, Rule] = {
-    "abs": Elementwise(_abs),
-    "acos": Elementwise(lambda xp, x: -1.0 / xp.sqrt(1.0 - x * x)),
+    "abs": Elementwise(slope_of_abs),
+    "acos": Elementwise(lambda xp, x: -1.0 / xp.sqrt((1.0 - x) * (1.0 + x))),
     "acosh": Elementwise(lambda xp, x: 1.0 / (xp.sqrt(x - 1.0) * xp.sqrt(x + 1.0))),
     "add": Elementwise(1, 1),
-    "asin": Elementwise(lambda xp, x: 1.0 / xp.sqrt(1.0 - x * x)),
+    "asin": Elementwise(lambda xp, x: 1.0 / xp.sqrt((1.0 - x) * (1.0 + x))),
     "asinh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x + 1.0)),
     "atan": Elementwise(lambda x: 1.0 / (1.0 + x * x)),
-    "atan2": Elementwise(lambda x1, x2: x2 / (x1 * x1 + x2 * x2), lambda x1, x2: -x1 / (x1 * x1 + x2 * x2)),
-    "atanh": Elementwise(lambda x: 1.0 / (1.0 - x * x)),
+    "atan2": Elementwise(lambda xp, x1, x2: _atan2(xp, x2, x1, x2), lambda xp, x1, x2: _atan2(xp, -x1, x1, x2)),
+    "atanh": Elementwise(lambda x: 1.0 / ((1.0 - x) * (1.0 + x))),
     # At a bound the derivative is that of x, as in PyTorch.
     "clip": Elementwise(
         _clipped,
@@ -109,7 +121,8 @@ ELEMENTWISE: dict[str, Rule] = {
     "pow": Elementwise(_power_of_base, _power_of_exponent),
     "real": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype)),
     "reciprocal": Elementwise(lambda y: -y * y),
-    "remainder": Elementwise(1, lambda xp, x1, x2: -xp.floor(x1 / x2)),
+    # floor(x1 / x2) is another number than x1 // x2 where the quotient is rounded to an integer.
+    "remainder": Elementwise(1, lambda x1, x2: -(x1 // x2)),
     "sin": Elementwise(lambda xp, x: xp.cos(x)),
     "sinh": Elementwise(lambda xp, x: xp.cosh(x)),
     "sqrt": Elementwise(lambda y: 0.5 / y),

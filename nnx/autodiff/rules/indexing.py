@@ -1,17 +1,18 @@
 """Derivatives of indexing: its transpose adds what comes back where it was taken from."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback, WithPullback, WithTangent
 from nnx.autodiff.rules.kinds import Linear, Rule, Spec
-from nnx.backend import add_at, namespace
+from nnx.backend import add_at, device_of, namespace
 from nnx.types import Array, Namespace, Shape
 
 
 def _place(g: Array, *, shape: Shape, key: Any) -> Array:
     xp = namespace(g)
-    return add_at(xp.zeros(shape, dtype=g.dtype, device=g.device), key, g)
+    return add_at(xp.zeros(shape, dtype=g.dtype, device=device_of(g)), key, g)
 
 
 place: Primitive[..., Array] = Primitive(_place)
@@ -42,24 +43,28 @@ class _Getitem:
         return lambda args, tangents, options: (function(*args), function(tangents[0], args[1]))
 
 
+def _key(xp: Namespace, indices: Array, shape: Shape, axis: int) -> tuple[Array, ...]:
+    """Return the key that takes ``indices`` along one axis at every place of the others."""
+    # A key of arrays alone is all that the standard promises. The indices may be of a dtype too narrow for a place.
+    key = []
+    for i, length in enumerate(shape):
+        places = xp.arange(length, device=device_of(indices))
+        along = (1,) * i + (-1,) + (1,) * (len(shape) - i - 1)
+        key.append(xp.astype(indices, places.dtype, copy=False) if i == axis else xp.reshape(places, along))
+    return tuple(key)
+
+
 def _take(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int | None = None) -> Array:
     axis = 0 if axis is None else axis % len(spec.shape)
-    # A key of arrays alone is all that the standard promises.
-    last = xp.moveaxis(g, axis, -1)
-    moved = tuple(n for i, n in enumerate(spec.shape) if i != axis)
-    flat = xp.reshape(last, (-1, indices.shape[0]))
-    rows = xp.reshape(xp.arange(flat.shape[0], dtype=indices.dtype, device=g.device), (-1, 1))
-    placed = place(flat, shape=(flat.shape[0], spec.shape[axis]), key=(rows, xp.reshape(indices, (1, -1))))
-    return xp.moveaxis(xp.reshape(placed, (*moved, spec.shape[axis])), -1, axis)
+    before, after = math.prod(spec.shape[:axis]), math.prod(spec.shape[axis + 1 :])
+    folded = (before, spec.shape[axis], after)
+    key = _key(namespace(indices), xp.reshape(indices, (1, -1, 1)), folded, 1)
+    g = xp.reshape(g, (before, math.prod(indices.shape), after))
+    return xp.reshape(place(g, shape=folded, key=key), spec.shape)
 
 
 def _take_along_axis(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int = -1) -> Array:
-    axis %= len(spec.shape)
-    key = []
-    for i, length in enumerate(indices.shape):
-        along = xp.arange(length, dtype=indices.dtype, device=g.device)
-        key.append(indices if i == axis else xp.reshape(along, (1,) * i + (-1,) + (1,) * (g.ndim - i - 1)))
-    return place(g, shape=spec.shape, key=tuple(key))
+    return place(g, shape=spec.shape, key=_key(namespace(indices), indices, spec.shape, axis % len(spec.shape)))
 
 
 GETITEM: Rule = _Getitem()

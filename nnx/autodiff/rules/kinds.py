@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import is_floating, namespace
+from nnx.backend import is_array, namespace
 from nnx.types import Array, DType, Shape
 
 
@@ -249,8 +249,11 @@ class Transposed:
 
 
 def _transposed(g: Any, part: Part, kept: list[Any], spec: Spec) -> Array:
-    first = next(part for part in g if part is not None) if isinstance(g, tuple) else g
-    return match(part.apply(first, g, *kept), spec)
+    if not isinstance(g, tuple):
+        return match(part.apply(g, g, *kept), spec)
+    arrays = [array for value in (g, *kept) if isinstance(value, tuple) for array in value if is_array(array)]
+    traced = [array for array in arrays if type(array) is TracedArray]
+    return match(part.apply((traced or arrays)[0], g, *kept), spec)
 
 
 class Linear(Transposed):
@@ -333,9 +336,12 @@ class Weighted:
 
 
 def _zero(x: Any) -> Any:
-    if not hasattr(x, "shape"):
-        return 0.0
-    return namespace(x).zeros_like(x) if is_floating(x) else x
+    return namespace(x).zeros_like(x) if hasattr(x, "shape") else 0.0
+
+
+def at(x: Array, axis: int, key: int | slice) -> Array:
+    """Index one axis, and take all of the others."""
+    return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
 
 
 def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
 """Derivatives of the functions that move elements about."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
-from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.kinds import Linear, Rule, at, cast
 from nnx.backend import namespace
 from nnx.types import Array, Namespace, Shape
 
@@ -38,7 +39,7 @@ class Joined:
             def pullback(g: Array) -> list[Any]:
                 xp = namespace(g)
                 return [
-                    xp.astype(self._part(g, i, shapes, axis), dtypes[i], copy=False) if want else None
+                    cast(xp, self._part(g, i, shapes, axis), dtypes[i]) if want else None
                     for i, want in enumerate(wanted)
                 ]
 
@@ -59,22 +60,15 @@ class Joined:
 def _section(g: Array, i: int, shapes: Sequence[Shape], axis: int | None) -> Array:
     xp = namespace(g)
     if axis is None:
-        sizes = [_size(shape) for shape in shapes]
+        sizes = [math.prod(shape) for shape in shapes]
         return xp.reshape(g[sum(sizes[:i]) : sum(sizes[: i + 1])], shapes[i])
     axis %= len(shapes[i])
     start = sum(shape[axis] for shape in shapes[:i])
-    return g[(slice(None),) * axis + (slice(start, start + shapes[i][axis]),)]
-
-
-def _size(shape: Shape) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+    return at(g, axis, slice(start, start + shapes[i][axis]))
 
 
 def _layer(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
-    return g[(slice(None),) * (axis % g.ndim) + (i,)]
+    return at(g, axis, i)
 
 
 MANIPULATION: dict[str, Rule] = {

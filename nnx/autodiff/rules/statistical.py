@@ -3,22 +3,28 @@
 import math
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Linear, Rule, Spec, Transposed, Weighted, normalise_axes, spread
+from nnx.autodiff.rules.kinds import Linear, Rule, Spec, Transposed, Weighted, at, normalise_axes, spread
 from nnx.types import Array, Namespace
 
 
-def _extremum(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None) -> Array:
-    # Elements that share the extremum share the derivative evenly.
-    ties = xp.astype(x == y, spec.dtype)
-    return ties / xp.sum(ties, axis=normalise_axes(axis, len(spec.shape)), keepdims=True)
+def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> Array:
+    """Return the derivative of a maximum or minimum ``y``: its elements in ``x`` share it evenly."""
+    ties = xp.astype(x == y, x.dtype)
+    return ties / xp.sum(ties, axis=axis, keepdims=True)
 
 
 def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
-    return (x - xp.mean(x, axis=axis, keepdims=True)) * (2.0 / (_count(spec, axis) - correction))
+    centred = x - xp.mean(x, axis=axis, keepdims=True)
+    if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
+        centred = xp.conj(centred)
+    return 2.0 * centred / (_count(spec, axis) - correction)
 
 
 def _std(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
-    return _var(xp, x, spec, axis, correction) * (0.5 / y)
+    # At 0 the derivative is 0, as that of a norm.
+    zero = y == 0
+    half = xp.where(zero, xp.zeros_like(y), 0.5 / xp.where(zero, xp.ones_like(y), y))
+    return _var(xp, x, spec, axis, correction) * half
 
 
 def _prod(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
@@ -27,7 +33,7 @@ def _prod(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
     kept = [i for i in range(len(spec.shape)) if i not in axes]
     order = (*kept, *axes)
     lengths = [spec.shape[i] for i in order]
-    flat = xp.reshape(xp.permute_dims(x, order), (*lengths[: len(kept)], -1))
+    flat = xp.reshape(xp.permute_dims(x, order), (*lengths[: len(kept)], math.prod(lengths[len(kept) :])))
     before = _shifted(xp, xp.cumulative_prod(flat, axis=-1))
     after = xp.flip(_shifted(xp, xp.cumulative_prod(xp.flip(flat, axis=-1), axis=-1)), axis=-1)
     inverse = tuple(order.index(i) for i in range(len(order)))
@@ -44,7 +50,7 @@ def _cumulative_sum(
 ) -> Array:
     axis = 0 if axis is None else axis % len(spec.shape)
     flipped = xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
-    return flipped[(slice(None),) * axis + (slice(1, None),)] if include_initial else flipped
+    return at(flipped, axis, slice(1, None)) if include_initial else flipped
 
 
 def _cumulative_prod(
@@ -79,12 +85,12 @@ def _count(spec: Spec, axis: Any) -> int:
 STATISTICAL: dict[str, Rule] = {
     "cumulative_prod": Transposed("x", _cumulative_prod),
     "cumulative_sum": Linear("x", _cumulative_sum),
-    "max": Weighted(_extremum),
+    "max": Weighted(shared_extremum),
     "mean": Linear(
         "x",
         lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g / _count(spec, axis), spec, axis, keepdims),
     ),
-    "min": Weighted(_extremum),
+    "min": Weighted(shared_extremum),
     "prod": Weighted(_prod),
     "std": Weighted(_std),
     "sum": Linear("x", lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g, spec, axis, keepdims)),

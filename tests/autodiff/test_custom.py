@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+import nnx
+from nnx.errors import ShapeError, TraceError, UsageError
+from nnx.testing import assert_close, check_gradients
+
+
+def rooted(tree):
+    return tree["x"] ** 0.5 * tree["scale"]
+
+
+class TestCustomVjp:
+    def test_takes_trees_and_modules(self):
+        @nnx.custom_vjp
+        def f(layer, tree):
+            return {"y": layer(tree["x"])}
+
+        @f.with_pullback
+        def _(layer, tree):
+            y, back = nnx.vjp(lambda layer, x: layer(x), layer, tree["x"])
+
+            def pullback(cotangent):
+                to_layer, to_x = back(cotangent["y"])
+                return to_layer, {"x": to_x}
+
+            return {"y": y}, pullback
+
+        check_gradients(
+            f, nnx.Linear(3, 2, rng=0, dtype="float64"), {"x": np.ones((4, 3))}, modes=("reverse", "forward")
+        )
+
+    def test_none_stands_for_zeros(self):
+        f = nnx.custom_vjp(lambda x, y: x * y)
+        f.with_pullback(lambda x, y: (x * y, lambda g: (g * y, None)))
+        found = nnx.grad(f, argnums=(0, 1))(np.asarray(2.0), np.asarray(3.0))
+        assert_close(found, (np.asarray(3.0), np.asarray(0.0)))
+
+    def test_errors(self):
+        f = nnx.custom_vjp(rooted)
+        with pytest.raises(UsageError, match=r"rooted has no pullback yet; register one with @rooted\.with_pullback"):
+            f({"x": np.ones(1), "scale": np.ones(1)})
+        g = nnx.custom_vjp(lambda x, y: x * y)
+        g.with_pullback(lambda x, y: (x * y, lambda c: (c,)))
+        with pytest.raises(ShapeError, match="expected the pullback of <lambda> to return 2 cotangents, got 1"):
+            nnx.grad(g)(np.asarray(2.0), np.asarray(3.0))
+        f.with_pullback(lambda tree: (rooted(tree), lambda c: (c,)))
+        with pytest.raises(
+            ShapeError, match="expected the pullback of rooted to return 2 arrays for an argument, got 1"
+        ):
+            nnx.grad(f)({"x": np.asarray(2.0), "scale": np.asarray(3.0)})
+
+
+class TestCustomJvp:
+    def test_reverse_mode_transposes_it(self):
+        @nnx.custom_jvp
+        def f(x, y):
+            return x**2 * y
+
+        @f.with_tangent
+        def _(primals, tangents):
+            (x, y), (s, t) = primals, tangents
+            return f(x, y), 2.0 * x * y * s + x**2 * t
+
+        check_gradients(f, np.asarray([1.0, 2.0]), np.asarray([3.0, 4.0]), modes=("reverse", "forward"))
+
+    def test_without_a_tangent(self):
+        with pytest.raises(UsageError, match=r"rooted has no tangent yet; register one with @rooted\.with_tangent"):
+            nnx.custom_jvp(rooted)(np.ones(1))
+
+
+class TestCheckpoint:
+    def test_gives_the_same_derivatives(self):
+        rng = nnx.generator(0)
+        model = nnx.Model([nnx.Linear(3, 4, rng=rng, dtype="float64"), nnx.Sigmoid()])
+        x = rng.normal(size=(2, 3))
+        block = nnx.checkpoint(lambda model, x: model(x))
+        whole = lambda f: lambda model, x: nnx.namespace(f(model, x)).sum(f(model, x) ** 2)  # noqa: E731
+        expected = nnx.grad(whole(lambda model, x: model(x)), argnums=(0, 1))(model, x)
+        assert_close(nnx.grad(whole(block), argnums=(0, 1))(model, x), expected, rtol=1e-14)
+        check_gradients(block, model, x, modes=("reverse", "forward"))
+
+    def test_runs_the_function_again_on_the_way_back(self):
+        calls = []
+        block = nnx.checkpoint(lambda x: (calls.append(0), x * x)[1])
+        nnx.grad(block)(np.asarray(3.0))
+        assert len(calls) == 2
+
+    def test_refuses_a_traced_value_that_is_no_argument(self):
+        with pytest.raises(TraceError, match=r"checkpoint\(.*\).* uses a traced array that is not among its arguments"):
+            nnx.grad(lambda w: nnx.checkpoint(lambda x: x * w)(w * 2.0))(np.asarray(3.0))

@@ -1,0 +1,475 @@
+import copy
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx import Buffer, Linear, Model, Module, Parameter, ReLU
+from nnx.errors import (
+    ArgumentError,
+    BackendError,
+    CheckpointError,
+    DeviceError,
+    DTypeError,
+    NnxError,
+    ShapeError,
+    UsageError,
+)
+from nnx.testing import assert_close
+
+F32 = np.float32
+
+
+def total(x):
+    return nnx.namespace(x).sum(x)
+
+
+def mlp(rng=0):
+    rng = nnx.generator(rng)
+    return Model([Linear(3, 4, rng=rng), ReLU(), Linear(4, 2, rng=rng)])
+
+
+class Branches(Module):
+    """Modules in every kind of place."""
+
+    def __init__(self, rng=0):
+        rng = nnx.generator(rng)
+        self.first = Linear(2, 2, rng=rng)
+        self.listed = [Linear(2, 2, rng=rng), (Linear(2, 2, rng=rng), "text")]
+        self.named = {"left": Linear(2, 2, rng=rng), "deep": {"er": [Linear(2, 2, rng=rng)]}}
+        self.scale = Parameter([1.0, 2.0])
+        self.calls = Buffer(0)
+        self.constant = np.ones(2, F32)
+
+    def forward(self, x):
+        self.calls.value += 1
+        x = self.listed[1][0](self.listed[0](self.first(x)))
+        return self.scale * self.named["deep"]["er"][0](self.named["left"](x)) + self.constant
+
+
+PATHS = ["first", "listed.0", "listed.1.0", "named.left", "named.deep.er.0"]
+
+
+class TestAttributes:
+    def test_reading_a_parameter_gives_the_array(self, xp):
+        array = xp.asarray([1.0])
+        module = Module()
+        module.weight = Parameter(array)
+        assert module.weight is array
+        assert module.parameters() == {"weight": array}
+
+    def test_assignment_replaces_the_array_and_keeps_the_mark(self):
+        module = Module()
+        module.weight = Parameter([1.0])
+        new = np.asarray([2.0])
+        module.weight = new
+        assert module.parameters()["weight"] is new
+
+    def test_what_is_no_array_ends_the_mark(self):
+        layer = Linear(2, 2)
+        layer.bias = None
+        assert list(layer.parameters()) == ["weight"]
+        layer.bias = Parameter(np.zeros(2, F32))
+        assert list(layer.parameters()) == ["weight", "bias"]
+
+    def test_plain_arrays_are_constants(self):
+        assert "constant" not in Branches().state_dict()
+
+    def test_python_data_becomes_float32_of_the_selected_backend(self, xp):
+        with nnx.use_backend(xp.spec):
+            assert_close(Parameter([1.0, 2.0]).value, xp.asarray([1.0, 2.0]))
+            assert_close(Buffer([1.0]).value, xp.asarray([1.0]))
+        assert Buffer(3).value == 3
+
+    def test_integers_are_no_parameters(self):
+        with pytest.raises(DTypeError, match="expected a parameter of a floating-point dtype, got int64; a plain attr"):
+            Parameter(np.asarray([1, 2]))
+
+    def test_buffer_repr(self):
+        assert repr(Buffer(3)) == "Buffer(3)"
+
+    def test_a_new_module_trains(self):
+        assert Module().training
+        assert Linear(1, 1).training
+
+    def test_no_forward(self):
+        class Empty(Module):
+            pass
+
+        with pytest.raises(UsageError, match=r"Empty defines no forward\(self, \.\.\.\)"):
+            Empty()(np.ones(1))
+
+
+class TestPaths:
+    def test_of_parameters_and_buffers(self):
+        module = Branches()
+        expected = ["scale", *(f"{path}.{name}" for path in PATHS for name in ("weight", "bias"))]
+        assert list(module.parameters()) == expected
+        assert list(module.buffers()) == ["calls"]
+        assert list(module.state_dict()) == [*expected, "calls"]
+        assert [path for path, _ in module.named_modules()] == ["", *PATHS]
+
+    def test_layers_of_a_model_have_numbers(self):
+        assert list(mlp().parameters()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+    def test_a_shared_module_comes_once(self):
+        shared = Linear(2, 2)
+        model = Model([shared, Model([shared, ReLU()])])
+        assert list(model.parameters()) == ["0.weight", "0.bias"]
+        assert len(list(model.named_modules())) == 4
+
+    def test_modules_added_later_are_found(self):
+        module = Branches()
+        module.listed.append(Linear(2, 2))
+        module.extra = Linear(2, 2)
+        found = [path for path, _ in module.named_modules()]
+        assert {"listed.2", "extra"} <= set(found)
+
+    def test_gradients_reach_every_place(self):
+        module = Branches()
+        gradients = nnx.grad(lambda m, x: total(m(x) ** 2))(module, np.ones((1, 2), F32))
+        assert gradients.keys() == module.parameters().keys()
+        assert all(np.any(g != 0) for g in gradients.values())
+        assert module.calls.value == 1
+
+    def test_modules_in_a_named_tuple(self):
+        class Pair(Module):
+            def __init__(self):
+                self.pair = namedtuple("Both", "left right")(Linear(2, 2, rng=0), Linear(2, 2, rng=1))
+
+            def forward(self, x):
+                return self.pair.left(x) + self.pair.right(x)
+
+        gradients = nnx.grad(lambda m, x: total(m(x)))(Pair(), np.ones((1, 2), F32))
+        assert len(gradients) == 4
+
+
+class TestModes:
+    def test_reach_all_modules_and_return_the_module(self):
+        module = Branches()
+        assert module.eval() is module
+        assert not any(m.training for _, m in module.named_modules())
+        assert module.train() is module
+        assert all(m.training for _, m in module.named_modules())
+
+    def test_eval_keeps_nothing(self):
+        model = mlp().eval()
+        model(np.ones((1, 3), F32))
+        with pytest.raises(UsageError, match=r"Sequential\.backward needs a forward pass in training mode before it"):
+            model.backward(np.ones((1, 2), F32))
+
+    def test_modes_of_a_copy_under_a_trace_are_those_of_the_module(self):
+        layer = nnx.Reparameterization(seed=0).eval()
+        x = np.ones((2, 2))
+        assert_close(nnx.vjp(lambda x: layer(x, x), x)[0], x)
+
+
+class TestBackward:
+    def test_the_loop_of_the_post(self, xp):
+        with nnx.use_backend(xp.spec):
+            model = mlp()
+        loss = nnx.CrossEntropy()
+        x = xp.asarray(np.random.default_rng(0).normal(size=(8, 3)))
+        target = xp.asarray([0, 1] * 4, "int64")
+        values = []
+        for _ in range(30):
+            values.append(float(loss(model(x), target)))
+            model.backward(loss.gradient())
+            model.update(learning_rate=0.5)
+        assert values[-1] < 0.7 * values[0]
+
+    def test_update_is_a_step_down_the_gradient(self, xp):
+        with nnx.use_backend(xp.spec):
+            model = mlp()
+        x = xp.asarray([[1.0, 2.0, 3.0]])
+        before = model.parameters()
+        model.backward(model(x))
+        model.update(0.25)
+        for path, w in model.parameters().items():
+            assert_close(w, before[path] - 0.25 * model.gradients()[path])
+
+    def test_returns_none_for_an_input_that_is_not_floating(self):
+        class Choose(Module):
+            def __init__(self):
+                self.table = Parameter(np.ones((4, 2)))
+
+            def forward(self, index, x):
+                return self.table[index, :] * x
+
+        module = Choose()
+        module(np.asarray([0, 0, 3]), np.ones((3, 2)))
+        to_index, to_x = module.backward(np.ones((3, 2)))
+        assert to_index is None
+        assert_close(to_x, np.ones((3, 2)))
+        assert_close(module.gradients()["table"][:, 0], np.asarray([2.0, 0.0, 0.0, 1.0]))
+
+    def test_twice_gives_the_same(self):
+        model = mlp()
+        model(np.ones((1, 3), F32))
+        g = np.ones((1, 2), F32)
+        assert_close(model.backward(g), model.backward(g), rtol=0.0)
+
+    def test_does_not_change_the_gradient_it_is_given(self):
+        model = Model([ReLU()])
+        model(np.asarray([[-1.0, 1.0]]))
+        g = np.ones((1, 2))
+        g.flags.writeable = False
+        assert_close(model.backward(g), np.asarray([[0.0, 1.0]]))
+
+    def test_before_a_forward_pass(self):
+        with pytest.raises(UsageError, match=r"Linear\.backward needs a forward pass .* after model\.train\(\)"):
+            Linear(2, 2).backward(np.ones(2))
+
+    def test_update_before_backward(self):
+        for call in (lambda m: m.update(0.1), lambda m: m.gradients()):
+            with pytest.raises(UsageError, match=r"Linear has no gradients yet; call backward\(gradient\) first"):
+                call(Linear(2, 2))
+
+    @pytest.mark.parametrize("rate", [-0.1, float("nan"), float("inf")])
+    def test_a_learning_rate_out_of_range(self, rate):
+        with pytest.raises(ArgumentError, match=r"expected a finite learning_rate >= 0, got (-0\.1|nan|inf)"):
+            Linear(2, 2).update(rate)
+
+    def test_a_gradient_of_the_wrong_shape_or_dtype(self):
+        model = mlp()
+        model(np.ones((5, 3), F32))
+        with pytest.raises(ShapeError, match=r"Sequential: expected a cotangent of shape \(5, 2\), .*, got \(2,\)"):
+            model.backward(np.ones(2, F32))
+        with pytest.raises(DTypeError, match=r"Sequential: expected a cotangent of dtype float32, .*, got float64"):
+            model.backward(np.ones((5, 2)))
+
+    def test_a_failed_call_leaves_nothing_to_go_back_through(self):
+        model = mlp()
+        model(np.ones((1, 3), F32))
+        with pytest.raises(ShapeError):
+            model(np.ones((1, 9), F32))
+        with pytest.raises(UsageError):
+            model.backward(np.ones((1, 2), F32))
+
+
+class TestState:
+    def test_loading_strictly_lists_everything_and_changes_nothing(self):
+        model = mlp()
+        weight = model.layers[0].weight
+        state = {
+            "0.weight": np.ones((3, 4), F32),
+            "0.bias": np.zeros(5, F32),
+            "2.weight": np.zeros((4, 2)),
+            "extra": np.zeros(1),
+        }
+        with pytest.raises(CheckpointError) as caught:
+            model.load_state_dict(state)
+        message = str(caught.value)
+        for part in (
+            "the saved values do not fit Sequential: ",
+            "2.bias: missing",
+            "extra: not in the model",
+            "0.bias: expected shape (4,), got (5,)",
+            "2.weight: expected dtype float32, got float64",
+        ):
+            assert part in message
+        assert model.layers[0].weight is weight
+
+    def test_not_strict_takes_what_is_there(self):
+        model = mlp()
+        model.load_state_dict({"0.bias": np.ones(4, F32), "extra": 1}, strict=False)
+        assert_close(model.layers[0].bias, np.ones(4, F32))
+        with pytest.raises(CheckpointError, match=r"0\.bias: expected shape \(4,\), got \(1,\)"):
+            model.load_state_dict({"0.bias": np.ones(1, F32)}, strict=False)
+
+    def test_what_is_no_array(self):
+        with pytest.raises(CheckpointError, match="weight: expected an array, got str"):
+            Linear(1, 1, bias=False).load_state_dict({"weight": "text"})
+
+    def test_counters(self):
+        layer = nnx.Reparameterization(seed=0)
+        layer.load_state_dict({"calls": np.asarray(7)})
+        assert layer.state_dict() == {"calls": 7}
+        with pytest.raises(CheckpointError, match=r"calls: expected a number, got shape \(2,\)"):
+            layer.load_state_dict({"calls": np.ones(2)})
+
+    def test_values_move_to_the_library_of_the_module(self, xp):
+        with nnx.use_backend(xp.spec):
+            model = mlp()
+        state = mlp(rng=1).state_dict()
+        model.load_state_dict(state)
+        for path, w in model.parameters().items():
+            assert_close(w, xp.asarray(state[path]))
+
+    def test_array_buffers_are_saved(self):
+        class Mean(Module):
+            def __init__(self):
+                self.mean = Buffer(np.zeros(2))
+
+        one, two = Mean(), Mean()
+        one.mean.value = np.ones(2)
+        two.load_state_dict(one.state_dict())
+        assert_close(two.mean.value, np.ones(2))
+
+    def test_deepcopy_is_independent(self):
+        model = mlp()
+        model(np.ones((1, 3), F32))
+        twin = copy.deepcopy(model)
+        twin.layers[0].weight = 0.0 * twin.layers[0].weight
+        assert np.any(model.layers[0].weight != 0)
+
+
+class TestTo:
+    def test_dtype(self, xp):
+        with nnx.use_backend(xp.spec):
+            model = Model([Linear(2, 2, rng=0), nnx.Reparameterization(seed=0)])
+        assert model.to(dtype="float64") is model
+        assert {nnx.backend.dtype_name(w.dtype) for w in model.parameters().values()} == {"float64"}
+        assert model.buffers()["1.calls"].value == 0
+        model.to(dtype=xp.namespace.float32)
+        assert {nnx.backend.dtype_name(w.dtype) for w in model.parameters().values()} == {"float32"}
+
+    def test_library_and_back(self, xp):
+        model = Branches()
+        before = model.state_dict()
+        model.to(xp.spec)
+        for path, value in model.state_dict().items():
+            assert_close(value, before[path] if isinstance(value, int) else xp.asarray(before[path]))
+        assert_close(model.to("numpy").state_dict(), before)
+
+    def test_drops_gradients_of_the_other_place(self):
+        model = mlp()
+        model.backward(model(np.ones((1, 3), F32)))
+        model.to(dtype="float64")
+        with pytest.raises(UsageError):
+            model.gradients()
+        with pytest.raises(UsageError):
+            model.backward(np.ones((1, 2)))
+
+    def test_unknown_places(self):
+        with pytest.raises(BackendError, match="unknown backend 'nowhere'; known are numpy, cupy"):
+            mlp().to("nowhere")
+        with pytest.raises(DeviceError, match="backend 'numpy' has no device 'cuda:0'; it has cpu"):
+            mlp().to("numpy:cuda:0")
+
+
+class TestErrorsSayWhere:
+    def test_the_dotted_path(self):
+        model = Model([Linear(3, 4), Model([ReLU(), Linear(9, 2)])])
+        with pytest.raises(ShapeError) as caught:
+            model(np.ones((1, 3), F32))
+        assert str(caught.value) == "Linear '1.1': expected input of shape (..., 9), got (1, 4)"
+        assert (caught.value.layer, caught.value.module_path) == ("Linear", ("1", "1"))
+
+    def test_in_every_way_of_calling(self):
+        model = Model([ReLU(), Linear(9, 2)])
+        x = np.ones((1, 4), F32)
+        for call in (
+            lambda: model(x),
+            lambda: model.eval()(x),
+            lambda: nnx.vjp(lambda m: m(x), model),
+            lambda: nnx.vjp(lambda x: model(x), x),
+            lambda: nnx.layer_outputs(model, x),
+        ):
+            with pytest.raises(ShapeError, match=r"^Linear '1': expected input of shape \(\.\.\., 9\)"):
+                call()
+
+    def test_in_containers(self):
+        module = Branches()
+        module.named["deep"]["er"][0] = Linear(5, 5)
+        with pytest.raises(ShapeError, match=r"^Linear 'named\.deep\.er\.0': "):
+            module(np.ones((1, 2), F32))
+
+    def test_a_layer_alone_has_no_path(self):
+        with pytest.raises(ShapeError, match=r"^Linear: expected input"):
+            Linear(3, 2)(np.ones((1, 4), F32))
+
+    def test_foreign_exceptions_keep_their_text_and_get_a_note(self):
+        class Broken(Module):
+            def forward(self, x):
+                raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine") as caught:
+            Model([ReLU(), Model([Broken()])])(np.ones(2))
+        assert caught.value.__notes__ == ["in the module Broken '1.0'"]
+        with pytest.raises(KeyError) as caught:
+            Broken()(np.ones(2))
+        assert caught.value.__notes__ == ["in the module Broken"]
+
+    def test_arrays_on_two_devices(self):
+        strict = pytest.importorskip("array_api_strict")
+        with nnx.use_backend("array-api-strict:device1"):
+            model = Model([Linear(2, 2)])
+        x = strict.ones((1, 2), dtype=strict.float32, device=strict.Device("device2"))
+        with pytest.raises(
+            DeviceError, match=r"expected all arrays on one device, got argument 0 on .*device2.*'weight'"
+        ):
+            model(x)
+
+    def test_arrays_of_two_libraries(self):
+        strict = pytest.importorskip("array_api_strict")
+        with pytest.raises(BackendError, match=r"Linear '0': expected arrays of one library, got .* move one of them"):
+            Model([Linear(2, 2)])(strict.ones((1, 2), dtype=strict.float32))
+
+    def test_what_a_function_of_the_user_raises_is_no_error_of_nnx(self):
+        assert not issubclass(KeyError, NnxError)
+
+
+class TestLooks:
+    def test_repr_of_nested_modules(self):
+        class Outer(Module):
+            def __init__(self):
+                self.inner = Linear(1, 2)
+                self.blocks = [ReLU()]
+
+            def describe(self):
+                return "size=1"
+
+        assert repr(Outer()) == (
+            "Outer(size=1\n  (inner): Linear(in_features=1, out_features=2)\n  (blocks.0): ReLU()\n)"
+        )
+
+    def test_summary(self):
+        table = mlp().summary((5, 3))
+        assert table.splitlines() == [
+            "layer     output shape  parameters",
+            "----------------------------------",
+            "0 Linear  (5, 4)                16",
+            "1 ReLU    (5, 4)                 0",
+            "2 Linear  (5, 2)                10",
+            "----------------------------------",
+            "total: 26 parameters",
+        ]
+
+    def test_summary_of_arrays_and_of_nothing(self):
+        model = mlp()
+        assert "(1, 4)" in model.summary(np.ones((1, 3), F32))
+        assert "-" in model.summary().splitlines()[2]
+        assert model.training
+
+    def test_summary_leaves_counters_alone(self):
+        layer = nnx.Reparameterization(seed=0)
+        layer.summary(np.ones((1, 2)), np.ones((1, 2)))
+        assert layer.calls.value == 0
+
+    def test_layer_outputs(self, xp):
+        with nnx.use_backend(xp.spec):
+            model = mlp()
+        x = xp.asarray([[1.0, 2.0, 3.0]])
+        found = nnx.layer_outputs(model, x)
+        assert [output.path for output in found] == ["0", "1", "2", ""]
+        assert found[1].module is model.layers[1]
+        assert_close(found[-1].output, model(x))
+
+
+class TestSequential:
+    def test_is_a_list_of_layers(self):
+        model = mlp()
+        assert len(model) == 3
+        assert list(model) == model.layers
+        assert model[1] is model.layers[1]
+        assert nnx.Model is nnx.Sequential
+
+    def test_takes_any_iterable(self):
+        assert len(Model(ReLU() for _ in range(2))) == 2
+        assert_close(Model([])(np.ones(2)), np.ones(2))
+
+    def test_only_modules(self):
+        with pytest.raises(ArgumentError, match=r"expected layer 1 to be a Module, got <built-in .*>; write a class"):
+            Model([ReLU(), abs])

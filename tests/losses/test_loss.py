@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+import nnx
+from nnx.errors import ArgumentError, BackendError, DTypeError, ShapeError, UsageError
+from nnx.testing import assert_close
+
+KL = nnx.KLDivergenceStandardNormal
+LOSSES = [nnx.MSE, nnx.MSES, nnx.CrossEntropy, KL]
+
+
+def test_gradient_needs_a_call():
+    for loss in LOSSES:
+        with pytest.raises(UsageError, match=rf"{loss.__name__}\.gradient needs a call before it: loss\(model\(x\)"):
+            loss().gradient()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_reduction_is_checked_at_once(loss):
+    with pytest.raises(ArgumentError, match="expected reduction to be one of 'mean', 'sum', 'none', got 'average'"):
+        loss(reduction="average")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_is_an_array_of_no_axes_and_none_gives_one_value_an_example(xp, loss):
+    x, y = xp.asarray(np.full((4, 3), 0.5)), xp.asarray(np.full((4, 3), 1 / 3))
+    assert loss()(x, y).shape == ()
+    assert loss(reduction="none")(x, y).shape == ((4, 3) if loss in (nnx.MSE, nnx.MSES) else (4,))
+
+
+def test_gradient_with_reduction_none_is_that_of_the_sum():
+    x, target = np.asarray([[1.0, 2.0], [0.5, -1.0]]), np.asarray([1, 0])
+    none, total = nnx.CrossEntropy(reduction="none"), nnx.CrossEntropy(reduction="sum")
+    none(x, target), total(x, target)
+    assert_close(none.gradient(), total.gradient())
+
+
+def test_gradient_may_be_asked_for_again_and_follows_the_last_call():
+    loss = nnx.MSE()
+    x = np.asarray([1.0, 2.0])
+    loss(x, 0.0 * x)
+    assert_close(loss.gradient(), loss.gradient(), rtol=0.0)
+    loss(2.0 * x, 0.0 * x)
+    assert_close(loss.gradient(), 2.0 * x)
+
+
+def test_a_loss_is_differentiable_in_a_function(xp):
+    x = xp.asarray([[1.0, 2.0]], "float64")
+    target = xp.asarray([1], "int64")
+    loss = nnx.CrossEntropy()
+    gradient = nnx.grad(lambda x: loss(x, target))(x)
+    with pytest.raises(UsageError):
+        loss.gradient()
+    loss(x, target)
+    assert_close(loss.gradient(), gradient)
+
+
+def test_errors_name_the_loss():
+    with pytest.raises(ShapeError, match=r"^MSE: expected target of shape \(2,\), as the input, got \(3,\)"):
+        nnx.MSE()(np.ones(2), np.ones(3))
+
+
+def test_a_subclass_without_forward():
+    class Mine(nnx.Loss):
+        pass
+
+    with pytest.raises(UsageError, match=r"Mine defines no forward\(self, input, target\)"):
+        Mine()(np.ones(1), np.ones(1))
+
+
+class TestCrossEntropy:
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_logits_of_ten_thousand_are_finite(self, xp, dtype):
+        logits = xp.asarray([[1e4, 0.0, -1e4], [-1e4, 1e4, 1e4]], dtype)
+        loss = nnx.CrossEntropy(reduction="none")
+        assert_close(loss(logits, xp.asarray([2, 0], "int64")), xp.asarray([2e4, 2e4 + np.log(2)], dtype))
+        assert_close(loss.gradient(), xp.asarray([[1.0, 0.0, -1.0], [-1.0, 0.5, 0.5]], dtype))
+        probabilities = xp.asarray([[0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], dtype)
+        assert np.isfinite(nnx.to_numpy(loss(logits, probabilities))).all()
+
+    @pytest.mark.parametrize("reduction", ["mean", "sum"])
+    def test_all_ignored_gives_zero(self, xp, reduction):
+        logits = xp.asarray(np.ones((2, 3)))
+        loss = nnx.CrossEntropy(reduction=reduction)
+        assert_close(loss(logits, xp.asarray([-100, -100], "int64")), xp.asarray(0.0))
+        assert_close(loss.gradient(), xp.asarray(np.zeros((2, 3))))
+
+    @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+    def test_indices_of_any_integer_dtype(self, xp, dtype):
+        logits = xp.asarray([[1.0, 2.0], [3.0, 4.0]])
+        loss = nnx.CrossEntropy()
+        assert_close(loss(logits, xp.asarray([1, 0], dtype)), loss(logits, xp.asarray([1, 0], "int64")))
+
+    def test_an_integer_one_hot_target_gets_a_hint(self, xp):
+        with pytest.raises(DTypeError, match=r"class indices of shape \(2,\) or .*xp\.astype\(target, xp\.float32\)"):
+            nnx.CrossEntropy()(xp.asarray(np.ones((2, 3))), xp.asarray([[0, 1, 0], [1, 0, 0]], "int64"))
+
+    @pytest.mark.parametrize("label", [3, -1, 100])
+    def test_a_label_out_of_range(self, xp, label):
+        logits, target = xp.asarray(np.ones((2, 3))), xp.asarray([1, label], "int64")
+        loss = nnx.CrossEntropy()
+        if xp.name in ("array-api-strict", "cupy"):  # reading labels would stop the queue of a device
+            assert np.isnan(nnx.to_numpy(loss(logits, target)))
+            assert np.isnan(nnx.to_numpy(loss.gradient())).any()
+            return
+        with pytest.raises(ArgumentError, match=rf"class indices from 0 to 2, got {label}; use ignore_index \(-100\)"):
+            loss(logits, target)
+
+    def test_the_ignored_label_may_be_out_of_range(self, xp):
+        logits = xp.asarray([[1.0, 2.0], [3.0, 4.0]])
+        loss = nnx.CrossEntropy(ignore_index=255)
+        assert_close(
+            loss(logits, xp.asarray([0, 255], "uint8")), nnx.CrossEntropy()(logits[:1, :], xp.asarray([0], "int64"))
+        )
+
+    def test_shapes(self):
+        loss, logits = nnx.CrossEntropy(), np.ones((4, 3))
+        with pytest.raises(ShapeError, match=r"target of shape \(4,\), the logits' without the class axis, got \(3,\)"):
+            loss(logits, np.ones(3, np.int64))
+        with pytest.raises(ShapeError, match=r"target of shape \(4, 3\), as the logits, got \(4, 2\)"):
+            loss(logits, np.ones((4, 2)))
+        with pytest.raises(ShapeError, match="expected an array that has axis 1, got one with 1 axes"):
+            loss(np.ones(3), np.ones(3))
+        with pytest.raises(ShapeError, match=r"expected weight of shape \(3,\), one for each class, got \(2,\)"):
+            nnx.CrossEntropy(weight=np.ones(2))(logits, np.ones(4, np.int64))
+
+    def test_dtypes(self):
+        with pytest.raises(DTypeError, match="expected logits of a floating-point dtype, got int64"):
+            nnx.functional.cross_entropy(np.ones((4, 3), np.int64), np.ones(4, np.int64))
+        with pytest.raises(DTypeError, match="expected logits of dtype float64, as target, got float32"):
+            nnx.CrossEntropy()(np.ones((4, 3), np.float32), np.ones((4, 3)))
+        with pytest.raises(DTypeError, match="expected logits of dtype float64, as weight, got float32"):
+            nnx.CrossEntropy(weight=np.ones(3))(np.ones((4, 3), np.float32), np.ones(4, np.int64))
+
+    def test_an_empty_batch(self):
+        with pytest.raises(ShapeError, match=r"expected at least one example, got logits of shape \(0, 3\)"):
+            nnx.CrossEntropy()(np.ones((0, 3)), np.ones(0, np.int64))
+
+    @pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+    def test_label_smoothing_out_of_range(self, smoothing):
+        with pytest.raises(ArgumentError, match=r"expected label_smoothing in \[0, 1\), got"):
+            nnx.CrossEntropy(label_smoothing=smoothing)(np.ones((1, 2)), np.ones(1, np.int64))
+
+    def test_two_libraries(self):
+        strict = pytest.importorskip("array_api_strict")
+        with pytest.raises(BackendError, match=r"^CrossEntropy: expected arrays of one library"):
+            nnx.CrossEntropy()(np.ones((1, 2)), strict.ones(1, dtype=strict.int64))
+
+
+@pytest.mark.parametrize("loss", [nnx.MSE, nnx.MSES, KL])
+class TestPairs:
+    def test_shapes(self, loss):
+        with pytest.raises(ShapeError, match=r"expected (target|variance) of shape \(4, 3\), as the .*, got \(4, 1\)"):
+            loss()(np.ones((4, 3)), np.ones((4, 1)))
+
+    def test_integers(self, loss):
+        with pytest.raises(DTypeError, match=r"expected (target|variance) of a floating-point dtype, got int64"):
+            loss().forward(np.ones((4, 3)), np.ones((4, 3), np.int64))
+
+    def test_two_dtypes(self, loss):
+        with pytest.raises(
+            DTypeError, match=r"expected (input|mean) of dtype float64, as (target|variance), got float32"
+        ):
+            loss()(np.ones((4, 3), np.float32), np.ones((4, 3)))
+
+    def test_an_empty_batch(self, loss):
+        with pytest.raises(ShapeError, match=r"expected at least one element, got (input|mean) of shape \(0, 3\)"):
+            loss()(np.ones((0, 3)), np.ones((0, 3)))
+
+
+def test_kl_needs_two_axes():
+    with pytest.raises(ShapeError, match=r"expected mean of shape \(batch, latent\), got \(3,\)"):
+        KL()(np.ones(3), np.ones(3))
+
+
+def test_mses_is_mse_of_the_softmax(xp):
+    x, target = xp.asarray(np.eye(3), "float64"), xp.asarray(np.eye(3), "float64")
+    assert_close(nnx.MSES()(x, target), nnx.MSE()(nnx.functional.softmax(x, axis=1), target))

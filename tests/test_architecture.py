@@ -1,0 +1,152 @@
+"""The rules of the house, held by reading the source."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nnx
+
+ROOT = Path(nnx.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+ORDER = [
+    *(
+        "version",
+        "errors",
+        "types",
+        "tree",
+        "backend",
+        "autodiff",
+        "functional",
+        "kernels",
+        "initializers",
+        "layers",
+        "losses",
+        "optimizers",
+    ),
+    *("data", "metrics", "training", "io", "parallel", "testing", "cli"),
+]
+LIBRARIES = {"numpy", "cupy", "torch", "jax", "numba", "array_api_compat", "array_api_strict"}
+MAY_NAME = {
+    "backend": LIBRARIES,
+    "kernels": LIBRARIES,
+    "data": {"numpy"},
+    "io": {"numpy"},
+    "cli": {"numpy"},
+    "training": {"numpy"},  # plots are drawn on the host
+}
+NO_QUEUE_STOPS = {"functional", "layers", "losses", "optimizers"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[tuple[str, int]]:
+    """Return the dotted modules that a file imports anywhere, also inside functions, with their lines."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {(alias.name, node.lineno) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            found |= {(f"{node.module}.{alias.name}", node.lineno) for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) != "__init__"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_downward(path):
+    assert room(path) in ORDER, f"say in ORDER where {room(path)} stands"
+    here = ORDER.index(room(path))
+    for module, line in imports(path):
+        parts = module.split(".")
+        if parts[0] == "nnx":
+            assert parts[1] in ORDER, f"{path}:{line}: import from the room, not from nnx"
+            assert ORDER.index(parts[1]) <= here, f"{path}:{line}: {room(path)} may not import {parts[1]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_array_libraries_are_named_in_their_rooms_alone(path):
+    allowed = MAY_NAME.get(room(path), set())
+    for module, line in imports(path):
+        name = module.split(".")[0]
+        assert name not in LIBRARIES - allowed, f"{path}:{line}: {room(path)} may not name {name}"
+
+
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if room(f) in NO_QUEUE_STOPS], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_nothing_that_stops_the_queue_of_a_gpu(path):
+    # array-api-compat's clip and sign read values on CuPy; nonzero, unique and item do everywhere.
+    banned = {"clip", "sign", "nonzero", "item", "unique_values", "unique_counts", "unique_all", "unique_inverse"}
+    host = path.name == "initializers.py"  # draws on the host
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in banned and not host:
+            pytest.fail(f"{path}:{node.lineno}: {node.attr}")
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_import_costs_nothing_but_the_hard_dependencies():
+    code = "import json, sys, {}; print(json.dumps(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    found = set(json.loads(run(code.format("nnx"))))
+    assert found - set(sys.stdlib_module_names) - {"__main__"} <= {
+        *("nnx", "numpy", "array_api_compat"),
+        *json.loads(run(code.format("numpy.random"))),
+    }
+
+
+def test_every_public_name_is_documented():
+    missing = [name for name in nnx.__all__ if not (getattr(nnx, name).__doc__ or "").strip()]
+    assert not missing
+    for package in (nnx.functional, nnx.layers, nnx.losses, nnx.optimizers, nnx.backend, nnx.data, nnx.testing):
+        for name in package.__all__:
+            assert (getattr(package, name).__doc__ or "").strip(), f"{package.__name__}.{name}"
+
+
+def test_a_training_step_reads_no_value(monkeypatch):
+    """On a GPU each read of a value stops the queue; array-api-strict raises in its place."""
+    strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+    device = strict.Device("device1")
+
+    def refuse(self):
+        raise AssertionError("a training step read the value of an array")
+
+    with nnx.use_backend("array-api-strict:device1"):
+        rng = nnx.generator(0)
+        model = nnx.Model([nnx.Linear(4, 5, rng=rng), nnx.ReLU(), nnx.Linear(5, 3, rng=rng), nnx.Sigmoid()])
+        encoder = nnx.Reparameterization(seed=0)
+        x = nnx.backend.asarray(rng.normal(size=(6, 4)), dtype="float32")
+        labels = nnx.backend.asarray(rng.integers(3, size=6))
+        one_hot = nnx.backend.asarray(0.5 + 0.0 * rng.normal(size=(6, 3)), dtype="float32")
+    weight = strict.ones(3, dtype=strict.float32, device=device)
+    losses = [
+        (nnx.CrossEntropy(weight=weight, label_smoothing=0.1), labels),
+        (nnx.CrossEntropy(), one_hot),
+        (nnx.MSES(), one_hot),
+        (nnx.MSE(), one_hot),
+    ]
+    optimizer = nnx.SGD(model, learning_rate=0.1)
+    with strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
+        for name in ("__float__", "__bool__", "__int__", "__index__", "__complex__"):
+            monkeypatch.setattr(strict._array_object.Array, name, refuse)
+        for loss, target in losses:
+            loss(model(x), target)
+            model.backward(loss.gradient())
+            model.update(learning_rate=0.1)
+            _, gradients = nnx.value_and_grad(lambda m, loss=loss, target=target: loss(m(x), target))(model)
+            optimizer.step(gradients)
+        divergence = nnx.KLDivergenceStandardNormal()
+        variance = nnx.Exponential()(x)
+        divergence(x, variance)
+        divergence.gradient()
+        encoder(x, variance)
+        encoder.backward(nnx.Softmax()(x))
+        monkeypatch.undo()
+    assert nnx.backend.device_of(model.layers[0].weight) == device

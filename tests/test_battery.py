@@ -1,0 +1,199 @@
+"""The battery that every function, layer and loss goes through; its rows are in ``tests/helpers/rows.py``."""
+
+import numpy as np
+import pytest
+from rows import FUNCTIONS, LAYERS, LOSSES, ROWS, Row
+
+import nnx
+from nnx.autodiff import Primitive
+from nnx.testing import assert_close, check_gradients
+from nnx.tree import tree_leaves, tree_map
+
+RTOL = {"float64": 1e-10, "float32": 1e-5}
+
+
+def each(rows):
+    return pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
+
+
+class Host:
+    """NumPy in the place of the fixture ``xp``: what the other libraries have to agree with."""
+
+    spec = "numpy"
+
+    def asarray(self, data, dtype):
+        return np.asarray(data, dtype)
+
+
+def derivatives(row: Row, library, dtype: str):
+    """Return value, gradients, and the derivatives of the gradients: all of one row that numbers can tell."""
+    function, args = row.subject(library, dtype)
+    rng = row.rng()
+
+    def random_like(tree):
+        return tree_map(lambda x: library.asarray(rng.normal(size=tuple(x.shape)), dtype), tree)
+
+    value, pullback = nnx.vjp(function, *args)
+    cotangent = random_like(value)
+    gradients, second = nnx.vjp(lambda *args: nnx.vjp(function, *args)[1](cotangent), *args)
+    assert_close(pullback(cotangent), gradients)
+    return {"value": value, "first": gradients, "second": second(random_like(gradients))}
+
+
+@pytest.fixture
+def by_operations(monkeypatch):
+    """Differentiate operation by operation, as if no function of nnx.functional had a pullback of its own."""
+    written = {id(getattr(nnx.functional, name)) for name in nnx.functional.__all__}
+    call = Primitive.__call__
+
+    def plain(self, *args, **kwargs):
+        return self.plain(*args, **kwargs) if id(self) in written else call(self, *args, **kwargs)
+
+    monkeypatch.setattr(Primitive, "__call__", plain)
+
+
+@each(ROWS)
+def test_derivatives_of_both_orders_are_those_of_finite_differences(xp, row):
+    if xp.name == "jax":
+        pytest.skip("JAX compiles each operation; both orders are those of NumPy in test_same_numbers_as_numpy")
+    function, args = row.subject(xp, "float64")
+    check_gradients(function, *args, modes=("reverse", "forward"))
+
+
+@each(ROWS)
+def test_written_pullback_is_the_traced_derivative(xp, row, request):
+    written = derivatives(row, xp, "float64")
+    request.getfixturevalue("by_operations")
+    assert_close(derivatives(row, xp, "float64"), written, atol=1e-13)
+
+
+@each(ROWS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_numbers_as_numpy(xp, row, dtype):
+    expected = derivatives(row, Host(), dtype)
+    options = {"check_namespace": False, "check_device": False}
+    assert_close(derivatives(row, xp, dtype), expected, rtol=RTOL[dtype], atol=RTOL[dtype] * 0.1, **options)
+
+
+@each(ROWS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_numbers_as_pytorch(row, dtype):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    found = nnx.to_numpy(derivatives(row, Host(), dtype))
+    expected = by_torch(torch, row, dtype)
+    assert_close(found["value"], expected["value"], rtol=RTOL[dtype])
+    for part in ("first", "second"):
+        assert_close(tree_leaves(found[part]), expected[part], rtol=RTOL[dtype], atol=RTOL[dtype] * 0.1)
+
+
+def by_torch(torch, row: Row, dtype: str):
+    """Do in PyTorch what :func:`derivatives` does, drawing the same numbers."""
+    rng = row.rng()
+    to_torch = lambda x: torch.as_tensor(x, dtype=getattr(torch, dtype) if x.dtype.kind == "f" else None)  # noqa: E731
+    inputs = [to_torch(x).requires_grad_() for x in row.inputs(rng)]
+    constants = [to_torch(c) for c in row.constants(rng)]
+    parameters = {}
+    if row.make is not None:
+        parameters = {path: to_torch(np.array(w)).requires_grad_() for path, w in row.make(dtype).parameters().items()}
+    leaves = [*parameters.values(), *inputs]
+    value = row.torch(torch, *([parameters] if row.make else []), *inputs, *constants)
+    rng = row.rng()
+    cotangent = to_torch(rng.normal(size=tuple(value.shape)))
+    gradients = torch.autograd.grad((value * cotangent).sum(), leaves, create_graph=True, materialize_grads=True)
+    along = [to_torch(rng.normal(size=tuple(g.shape))) for g in gradients]
+    contracted = sum((g * a).sum() for g, a in zip(gradients, along, strict=True))
+    if contracted.requires_grad:
+        second = torch.autograd.grad(contracted, leaves, materialize_grads=True)
+    else:
+        second = [torch.zeros_like(leaf) for leaf in leaves]
+    return {
+        "value": value.detach().numpy(),
+        "first": [g.detach().numpy() for g in gradients],
+        "second": [g.detach().numpy() for g in second],
+    }
+
+
+@each(ROWS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_library_device_and_dtype_are_kept(xp, row, dtype):
+    like = xp.asarray([0.0], dtype)
+    for leaf in tree_leaves(derivatives(row, xp, dtype)):
+        zero = nnx.namespace(leaf).zeros_like(leaf)
+        assert_close(zero, like[0], check_shape=False)
+
+
+@each([row for row in ROWS if row.batch])
+def test_batch_is_the_sum_of_its_examples(row):
+    function, args = row.subject(Host(), "float64")
+    whole = function(*args)
+    rng = row.rng()
+    arrays = [*row.inputs(rng), *row.constants(rng)]
+    count = arrays[0].shape[0]
+    parts = []
+    for i in range(count):
+        one = [a if place in row.unbatched else a[i : i + 1] for place, a in enumerate(arrays)]
+        parts.append(row.call(*([args[0]] if row.make else []), *one))
+    joined = {"concat": np.concatenate, "sum": sum, "mean": lambda xs: sum(xs) / count}[row.batch](
+        parts if row.batch != "concat" else [np.atleast_1d(part) for part in parts]
+    )
+    assert_close(joined, whole, rtol=1e-12)
+
+
+@each(LAYERS)
+def test_backward_gives_what_vjp_gives(xp, row):
+    function, (module, *inputs) = row.subject(xp, "float64")
+    module.train()
+    value, pullback = nnx.vjp(function, module.eval(), *inputs)
+    module.train(row.id != "layer-Reparameterization-eval")
+    if not module.training:
+        return
+    assert_close(module(*inputs), value)
+    cotangent = xp.asarray(row.rng().normal(size=tuple(value.shape)), "float64")
+    of_parameters, *of_inputs = pullback(cotangent)
+    found = module.backward(cotangent)
+    assert_close(found if isinstance(found, tuple) else (found,), tuple(of_inputs))
+    assert_close(module.gradients(), of_parameters)
+
+
+@each(LOSSES)
+def test_gradient_of_a_loss_is_that_of_vjp(xp, row):
+    function, inputs = row.subject(xp, "float64")
+    value, gradients = nnx.value_and_grad(function, argnums=range(len(inputs)))(*inputs)
+    assert_close(function(*inputs), value)
+    found = row.call.gradient()
+    assert_close(found if isinstance(found, tuple) else (found,), gradients)
+    assert value.shape == ()
+
+
+@each(LAYERS)
+def test_state_survives_saving_and_loading(xp, row):
+    function, (module, *inputs) = row.subject(xp, "float32")
+    _, (other, *_) = row.subject(xp, "float32")
+    before = function(module.eval(), *inputs)
+    other.replace_parameters({path: 0.0 * w for path, w in other.parameters().items()})
+    other.load_state_dict(module.state_dict())
+    assert_close(function(other.eval(), *inputs), before, rtol=0.0)
+    host = nnx.to_numpy(module.state_dict())
+    assert_close(function(other.load_state_dict(host), *inputs), before, rtol=0.0)
+
+
+@each([row for row in (*LAYERS, *LOSSES) if row.repr])
+def test_repr(row):
+    assert repr(row.make("float32") if row.make else row.call) == row.repr
+
+
+@each(LAYERS)
+def test_summary_counts_the_parameters(row):
+    module = row.make("float32")
+    count = sum(np.size(w) for w in module.parameters().values())
+    assert f"total: {count:,} parameters" in module.summary()
+
+
+def test_every_function_layer_and_loss_has_a_row():
+    named = {row.id.split("-")[0] for row in FUNCTIONS} | {"kl_divergence_standard_normal"}
+    assert set(nnx.functional.__all__) <= named
+    built = {type(row.make("float32")).__name__ for row in LAYERS}
+    layers = {name for name in nnx.layers.__all__ if name not in ("Buffer", "Model", "Module", "Parameter")}
+    assert {name for name in layers if isinstance(getattr(nnx.layers, name), type)} <= built
+    losses = {type(row.call).__name__ for row in LOSSES}
+    assert {name for name in nnx.losses.__all__ if name != "Loss"} <= losses
