@@ -121,11 +121,16 @@ class TracedArray:
         raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
 
     def __len__(self) -> int:
-        return self.value.shape[0]
+        return self._length()
 
     def __iter__(self) -> Iterator[Any]:
         # Python's own way, by index until an IndexError, would never end where an index is clamped, as in JAX.
-        return (self[(i, ...)] for i in range(self.shape[0]))  # type: ignore[index]
+        return (self[(i, ...)] for i in range(self._length()))  # type: ignore[index]
+
+    def _length(self) -> int:
+        if not self.shape:
+            raise TypeError("an array of shape () has no length, and cannot be iterated over")
+        return self.shape[0]
 
     def __repr__(self) -> str:
         return f"TracedArray({self.value!r})"
