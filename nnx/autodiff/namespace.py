@@ -235,26 +235,32 @@ _CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge", "invert",
 _REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", *_BITWISE)
 
 
-_WELCOME = frozenset({TracedArray, bool, int, float, complex})
+_SCALARS = frozenset({bool, int, float, complex})
+_NO_OPTIONS: dict[str, Any] = {}  # nobody writes into it
 
 
-def _attach(name: str, function: Callable[..., Any]) -> None:
+def _attach(name: str, function: Any) -> None:
     # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
     if name in ("neg", "pos", "abs", "invert"):
         setattr(TracedArray, f"__{name}__", lambda self: function(self))
         return
     OPERATORS[name] = function
 
+    is_primitive = isinstance(function, Primitive)
+
     def method(self: TracedArray, other: Any) -> Any:
         kind = type(other)
-        if kind not in _WELCOME and kind is not type(self.value) and name != "getitem":
+        if kind is TracedArray:
+            if other.trace is not self.trace or not is_primitive:
+                return function(self, other)
+        elif kind not in _SCALARS and kind is not type(self.value) and name != "getitem":
             namespace(self, other)  # an operator of another library's array might convert in silence
-        return function(self, other)
+        return self.trace.record(function, (self, other), _NO_OPTIONS) if is_primitive else function(self, other)
 
     def reflected(self: TracedArray, other: Any) -> Any:
-        if type(other) not in _WELCOME:
+        if type(other) not in _SCALARS:
             namespace(self, other)
-        return function(other, self)
+        return self.trace.record(function, (other, self), _NO_OPTIONS) if is_primitive else function(other, self)
 
     setattr(TracedArray, f"__{name}__", method)
     if name in _REFLECTED:

@@ -23,7 +23,7 @@ def _power_of_exponent(xp: Namespace, y: Array, x1: Array | float) -> Array | fl
     if isinstance(x1, (int, float, complex)):
         return y * _log(x1, xp.isdtype(y.dtype, "complex floating")) if x1 != 0 else 0.0
     zero = x1 == 0
-    return y * xp.log(xp.where(zero, xp.ones_like(x1), x1))
+    return y * xp.log(xp.astype(xp.where(zero, xp.ones_like(x1), x1), y.dtype, copy=False))
 
 
 def _log(x: Any, is_complex: bool) -> Any:
@@ -102,7 +102,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "copysign": Elementwise(_copysign, None),
     "cos": Elementwise(lambda xp, x: -xp.sin(x)),
     "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
-    "divide": Elementwise(lambda x2: 1.0 / x2, lambda y, x2: -y / x2),
+    "divide": Elementwise(lambda x2: 1.0 / x2, lambda y, x2: y / -x2),
     "exp": Elementwise(lambda y: y),
     "expm1": Elementwise(lambda y: y + 1.0),
     "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),

@@ -20,6 +20,7 @@ and what has a pullback only is transposed again.
 
 import inspect
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
@@ -55,9 +56,11 @@ class Part:
         Whether its first parameter is ``xp``.
     sources : tuple
         For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
+    pick : callable
+        Takes the arguments and the output as one tuple, and returns the values of parameters that are all among them.
     """
 
-    __slots__ = ("defaults", "function", "sources", "takes_xp")
+    __slots__ = ("defaults", "function", "pick", "sources", "takes_xp")
 
     def __init__(self, function: Callable[..., Any], parameters: Sequence[str]) -> None:
         names = dict(inspect.signature(function).parameters)
@@ -66,6 +69,7 @@ class Part:
         names.pop("g", None)
         places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
         self.sources = tuple(places.get(name, name) for name in names)
+        self.pick = _picker(self.sources)
         self.defaults = {places.get(name, name): (name, parameter.default) for name, parameter in names.items()}
 
     def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
@@ -86,6 +90,13 @@ class Part:
     def apply(self, array: Array, *values: Any) -> Any:
         """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
         return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+
+
+def _picker(sources: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
+    if len(sources) == 1:
+        (place,) = sources
+        return lambda values: (values[place],)
+    return itemgetter(*sources) if sources else lambda values: ()
 
 
 def common_namespace(array: Array, values: Sequence[Any]) -> Any:
@@ -157,22 +168,17 @@ class Elementwise:
     def bind(self, function: Callable[..., Any]) -> WithPullback:
         """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
-        simple = self._simple
+        if self._simple and len(parts) == 1:
+            return _unary(function, parts[0])
+        if self._simple and len(parts) == 2:
+            return _binary(function, parts[0], parts[1])
 
         def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
             output = function(*args, **options)
-            plan: list[Any] = []
-            for part, want, arg in zip(parts, wanted, args, strict=False):
-                if not want or part is None:
-                    plan.append(None)
-                elif isinstance(part, int):
-                    plan.append((part, None, arg.shape, arg.dtype))
-                elif simple:
-                    kept = [output if source < 0 else args[source] for source in part.sources]
-                    plan.append((part, kept, arg.shape, arg.dtype))
-                else:
-                    plan.append((part, part.keep(output, args, options, None), arg.shape, arg.dtype))
-            plan += [None] * (len(args) - len(plan))
+            plan: list[Any] = [None] * len(args)
+            for i, (part, arg) in enumerate(zip(parts, args, strict=False)):
+                if wanted[i] and isinstance(part, Part):
+                    plan[i] = (part, part.keep(output, args, options, None), arg.shape, arg.dtype)
 
             def pullback(g: Array) -> list[Any]:
                 return [None if entry is None else _times_factor(g, *entry) for entry in plan]
@@ -198,6 +204,42 @@ class Elementwise:
             return output, total(terms)
 
         return with_tangent
+
+
+# The two forms that nearly every operation has, written out: they are the overhead of a node.
+
+
+def _unary(function: Callable[..., Any], part: Part | int | None) -> WithPullback:
+    def with_pullback(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
+        output = function(x, **options)
+        entry = _entry(part, (x, output), x)
+        return output, lambda g: (_times_factor(g, *entry),)
+
+    return with_pullback
+
+
+def _binary(function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None) -> WithPullback:
+    def with_pullback(wanted: Sequence[Any], x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
+        output = function(x1, x2, **options)
+        values = (x1, x2, output)
+        first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
+        second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
+
+        def pullback(g: Array) -> tuple[Any, Any]:
+            return (
+                None if first is None else _times_factor(g, *first),
+                None if second is None else _times_factor(g, *second),
+            )
+
+        return output, pullback
+
+    return with_pullback
+
+
+def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> tuple[Any, Any, Shape, DType]:
+    """Return what the pullback needs for one argument; of the values, the output is the last."""
+    kept = None if type(part) is int else part.pick(values)
+    return part, kept, arg.shape, arg.dtype
 
 
 def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:

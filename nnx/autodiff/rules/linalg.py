@@ -9,12 +9,13 @@ Z.-Q. Wan and S.-X. Zhang, "Automatic differentiation for complex valued SVD", 2
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.rules.composed import tensordot
 from nnx.autodiff.rules.elementwise import slope_of_abs
-from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
+from nnx.autodiff.rules.kinds import Multilinear, Rule, Spec, Transposed, Weighted
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
 from nnx.autodiff.rules.manipulation import MANIPULATION
-from nnx.autodiff.rules.statistical import shared_extremum
+from nnx.autodiff.rules.statistical import products_of_others, shared_extremum
 from nnx.autodiff.traced import stop_gradient
 from nnx.backend import device_of, namespace
 from nnx.errors import ArgumentError
@@ -79,14 +80,42 @@ def _cholesky(xp: Namespace, g: Array, y: Array, upper: bool = False) -> Array:
     return _hermitian_part(xp, _divided_from_right(xp, xp.linalg.solve(lower.mT, inner), xp.conj(lower)))
 
 
-def _det(xp: Namespace, g: Array, x: Array, y: Array) -> Array:
-    # det(x) x^-T is finite where x has no inverse. Moved by a rounding error it has one, with the same product to
-    # the same accuracy; that of second derivatives at a singular matrix is lost.
-    singular = (y == 0)[..., None, None]
+def _cofactor(x: Array) -> Array:
+    # det(x) x^-T, which is finite where x has no inverse.
+    xp = namespace(x)
+    u, values, vh = xp.linalg.svd(x, full_matrices=False)
+    others = products_of_others(xp, values, Spec(tuple(values.shape), values.dtype), axis=-1)
+    phase = xp.linalg.det(u) * xp.linalg.det(vh)
+    return phase[..., None, None] * ((xp.conj(u) * others[..., None, :]) @ xp.conj(vh))
+
+
+def _cofactor_tangent(x: Array, tangent: Array) -> Array:
+    """Return the derivative of the matrix of cofactors: a symmetric one, so its transpose too."""
+    # A singular matrix is moved a little, by what makes the least error: about the third root of a rounding error.
+    xp = namespace(x, tangent)
+    singular = (xp.linalg.det(x) == 0)[..., None, None]
     size = xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True)
-    size = xp.where(size == 0, xp.ones_like(size), size) * xp.finfo(x.dtype).eps
-    moved = x + xp.where(singular, size, xp.zeros_like(size)) * _eye(xp, x)
-    return (g * xp.linalg.det(moved))[..., None, None] * xp.linalg.inv(moved).mT
+    size = xp.where(size == 0, xp.ones_like(size), size) * xp.finfo(x.dtype).eps ** (1 / 3)
+    x = x + xp.where(singular, size, xp.zeros_like(size)) * _eye(xp, x)
+    inverse = xp.linalg.inv(x)
+    product = inverse @ tangent
+    trace = xp.linalg.trace(product)[..., None, None]
+    return (xp.linalg.det(x)[..., None, None] * (trace * inverse - product @ inverse)).mT
+
+
+cofactor: Primitive[..., Array] = Primitive(_cofactor)
+"""The derivative of the determinant."""
+cofactor.name = "cofactor"
+cofactor.tangent = lambda args, tangents, options: (cofactor(*args), _cofactor_tangent(args[0], tangents[0]))
+
+
+@cofactor.with_pullback
+def _cofactor_with_pullback(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
+    return cofactor(x), lambda g: (_cofactor_tangent(x, g),)
+
+
+def _det(g: Array, x: Array) -> Array:
+    return g[..., None, None] * cofactor(x)
 
 
 def _slogdet(xp: Namespace, g: Any, x: Array, y: Any) -> Array:

@@ -27,8 +27,8 @@ def _std(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correc
     return _var(xp, x, spec, axis, correction) * half
 
 
-def _prod(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
-    # The product of all others, without a division that a zero would spoil.
+def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
+    """Return for each element the product of all others, without a division that a zero would spoil."""
     axes = normalise_axes(axis, len(spec.shape))
     kept = [i for i in range(len(spec.shape)) if i not in axes]
     order = (*kept, *axes)
@@ -91,7 +91,7 @@ STATISTICAL: dict[str, Rule] = {
         lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g / _count(spec, axis), spec, axis, keepdims),
     ),
     "min": Weighted(shared_extremum),
-    "prod": Weighted(_prod),
+    "prod": Weighted(products_of_others),
     "std": Weighted(_std),
     "sum": Linear("x", lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g, spec, axis, keepdims)),
     "var": Weighted(_var),
