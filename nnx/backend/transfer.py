@@ -159,7 +159,7 @@ def _host(array: Array) -> Array:
         case "cupy":
             return array.get()
         case "torch":
-            return array.detach().cpu().numpy()
+            return array.detach().cpu().resolve_conj().resolve_neg().numpy()
         case _:
             try:
                 return np.from_dlpack(array)
