@@ -42,7 +42,7 @@ def reference(session: nox.Session) -> None:
     """Test on torch arrays, and compare every layer and loss with PyTorch's."""
     install(session, "tests")
     session.install(TORCH)
-    session.run("pytest", "-m", "backend or reference", "--backend=torch", *session.posargs)
+    session.run("pytest", "--ignore=tests/examples", "--backend=torch", *session.posargs)
 
 
 @nox.session(python=REFERENCE_PYTHON)

@@ -302,12 +302,15 @@ class TestInterruptions:
 
     @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
     def test_a_real_signal(self, nnx_command):
-        process = nnx_command.start("train", "--epochs", 100_000, "--out", "run")
-        for line in process.stdout:
-            if line.split()[:1] == ["2"]:  # the second epoch has ended
-                break
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        with nnx_command.start("train", "--epochs", 100_000, "--out", "run") as process:
+            try:
+                for line in process.stdout:
+                    if line.split()[:1] == ["2"]:  # the second epoch has ended
+                        break
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
         assert process.returncode == 130
         assert err.strip().startswith("nnx: interrupted; the best model so far (epoch")
         assert "Traceback" not in err
