@@ -69,6 +69,16 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=REFERENCE_PYTHON)
+def conformance(session: nox.Session) -> None:
+    """Run the array API test suite, from a checkout of it, on namespaces in which every array is traced."""
+    if not session.posargs:
+        session.error("give the path of a checkout of data-apis/array-api-tests; see tests/conformance/README.md")
+    install(session, "tests")
+    session.install("-r", f"{session.posargs[0]}/requirements.txt")
+    session.run("python", "tests/conformance/run_suite.py", *session.posargs)
+
+
+@nox.session(python=REFERENCE_PYTHON)
 def lint(session: nox.Session) -> None:
     """Check style, format and types."""
     install(session, "lint")

@@ -189,7 +189,9 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 
     def asarray(obj: Any, /, *, dtype: DType = None, device: Any = None, copy: bool | None = None) -> Array:
         if type(obj) is TracedArray:
-            return bound(obj, dtype, copy)
+            if dtype is None or namespace(_plain(obj)).isdtype(dtype, ("real floating", "complex floating")):
+                return bound(obj, dtype, copy)
+            return convert(_plain(obj), dtype, copy)  # which ends the derivative, as astype does
         if _any_traced(obj):
             raise TraceError("asarray of a sequence of traced arrays would lose their derivatives; use xp.stack")
         options = {"device": device} if device is not None else {}

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-_OPERATORS = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", "eq", "ne", "lt", "le", "gt", "ge")
+_ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
+_OPERATORS = (*_ARITHMETIC, "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "lshift", "rshift")
 _MARK = "__nnx_defers__"
 
 

@@ -36,9 +36,9 @@ EXTENSIONS = ("linalg", "fft")
 
 _CONSTANT = """
     all any argmax argmin argsort bitwise_and bitwise_invert bitwise_left_shift bitwise_or bitwise_right_shift
-    bitwise_xor broadcast_shapes can_cast ceil count_nonzero equal floor floor_divide greater greater_equal isfinite
-    isin isinf isnan less less_equal logical_and logical_not logical_or logical_xor nonzero not_equal result_type round
-    searchsorted signbit trunc linalg.matrix_rank
+    bitwise_xor broadcast_shapes can_cast ceil count_nonzero equal finfo floor floor_divide greater greater_equal
+    iinfo isfinite isin isinf isnan less less_equal logical_and logical_not logical_or logical_xor nonzero not_equal
+    result_type round searchsorted signbit trunc linalg.matrix_rank
 """
 CONSTANT = frozenset(_CONSTANT.split())
 """Functions of arrays whose derivative is zero almost everywhere, or whose result is no floating-point number."""
@@ -47,7 +47,7 @@ LIKE = frozenset({"empty_like", "full_like", "ones_like", "zeros_like"})
 """Functions that take no more than shape, dtype and device from their first argument."""
 
 _PASSED = """
-    arange empty eye finfo from_dlpack full iinfo isdtype linspace ones zeros
+    arange empty eye from_dlpack full isdtype linspace ones zeros
     e inf nan newaxis pi bool complex64 complex128 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64
     __array_namespace_info__ __array_api_version__ fft.fftfreq fft.rfftfreq
 """

@@ -15,10 +15,10 @@ from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace
 
 
-def broadcast_arrays(xp: Namespace, *arrays: Array) -> list[Array]:
+def broadcast_arrays(xp: Namespace, *arrays: Array) -> tuple[Array, ...]:
     """Broadcast each by itself."""
     shape = xp.broadcast_shapes(*(tuple(a.shape) for a in arrays))
-    return [xp.broadcast_to(a, shape) for a in arrays]
+    return tuple(xp.broadcast_to(a, shape) for a in arrays)
 
 
 def diff(xp: Namespace, x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Array:
@@ -30,7 +30,7 @@ def diff(xp: Namespace, x: Array, /, *, axis: int = -1, n: int = 1, prepend: Any
     return x
 
 
-def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> list[Array]:
+def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> tuple[Array, ...]:
     """Reshape and broadcast each."""
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f"expected indexing to be 'xy' or 'ij', got {indexing!r}")
@@ -42,7 +42,7 @@ def meshgrid(xp: Namespace, *arrays: Array, indexing: str = "xy") -> list[Array]
         xp.reshape(a, tuple(-1 if i == place else 1 for i in range(count)))
         for a, place in zip(arrays, places, strict=True)
     ]
-    return broadcast_arrays(xp, *laid) if laid else []
+    return broadcast_arrays(xp, *laid) if laid else ()
 
 
 def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
@@ -58,7 +58,8 @@ def sign(xp: Namespace, x: Array, /) -> Array:
     """Of a real number it is constant, of a complex one the direction."""
     if not xp.isdtype(x.dtype, "complex floating"):
         return xp.untraced.sign(stop_gradient(x))
-    return xp.conj(slope_of_abs(xp, x, xp.abs(x)))
+    size = xp.abs(x)
+    return xp.where(size == 0, xp.zeros_like(x), xp.conj(slope_of_abs(xp, x, size)))
 
 
 def sort(xp: Namespace, x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:

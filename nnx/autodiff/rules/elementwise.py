@@ -78,6 +78,13 @@ def _clipped(xp: Namespace, x: Array, min: Any = None, max: Any = None) -> Array
     return xp.astype(inside, x.dtype)
 
 
+def _inverse(x2: Array | complex) -> Any:
+    # Python refuses to divide a number by 0, where an array's division gives an infinity.
+    if isinstance(x2, (int, float, complex)) and x2 == 0:
+        return math.copysign(math.inf, x2.real)
+    return 1.0 / x2
+
+
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 
@@ -102,7 +109,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "copysign": Elementwise(_copysign, None),
     "cos": Elementwise(lambda xp, x: -xp.sin(x)),
     "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
-    "divide": Elementwise(lambda x2: 1.0 / x2, lambda y, x2: y / -x2),
+    "divide": Elementwise(_inverse, lambda y, x2: y / -x2),
     "exp": Elementwise(lambda y: y),
     "expm1": Elementwise(lambda y: y + 1.0),
     "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),

@@ -391,7 +391,7 @@ def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, 
     if axis is None:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, int) else axis
-    return tuple(a % ndim for a in axes)
+    return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
 
 
 def spread(xp: Any, g: Array, spec: Spec, axis: Any, keepdims: bool) -> Array:

@@ -42,6 +42,8 @@ def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) ->
 
 def _shifted(xp: Namespace, products: Array) -> Array:
     """Move running products one place on, with 1 in front."""
+    if products.shape[-1] == 0:
+        return products
     return xp.concat([xp.ones_like(products[..., :1]), products[..., :-1]], axis=-1)
 
 
@@ -57,6 +59,8 @@ def _cumulative_prod(
     xp: Namespace, g: Array, x: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
     # With y_k = y_{k-1} x_k the cotangent is y_{k-1} a_k, where a_k = g_k + x_{k+1} a_{k+1}: no division by x.
+    if 0 in spec.shape:
+        return xp.zeros_like(x)
     axis = 0 if axis is None else axis % len(spec.shape)
     last = xp.moveaxis(x, axis, -1)
     g = xp.moveaxis(g, axis, -1)

@@ -1,0 +1,165 @@
+"""Namespaces in which every array is traced, those that are created included.
+
+Code that runs on them meets traced arrays and nothing else: a library's own tests, or a conformance suite. No
+derivative is taken, so values may be read and written.
+"""
+
+import functools
+import operator
+import os
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from nnx.autodiff.namespace import TracedNamespace, traced_namespace
+from nnx.autodiff.primitive import Primitive, Pullback
+from nnx.autodiff.traced import OpenTrace, TracedArray
+from nnx.backend import is_array, is_floating, namespace
+from nnx.backend.registry import find_backend
+from nnx.errors import DTypeError, ShapeError
+from nnx.types import Array
+
+PULLBACKS = "NNX_TRACED_PULLBACKS"
+"""The environment variable that, if it is not empty, has every pullback run on ones as well."""
+
+
+# Python's own ask for more than the method of that name: complex() of an integer is content with its __index__.
+_READERS: dict[str, Callable[[Array], Any]] = {
+    "__bool__": bool,
+    "__complex__": complex,
+    "__float__": float,
+    "__index__": operator.index,
+    "__int__": int,
+}
+
+
+def everything_traced(backend: str, module: str) -> dict[str, Any]:
+    """Return the members of a namespace in which every array is traced.
+
+    Parameters
+    ----------
+    backend : str
+        The name of the array library that does the work.
+    module : str
+        The name of the module that the members are for.
+
+    Returns
+    -------
+    dict
+        From name to function, constant, dtype or extension, as far as the library has it.
+
+    Examples
+    --------
+    >>> from nnx.testing import traced_numpy as xp
+    >>> x = xp.ones(3)
+    >>> x + xp.arange(3.0)
+    TracedArray(array([1., 2., 3.]))
+    """
+    trace = EverythingTrace(sys.modules[module])
+    untraced = find_backend(backend).namespace
+    return {"untraced": untraced, **_members(traced_namespace(untraced), trace)}
+
+
+class EverythingTrace(OpenTrace):
+    """The trace of all arrays of one namespace: it runs the rules' forward, and remembers nothing."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._pulls_back = bool(os.environ.get(PULLBACKS))
+
+    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run a primitive with its pullback, as a tape would."""
+        wanted = [type(arg) is TracedArray and is_floating(arg.value) for arg in args]
+        values = plain(list(args))
+        output, pullback = primitive.forward_of_plain(wanted, *values, **plain(options))
+        if self._pulls_back and any(wanted):
+            _pull_back(primitive, pullback, output, wanted, values)
+        return self.wrap(output)
+
+    def wrap(self, output: Any) -> Any:
+        """Return an output with its arrays traced, also those in tuples and lists."""
+        if isinstance(output, (tuple, list)):
+            return _like(output, map(self.wrap, output))
+        traced = type(output) is TracedArray or isinstance(output, type) or not is_array(output)
+        return output if traced else TracedArray(output, self, None)
+
+    def method(self, array: TracedArray, name: str, *args: Any, **options: Any) -> Any:
+        """Call a method of the plain array behind a traced one; options that are None are left out."""
+        if name in _READERS:
+            return _READERS[name](array.untraced)
+        given = {key: plain(value) for key, value in options.items() if value is not None}
+        return self.wrap(getattr(array.untraced, name)(*map(plain, args), **given))
+
+    def namespace(self) -> Any:
+        """Return the module in which every array is traced here."""
+        return self._module
+
+
+def plain(value: Any) -> Any:
+    """Return a value with the plain arrays behind traced ones, also in tuples, lists and dicts."""
+    if type(value) is TracedArray:
+        return value.untraced
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    return _like(value, map(plain, value)) if isinstance(value, (tuple, list)) else value
+
+
+def _like(sequence: Any, values: Any) -> Any:
+    kind = type(sequence)
+    return kind(*values) if hasattr(kind, "_fields") else kind(values)
+
+
+def _members(xp: TracedNamespace, trace: EverythingTrace) -> dict[str, Any]:
+    members = {name: value for name, value in vars(xp).items() if name not in ("untraced", "__name__")}
+    return {name: _traced_throughout(name, value, trace) for name, value in members.items()}
+
+
+def _traced_throughout(name: str, member: Any, trace: EverythingTrace) -> Any:
+    if isinstance(member, TracedNamespace):
+        extension = ModuleType(member.__name__)
+        vars(extension).update(_members(member, trace))
+        return extension
+    if isinstance(member, type) or not callable(member):  # a dtype, or another constant
+        return member
+    return _asarray(member, trace) if name == "asarray" else _wrapping(member, trace)
+
+
+def _wrapping(function: Callable[..., Any], trace: EverythingTrace) -> Callable[..., Any]:
+    def traced(*args: Any, **options: Any) -> Any:
+        return trace.wrap(function(*args, **options))
+
+    return functools.update_wrapper(traced, function, updated=())
+
+
+def _asarray(function: Callable[..., Any], trace: EverythingTrace) -> Callable[..., Any]:
+    """Return ``asarray`` that takes sequences of arrays: where there is a derivative to lose, it refuses those."""
+
+    def asarray(obj: Any, /, **options: Any) -> Any:
+        return trace.wrap(function(plain(obj) if isinstance(obj, (tuple, list)) else obj, **options))
+
+    return functools.update_wrapper(asarray, function, updated=())
+
+
+def _pull_back(
+    primitive: Primitive[..., Any], pullback: Pullback, output: Any, wanted: Sequence[bool], values: Sequence[Array]
+) -> None:
+    """Run a pullback on ones, and hold that the cotangents have the shapes and dtypes of the arguments."""
+    many = isinstance(output, (tuple, list))
+    parts = [namespace(o).ones_like(o) if is_floating(o) else None for o in (output if many else (output,))]
+    if all(part is None for part in parts):
+        return
+    cotangents = pullback(tuple(parts) if many else parts[0])
+    for place, (cotangent, want, value) in enumerate(zip(cotangents, wanted, values, strict=False)):
+        if not want or cotangent is None:
+            continue
+        if tuple(cotangent.shape) != tuple(value.shape):
+            raise ShapeError(
+                f"{primitive.name}: expected a cotangent of shape {tuple(value.shape)} for argument {place}, "
+                f"got {tuple(cotangent.shape)}"
+            )
+        if cotangent.dtype != value.dtype:
+            raise DTypeError(
+                f"{primitive.name}: expected a cotangent of dtype {value.dtype} for argument {place}, "
+                f"got {cotangent.dtype}"
+            )

@@ -1,0 +1,5 @@
+"""NumPy's namespace with every array traced: see :mod:`nnx.testing.everything_traced`."""
+
+from nnx.testing.everything_traced import everything_traced
+
+globals().update(everything_traced("numpy", __name__))
