@@ -8,10 +8,10 @@ is a tree without leaves. An object of another class takes part by one method:
     returns a copy of the object with these in place of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from nnx.errors import ArgumentError
+from nnx.errors import ArgumentError, ShapeError
 from nnx.types import Tree
 
 Rebuild = Callable[[Sequence[Any]], Tree]
@@ -65,6 +65,32 @@ def tree_flatten(tree: Tree) -> dict[str, Any]:
 def tree_leaves(tree: Tree) -> list[Any]:
     """Return the leaves of a tree in order."""
     return list(tree_split(tree)[0].values())
+
+
+def leaves_like(tree: Tree, paths: Collection[str], what: str, owner: str) -> list[Any]:
+    """Return the leaves of a tree in the order of these paths, which must be its own.
+
+    Parameters
+    ----------
+    tree : tree
+        Such as a cotangent or a tangent; the keys of its dicts may be in any order.
+    paths : collection of str
+        The paths of what it belongs to.
+    what, owner : str
+        What the error calls the tree, and what it belongs to.
+
+    Raises
+    ------
+    ShapeError
+        If the tree has other paths.
+    """
+    found = tree_flatten(tree)
+    if len(found) != len(paths):
+        raise ShapeError(f"expected {what} with {len(paths)} arrays, as {owner}, got {len(found)}")
+    if found.keys() != set(paths):
+        missing, extra = [p for p in paths if p not in found], [p for p in found if p not in paths]
+        raise ShapeError(f"expected {what} with the arrays of {owner}; missing {missing}, not in it {extra}")
+    return [found[path] for path in paths]
 
 
 def tree_replace(tree: Tree, leaves: Sequence[Any]) -> Tree:

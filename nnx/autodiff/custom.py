@@ -6,9 +6,9 @@ from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.transforms import gradient_form, vjp
-from nnx.backend import is_array, namespace
+from nnx.backend import dtype_name, is_array, namespace
 from nnx.errors import ShapeError, UsageError
-from nnx.tree import Rebuild, tree_leaves, tree_split
+from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_leaves, tree_split
 from nnx.types import Tree
 
 
@@ -42,8 +42,9 @@ class _Node:
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that keeps its arguments alone for the way back, and there computes the rest again.
 
-    Memory falls by what ``function`` would keep; time grows by one run of it. The gradient is the same, bit for
-    bit, if ``function`` gives the same result for the same arguments.
+    Memory falls by what ``function`` would keep; time grows by one run of it. The gradient is the same bit for bit, if
+    ``function`` gives the same result for the same arguments, and each argument goes into one checkpointed call; of an
+    argument of several, the parts are added in another order, which may change the last bit.
 
     Parameters
     ----------
@@ -107,8 +108,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 class custom_vjp:  # noqa: N801  a decorator
     """A function whose pullback is given, over trees and modules: a decorator.
 
-    Register the pullback with its method ``with_pullback``. For functions of arrays alone, :func:`nnx.primitive` is
-    quicker, and tells which cotangents are wanted. Forward mode transposes the pullback.
+    Register the pullback with its method ``with_pullback``: it returns one cotangent an argument, a tree like the
+    argument, for a module a dict from dotted path to array, and ``None`` for a constant. For functions of arrays alone,
+    :func:`nnx.primitive` is quicker, and tells which cotangents are wanted. Forward mode transposes the pullback.
 
     Examples
     --------
@@ -158,8 +160,9 @@ class custom_vjp:  # noqa: N801  a decorator
                     raise ShapeError(
                         f"expected the pullback of {self._name} to return {len(args)} cotangents, got {len(found)}"
                     )
-                pairs = zip(args, found, strict=True)
-                return [c for arg, own in pairs for c in _spread(own, len(tree_leaves(arg)), self._name)]
+                where = f"the pullback of {self._name}"
+                pairs = enumerate(zip(arguments, found, strict=True))
+                return [c for number, (arg, own) in pairs for c in _cotangents(own, arg, f"{where}, argument {number}")]
 
             return outputs, pullback
 
@@ -211,7 +214,9 @@ class custom_jvp:  # noqa: N801  a decorator
         def with_tangent(leaves: Sequence[Any], tangents: Sequence[Any], options: Any) -> tuple[Any, Any]:
             filled = [_zero(leaf) if t is None else t for leaf, t in zip(leaves, tangents, strict=True)]
             output, tangent = rule(tuple(node.rebuild(leaves)), tuple(as_tangents(filled)))
-            return node.flat(output), tuple(tree_leaves(tangent))
+            return node.flat(output), tuple(
+                leaves_like(tangent, tree_flatten(output), "a tangent", f"the output of {name}")
+            )
 
         node.primitive.tangent = with_tangent
 
@@ -239,13 +244,19 @@ class custom_jvp:  # noqa: N801  a decorator
         return node()
 
 
-def _spread(cotangent: Tree, count: int, name: str) -> list[Any]:
-    """Return the cotangents of the arrays of one argument; None stands for none of them."""
+def _cotangents(cotangent: Tree, argument: Tree, where: str) -> list[Any]:
+    """Return the cotangents of the arrays of one argument, each like its own; None stands for none of them."""
+    leaves = tree_flatten(argument)
     if cotangent is None:
-        return [None] * count
-    found = tree_leaves(cotangent)
-    if len(found) != count:
-        raise ShapeError(f"expected the pullback of {name} to return {count} arrays for an argument, got {len(found)}")
+        return [None] * len(leaves)
+    found = leaves_like(cotangent, leaves, f"from {where}, a cotangent", "the argument")
+    for (path, leaf), own in zip(leaves.items(), found, strict=True):
+        if is_array(leaf) and (not is_array(own) or tuple(own.shape) != tuple(leaf.shape) or own.dtype != leaf.dtype):
+            got = f"{tuple(own.shape)} of {dtype_name(own.dtype)}" if is_array(own) else type(own).__name__
+            at = f" at {path!r}" if path else ""
+            raise ShapeError(
+                f"{where}{at}: expected a cotangent of shape {tuple(leaf.shape)} of {dtype_name(leaf.dtype)}, got {got}"
+            )
     return found
 
 

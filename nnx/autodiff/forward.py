@@ -8,7 +8,7 @@ from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.transforms import checked_leaf, gradient_form, vjp
 from nnx.backend import dtype_name, is_array, is_floating, namespace
 from nnx.errors import DTypeError, ShapeError
-from nnx.tree import tree_leaves, tree_map, tree_split
+from nnx.tree import leaves_like, tree_map, tree_split
 from nnx.types import Array, Tree
 
 
@@ -50,9 +50,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     traced = []
     for number, (primal, tangent) in enumerate(zip(primals, tangents, strict=True)):
         leaves, rebuild = tree_split(primal)
-        moved = tree_leaves(tangent)
-        if len(moved) != len(leaves):
-            raise ShapeError(f"tangent {number}: expected {len(leaves)} arrays, as the primal, got {len(moved)}")
+        moved = leaves_like(tangent, leaves, f"tangent {number}", "its primal")
         pairs = zip(leaves.items(), moved, strict=True)
         traced.append(rebuild([_dual(trace, path, leaf, t, number) for (path, leaf), t in pairs]))
     try:

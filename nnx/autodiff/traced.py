@@ -199,8 +199,8 @@ _NUMPY_OPERATORS = {
 
 def _foreign(what: str) -> TraceError:
     return TraceError(
-        f"{what} met a traced array and would lose its derivative; call the same function of xp = nnx.namespace(x), or "
-        "nnx.stop_gradient(x) where no derivative is wanted"
+        f"{what} met a traced array and would lose its derivative; call the same function of the namespace of all "
+        "arrays that meet, xp = nnx.namespace(x, weight, ...), or nnx.stop_gradient(x) where no derivative is wanted"
     )
 
 

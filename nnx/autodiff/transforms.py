@@ -7,7 +7,7 @@ from nnx.autodiff.tape import Tape
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import asarray, dtype_name, is_array, is_floating, namespace, one_like
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.tree import Rebuild, tree_leaves, tree_map, tree_split
+from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_map, tree_split
 from nnx.types import Array, Tree
 
 
@@ -64,7 +64,7 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         tape.closed = True
     if has_aux:
         output, aux = _with_aux(output)
-    reached = [output] if type(output) is TracedArray else tree_leaves(output)
+    reached = {"": output} if type(output) is TracedArray else tree_flatten(output)
 
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
         found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
@@ -178,12 +178,10 @@ def gradient_form(primal: Tree) -> Rebuild:
     return tree_split(primal, objects_as_dicts=True)[1]
 
 
-def _seeds(reached: list[Any], cotangent: Tree, tape: Tape) -> list[tuple[int, Array]]:
-    given = tree_leaves(cotangent)
-    if len(given) != len(reached):
-        raise ShapeError(f"expected a cotangent with {len(reached)} arrays, as the output, got {len(given)}")
+def _seeds(reached: dict[str, Any], cotangent: Tree, tape: Tape) -> list[tuple[int, Array]]:
+    given = leaves_like(cotangent, reached, "a cotangent", "the output")
     seeds = []
-    for leaf, array in zip(reached, given, strict=True):
+    for leaf, array in zip(reached.values(), given, strict=True):
         if type(leaf) is TracedArray and leaf.trace is tape:
             if not is_array(array):
                 raise DTypeError(f"expected a cotangent that is an array, as the output, got {type(array).__name__}")

@@ -19,7 +19,8 @@ def namespace(*arrays: Any) -> Namespace:
     """Return the array API namespace of the given arrays.
 
     Python scalars and ``None`` are passed over. A traced array beside plain arrays of the same library gives
-    the traced namespace, in which both may be used.
+    the traced namespace, in which both may be used: under a transform for parameters, ``namespace(x)`` of the data
+    alone has functions that know of no derivative, and ``namespace(x, self.weight)`` those that do.
 
     Raises
     ------

@@ -59,7 +59,7 @@ class TestJvp:
         x = np.ones(2)
         with pytest.raises(ShapeError, match="expected a tangent for each of 2 primals, got 1"):
             nnx.jvp(lambda x, y: x, (x, x), (x,))
-        with pytest.raises(ShapeError, match="tangent 0: expected 2 arrays, as the primal, got 1"):
+        with pytest.raises(ShapeError, match="expected tangent 0 with 2 arrays, as its primal, got 1"):
             nnx.jvp(lambda x: x, ([x, x],), ([x],))
         with pytest.raises(ShapeError, match=r"tangent 0 at 'a': expected shape \(2,\), as the primal, got \(1,\)"):
             nnx.jvp(lambda x: x, ({"a": x},), ({"a": np.ones(1)},))

@@ -293,3 +293,57 @@ class TestErrors:
             nnx.grad(f)(1.0)
         with pytest.raises(TraceError, match="has ended"):
             kept[0] + 1.0
+
+
+PRIMAL = {"a": np.asarray(2.0), "b": np.asarray(3.0)}
+OTHER_ORDER = {"b": np.asarray(0.0), "a": np.asarray(1.0)}
+
+
+class TestTreesAreMatchedByPath:
+    """The keys of a cotangent or tangent may stand in another order than those of what it belongs to."""
+
+    @staticmethod
+    def product(p):
+        return p["a"] * p["b"] ** 2
+
+    def test_tangent(self):
+        assert nnx.jvp(self.product, (PRIMAL,), (OTHER_ORDER,))[1] == 9.0
+
+    def test_cotangent(self):
+        _, pullback = nnx.vjp(lambda p: {"a": 2.0 * p["a"], "b": 5.0 * p["b"]}, PRIMAL)
+        (found,) = pullback(OTHER_ORDER)
+        assert (found["a"], found["b"]) == (2.0, 0.0)
+
+    def test_cotangents_of_a_custom_pullback(self):
+        function = nnx.custom_vjp(self.product)
+
+        @function.with_pullback
+        def _(p):
+            return function(p), lambda g: ({"b": 2.0 * p["a"] * p["b"] * g, "a": p["b"] ** 2 * g},)
+
+        assert nnx.grad(function)(PRIMAL) == {"a": 9.0, "b": 12.0}
+
+    def test_tangents_of_a_custom_rule(self):
+        function = nnx.custom_jvp(lambda p: {"x": p["a"], "y": 7.0 * p["b"]})
+
+        @function.with_tangent
+        def _(primals, tangents):
+            (t,) = tangents
+            return function(*primals), {"y": 7.0 * t["b"], "x": t["a"]}
+
+        tangent = nnx.jvp(function, (PRIMAL,), (OTHER_ORDER,))[1]
+        assert (tangent["x"], tangent["y"]) == (1.0, 0.0)
+
+    def test_other_names(self):
+        wrong = {"a": np.asarray(1.0), "c": np.asarray(1.0)}
+        with pytest.raises(
+            ShapeError, match=r"expected tangent 0 with the arrays of its primal; missing \['b'\], not in it \['c'\]"
+        ):
+            nnx.jvp(self.product, (PRIMAL,), (wrong,))
+
+    def test_a_custom_cotangent_of_the_wrong_shape(self):
+        total = nnx.custom_vjp(lambda x: nnx.namespace(x).sum(x))
+        total.with_pullback(lambda x: (total(x), lambda g: (g,)))
+        expected = r"argument 0: expected a cotangent of shape \(2,\) of float64, got \(\) of float64"
+        with pytest.raises(ShapeError, match=expected):
+            nnx.grad(total)(np.ones(2))

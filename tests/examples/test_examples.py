@@ -1,61 +1,16 @@
 """Each example as a newcomer runs it, at small settings: it ends well, saves its plot, and shows what it claims."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from printed import NUMBER, numbers
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 MNIST = ROOT.parent / "shared" / "data" / "mnist10k"
-NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 
 needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST's test images are not in {MNIST}")
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Run an example with its plot in a temporary folder; check the plot and return what was printed."""
-
-    def run_example(name, *options):
-        command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(tmp_path / "plots"), *options]
-        environment = os.environ | {
-            "MPLBACKEND": "Agg",
-            "OMP_NUM_THREADS": "1",  # a BLAS with more threads than free cores is slower
-            "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-            "PYTHONUTF8": "1",
-        }
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert "Warning" not in done.stderr
-        check_png(tmp_path / "plots" / f"{name}.png")
-        return done.stdout
-
-    return run_example
-
-
-def check_png(path):
-    """Check that a file is a whole PNG image of some size that is not of one colour."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        image.load()
-        assert min(image.size) >= 400
-        assert image.convert("L").getextrema() != (255, 255)
-
-
-def numbers(pattern, text):
-    """Return the numbers that a pattern finds: one for each ``#`` in it."""
-    found = re.findall(pattern.replace("#", NUMBER), text)
-    assert found, f"{pattern!r} is not in\n{text}"
-    return [tuple(map(float, match)) if isinstance(match, tuple) else float(match) for match in found]
 
 
 def test_normal_densities(run):
@@ -168,6 +123,7 @@ def test_train_on_any_backend(run):
 
 def test_every_example_has_a_test_and_a_row_in_the_readme():
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"options", "plotting"}
-    tests, readme = Path(__file__).read_text(encoding="utf-8"), (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert {name for name in names if f'run("{name}"' not in tests} == set()
     assert {name for name in names if f"{name}.py" not in readme} == set()
