@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff.tape import Tape
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import asarray, dtype_name, is_array, is_floating, namespace, one_like
+from nnx.backend import asarray, dtype_name, is_array, is_floating, is_real_floating, namespace, one_like
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_map, tree_split
 from nnx.types import Array, Tree
@@ -64,10 +64,14 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         tape.closed = True
     if has_aux:
         output, aux = _with_aux(output)
+    is_single = type(output) is TracedArray and output.trace is tape
     reached = {"": output} if type(output) is TracedArray else tree_flatten(output)
 
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
-        found = tape.walk(_seeds(reached, cotangent, tape), consume=consume)
+        # A transform that consumes the tape has made the cotangent itself: nothing is to be checked.
+        trusted = consume and is_single
+        seeds = [(output.entry, cotangent)] if trusted else _seeds(reached, cotangent, tape)
+        found = tape.walk(seeds, consume=consume)
         return tuple(
             form([_or_zeros(found[s.entry], s.value) for s in source])
             for form, source in zip(forms, sources, strict=True)
@@ -216,7 +220,7 @@ def _one(value: Any) -> Array:
             f"expected a function that returns one number, an array of shape (), got {got}; "
             "take a mean or sum, or use nnx.vjp with a cotangent"
         )
-    if not is_floating(value) or dtype_name(value.dtype).startswith("complex"):
+    if not is_real_floating(value):
         raise DTypeError(
             f"expected a function that returns a real floating-point number, got {dtype_name(value.dtype)}"
         )

@@ -6,17 +6,27 @@ from nnx.backend.namespaces import library_name, namespace
 from nnx.backend.transfer import device_of
 from nnx.types import Array
 
-_FLOATING: dict[Any, bool] = {}  # isdtype takes a few microseconds on some libraries
+_KINDS: dict[Any, str] = {}  # isdtype takes a few microseconds on some libraries
 
 
 def is_floating(x: Array) -> bool:
     """Tell whether an array holds real or complex floating-point numbers."""
+    return _kind(x) != ""
+
+
+def is_real_floating(x: Array) -> bool:
+    """Tell whether an array holds real floating-point numbers."""
+    return _kind(x) == "real"
+
+
+def _kind(x: Array) -> str:
     dtype = x.dtype
     key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
-    found = _FLOATING.get(key)
+    found = _KINDS.get(key)
     if found is None:
-        kinds = ("real floating", "complex floating")
-        found = _FLOATING[key] = bool(namespace(x).isdtype(dtype, kinds))
+        xp = namespace(x)
+        is_complex = xp.isdtype(dtype, "complex floating")
+        found = _KINDS[key] = "complex" if is_complex else "real" if xp.isdtype(dtype, "real floating") else ""
     return found
 
 
