@@ -2,6 +2,7 @@
 
 from nnx.backend import asarray, dtype_name, is_floating, namespace, to_numpy
 from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.functional.checks import as_class_indices
 from nnx.types import Array
 
 
@@ -28,7 +29,7 @@ def accuracy(output: Array, target: Array) -> Array:
     ShapeError
         If the shapes do not fit, or there is no example.
     DTypeError
-        If ``output`` holds integers, or the target is an integer one-hot array.
+        If ``output`` holds integers, or the target is an integer one-hot array or holds booleans.
 
     Examples
     --------
@@ -119,7 +120,7 @@ def _classes_of(output: Array, target: Array) -> tuple[Array, Array]:
     if tuple(target.shape) == shape and is_floating(target):
         return xp.argmax(output, axis=1), xp.argmax(target, axis=1)
     if tuple(target.shape) == indices and not is_floating(target):
-        return xp.argmax(output, axis=1), target
+        return xp.argmax(output, axis=1), as_class_indices(target)
     got = f"{dtype_name(target.dtype)} of shape {tuple(target.shape)}"
     message = f"expected a target of integer class indices of shape {indices} or of floating-point one-hot vectors "
     kind = DTypeError if tuple(target.shape) in (shape, indices) else ShapeError

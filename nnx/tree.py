@@ -67,6 +67,19 @@ def tree_leaves(tree: Tree) -> list[Any]:
     return list(tree_split(tree)[0].values())
 
 
+def tree_boxes(tree: Tree) -> list[Any]:
+    """Return the boxes, with an attribute ``value``, that the objects of a tree share with their copies.
+
+    Such as the buffers of a module: an object names them by a method ``__tree_boxes__()``.
+    """
+    if isinstance(tree, dict):
+        return tree_boxes(list(tree.values()))
+    if isinstance(tree, (list, tuple)):
+        return [box for child in tree for box in tree_boxes(child)]
+    boxes = getattr(type(tree), "__tree_boxes__", None)
+    return [] if boxes is None else boxes(tree)
+
+
 def leaves_like(tree: Tree, paths: Collection[str], what: str, owner: str) -> list[Any]:
     """Return the leaves of a tree in the order of these paths, which must be its own.
 
@@ -145,6 +158,9 @@ def _joined(
         for key, (leaves, _) in zip(keys, parts, strict=True)
         for path, leaf in leaves.items()
     }
+
+    if len(found) < sum(len(leaves) for leaves, _ in parts):
+        raise ArgumentError(f"expected every leaf to have a path of its own, got keys that collide among {list(keys)}")
 
     def rebuild(leaves: Sequence[Any]) -> Tree:
         made, start = [], 0

@@ -8,7 +8,7 @@ from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.transforms import gradient_form, vjp
 from nnx.backend import dtype_name, is_array, namespace
 from nnx.errors import ShapeError, UsageError
-from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_leaves, tree_split
+from nnx.tree import Rebuild, leaves_like, tree_boxes, tree_flatten, tree_leaves, tree_split
 from nnx.types import Tree
 
 
@@ -35,7 +35,8 @@ class _Node:
         return self.form([namespace(out).zeros_like(out) if part is None else part for part, out in pairs])
 
     def __call__(self) -> Any:
-        outputs = self.primitive(*self.leaves)  # which sets the form
+        leaves, self.leaves = self.leaves, []  # a node and its primitive are a cycle, which must hold no array
+        outputs = self.primitive(*leaves)  # which sets the form
         return self.form(outputs)
 
 
@@ -44,7 +45,8 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Memory falls by what ``function`` would keep; time grows by one run of it. The gradient is the same bit for bit, if
     ``function`` gives the same result for the same arguments, and each argument goes into one checkpointed call; of an
-    argument of several, the parts are added in another order, which may change the last bit.
+    argument of several, the parts are added in another order, which may change the last bit. The buffers of modules
+    among the arguments are put back for the second run, so that noise is the same.
 
     Parameters
     ----------
@@ -78,9 +80,11 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*again, **kwargs)
 
         node = _Node(run, args, f"checkpoint({getattr(function, '__name__', function)})")
+        boxes = tree_boxes(args)
 
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
+            before = [box.value for box in boxes]
             outputs = node.primitive(*leaves)
             places = [i for i, want in enumerate(wanted) if want]
 
@@ -91,12 +95,14 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
                 return run(*node.rebuild(replaced))
 
             def pullback(parts: Any) -> list[Any]:
-                again, back = vjp(of_wanted, *(leaves[place] for place in places))
+                after = [box.value for box in boxes]
+                _fill(boxes, before)  # the same noise again, and no counter counts twice
+                try:
+                    again, back = vjp(of_wanted, *(leaves[place] for place in places))
+                finally:
+                    _fill(boxes, after)
                 found = back(node.cotangent(parts, tree_leaves(again)), consume=True)
-                cotangents: list[Any] = [None] * len(leaves)
-                for place, cotangent in zip(places, found, strict=True):
-                    cotangents[place] = cotangent
-                return cotangents
+                return _placed(places, found, len(leaves))
 
             return outputs, pullback
 
@@ -226,18 +232,12 @@ class custom_jvp:  # noqa: N801  a decorator
             places = [i for i, want in enumerate(wanted) if want]
 
             def of_tangents(*moved: Any) -> Any:
-                tangents: list[Any] = [None] * len(leaves)
-                for place, tangent in zip(places, moved, strict=True):
-                    tangents[place] = tangent
-                return with_tangent(leaves, tangents, {})[1]
+                return with_tangent(leaves, _placed(places, moved, len(leaves)), {})[1]
 
             def pullback(parts: Any) -> list[Any]:
                 _, transpose = vjp(of_tangents, *(namespace(leaves[i]).zeros_like(leaves[i]) for i in places))
                 found = transpose(tuple(tree_leaves(node.cotangent(parts, outputs))))
-                cotangents: list[Any] = [None] * len(leaves)
-                for place, cotangent in zip(places, found, strict=True):
-                    cotangents[place] = cotangent
-                return cotangents
+                return _placed(places, found, len(leaves))
 
             return outputs, pullback
 
@@ -258,6 +258,17 @@ def _cotangents(cotangent: Tree, argument: Tree, where: str) -> list[Any]:
                 f"{where}{at}: expected a cotangent of shape {tuple(leaf.shape)} of {dtype_name(leaf.dtype)}, got {got}"
             )
     return found
+
+
+def _fill(boxes: Sequence[Any], values: Sequence[Any]) -> None:
+    for box, value in zip(boxes, values, strict=True):
+        box.value = value
+
+
+def _placed(places: Sequence[int], values: Sequence[Any], count: int) -> list[Any]:
+    """Return a list with values at their places, and None elsewhere."""
+    found = dict(zip(places, values, strict=True))
+    return [found.get(i) for i in range(count)]
 
 
 def _zero(leaf: Any) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnx.autodiff.forward import jvp
-from nnx.autodiff.transforms import grad, gradient_form, vjp
+from nnx.autodiff.transforms import grad, gradient_form, places_of, vjp
 from nnx.backend import device_of, is_array, namespace
 from nnx.errors import ArgumentError
 from nnx.tree import tree_leaves
@@ -46,7 +46,7 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
         raise ArgumentError(f"expected mode to be 'forward', 'reverse' or None, got {mode!r}")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        place = argnum % len(args)
+        (place,) = places_of((argnum,), len(args))
 
         def of_argument(x: Any) -> Any:
             return function(*args[:place], x, *args[place + 1 :], **kwargs)

@@ -75,10 +75,10 @@ class Tape:
             native = primitive.natives.get(type(values[0]))
             forward = forward if native is None else native.forward
         output, pullback = forward(inputs, *values, **options)
-        kind = type(output)
-        if (kind is TracedArray or kind is tuple) and primitive.may_close_over_traced:
+        is_many = isinstance(output, (tuple, list))
+        if (is_many or type(output) is TracedArray) and primitive.may_close_over_traced:
             self._refuse_hidden(primitive, output)
-        if isinstance(output, (tuple, list)):
+        if is_many:
             traced = [self.trace(value) for value in output]
             self.nodes.append((pullback, inputs, tuple(t.entry for t in traced)))
             return type(output)(*traced) if hasattr(output, "_fields") else type(output)(traced)
@@ -142,9 +142,9 @@ def _add(cotangents: list[Any], owned: bytearray, places: Sequence[int], parts: 
             held = cotangents[place]
             if held is None:
                 cotangents[place] = arrived
-            elif owned[place]:
+            elif owned[place] and type(held) is type(arrived) and type(held) is not TracedArray:
                 held += arrived
                 cotangents[place] = held
-            else:
+            else:  # of a plain array and one that is traced by an outer transform comes a traced one
                 cotangents[place] = held + arrived
                 owned[place] = 1

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
-from nnx.backend import device_of
+from nnx.backend import device_of, is_array
 from nnx.errors import MissingRuleError, TraceError
-from nnx.types import Array, Device, DType, Shape
+from nnx.tree import tree_map
+from nnx.types import Array, Device, DType, Shape, Tree
 
 if TYPE_CHECKING:
     from nnx.autodiff.primitive import Primitive
@@ -204,13 +205,13 @@ def _foreign(what: str) -> TraceError:
     )
 
 
-def stop_gradient(x: Array) -> Array:
+def stop_gradient(x: Tree) -> Tree:
     """Return the plain array behind a traced one: a constant to every transform.
 
     Parameters
     ----------
-    x : array
-        Traced or not; a plain array is returned itself.
+    x : array, module or tree of them
+        Traced or not; a plain array is returned itself, a tree or module as a copy whose arrays are plain.
 
     Examples
     --------
@@ -218,7 +219,9 @@ def stop_gradient(x: Array) -> Array:
     >>> float(nnx.grad(lambda x: x * nnx.stop_gradient(x))(np.asarray(3.0)))
     3.0
     """
-    return x.untraced if type(x) is TracedArray else x
+    if type(x) is TracedArray:
+        return x.untraced
+    return x if is_array(x) else tree_map(lambda leaf: leaf.untraced if type(leaf) is TracedArray else leaf, x)
 
 
 _REFUSED = {

@@ -32,7 +32,8 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         What the function returns.
     pullback : callable
         Takes a cotangent like the output; returns a tuple with one cotangent for each primal: a tree like the
-        primal, and for a module a dict from dotted path to array. It may be called more than once.
+        primal, and for a module a dict from dotted path to array. It may be called more than once. The arrays may
+        share memory with each other and with the cotangent: do not write into them.
     aux
         Only with ``has_aux``.
 
@@ -99,7 +100,8 @@ def value_and_grad(
     -------
     callable
         Takes the arguments of ``function``; returns ``(value, gradient)``. The gradient is a tree like the
-        argument, for a module a dict from dotted path to array; for a sequence of argnums, a tuple of them.
+        argument, for a module a dict from dotted path to array; for a sequence of argnums, a tuple of them. Its arrays
+        may share memory with each other: do not write into them.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def value_and_grad(
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        places = _places(numbers, len(args))
+        places = places_of(numbers, len(args))
 
         def of_primals(*primals: Any) -> Any:
             replaced = list(args)
@@ -227,11 +229,15 @@ def _one(value: Any) -> Array:
     return one_like(value)
 
 
-def _places(numbers: tuple[int, ...], count: int) -> list[int]:
+def places_of(numbers: Sequence[int], count: int) -> list[int]:
+    """Return the places that argnums mean among that many arguments."""
     for number in numbers:
         if not -count <= number < count:
             raise ArgumentError(f"argnums has {number}, but the function was called with {count} arguments")
-    return [number % count for number in numbers]
+    places = [number % count for number in numbers]
+    if len(set(places)) < len(places):
+        raise ArgumentError(f"expected every argument once in argnums, got {tuple(numbers)}")
+    return places
 
 
 def _with_aux(output: Any) -> tuple[Any, Any]:

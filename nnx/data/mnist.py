@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nnx.data.idx import read_idx
-from nnx.errors import ArgumentError, DataError
+from nnx.errors import ArgumentError, DataError, MissingExtraError
 from nnx.types import Array
 
 MIRRORS = (
@@ -65,6 +65,8 @@ def load_mnist(
         is damaged, or images and labels do not fit together.
     ArgumentError
         If ``split`` is none of the three.
+    MissingExtraError
+        If pooch is needed for a download and not installed.
 
     Notes
     -----
@@ -152,7 +154,7 @@ def _download(folder: Path, file: _File) -> Path:
     try:
         import pooch
     except ImportError as error:
-        raise DataError(
+        raise MissingExtraError(
             f"expected the package pooch to download {file.name}, got: {error}; "
             "install it with: pip install 'nnx-array[cli]'"
         ) from error

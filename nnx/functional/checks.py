@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nnx.backend import dtype_name, is_floating
+from nnx.backend import dtype_name, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array
 
@@ -16,14 +16,35 @@ def expect_floating(x: Array, name: str = "input") -> None:
         )
 
 
-def expect_same_dtype(x: Array, other: Array, other_name: str, name: str = "input") -> None:
-    """Raise DTypeError unless two arrays have the same dtype."""
+def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None = None) -> None:
+    """Raise DTypeError unless two arrays have the same dtype.
+
+    Without a name ``x`` is the input of a layer and ``other`` one of its parameters: the model may be converted.
+    """
     if x.dtype != other.dtype:
         wanted, got = dtype_name(other.dtype), dtype_name(x.dtype)
-        raise DTypeError(
-            f"expected {name} of dtype {wanted}, as {other_name}, got {got}; convert one of them, for example with "
-            f"xp.astype(x, xp.{wanted}) or model.to(dtype={got!r})"
+        advice = (
+            f"convert one of them, for example with xp.astype(x, xp.{wanted}) or model.to(dtype={got!r})"
+            if name is None
+            else f"convert the {other_name} with xp.astype({other_name}, xp.{got})"
         )
+        raise DTypeError(f"expected {name or 'input'} of dtype {wanted}, as {other_name}, got {got}; {advice}")
+
+
+def as_class_indices(target: Array) -> Array:
+    """Return class indices as int64, or as int32 in a library that has no int64, as JAX outside its 64-bit mode.
+
+    In the dtype they come in they may not be compared with: torch has no comparisons of uint16, uint32 and uint64,
+    the standard none of uint64 with signed integers, and 200 classes have no place in int8.
+    """
+    xp = namespace(target)
+    if not xp.isdtype(target.dtype, "integral"):
+        raise DTypeError(
+            f"expected class indices of an integer dtype, got {dtype_name(target.dtype)}; "
+            "cast them with xp.astype(target, xp.int32)"
+        )
+    widest = "int64" if "int64" in xp.__array_namespace_info__().dtypes(kind="signed integer") else "int32"
+    return target if dtype_name(target.dtype) == widest else xp.astype(target, getattr(xp, widest))
 
 
 def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> None:

@@ -8,7 +8,13 @@ from nnx.autodiff import Pullback, primitive, stop_gradient, vjp
 from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.activations import log_softmax
-from nnx.functional.checks import expect_floating, expect_same_dtype, expect_shape, normalise_axis
+from nnx.functional.checks import (
+    as_class_indices,
+    expect_floating,
+    expect_same_dtype,
+    expect_shape,
+    normalise_axis,
+)
 from nnx.functional.losses import reduce_loss
 from nnx.types import Array, Namespace
 
@@ -29,7 +35,8 @@ def cross_entropy(
     Parameters
     ----------
     logits : array, shape (batch, classes, ...)
-        Real floating-point. The loss is finite for any finite logits.
+        Real floating-point. The loss is finite for finite logits whose differences do not overflow the dtype.
+        A logit of -inf gives a class of probability 0.
     target : array
         Integer dtype: class indices, shape (batch, ...), the shape of the logits without the class axis.
         Floating-point dtype: one-hot vectors or probabilities, the shape of the logits.
@@ -55,7 +62,7 @@ def cross_entropy(
     ShapeError
         If the shapes do not fit, or there is no example.
     DTypeError
-        If the logits hold integers, or the target is an integer one-hot array.
+        If the logits hold integers, or the target is an integer one-hot array or holds booleans.
     ArgumentError
         If a class index is out of range. In a device's memory that cannot be read without stopping its queue,
         the loss is NaN instead.
@@ -67,10 +74,10 @@ def cross_entropy(
     >>> nnx.functional.cross_entropy(logits, np.asarray([0, 1]), reduction="none").round(4)
     array([1.000e+04, 6.931e-01])
     """
-    axis = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
+    axis, target = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
     xp = namespace(logits, target, weight)
     weights, divisor = _target_weights(logits, target, weight, axis, ignore_index, label_smoothing, reduction)
-    values = -xp.sum(weights * log_softmax(logits, axis=axis), axis=axis)
+    values = -xp.sum(weights * _where_it_counts(weights, log_softmax(logits, axis=axis)), axis=axis)
     total = reduce_loss(values, "none" if reduction == "none" else "sum")
     return total if divisor is None else total / divisor
 
@@ -87,11 +94,11 @@ def _(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[Array, Pullback]:
-    axis = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
+    axis, target = _check_classes(logits, target, weight, axis, ignore_index, label_smoothing)
     xp = namespace(logits, target, weight)
     weights, divisor = _target_weights(logits, target, weight, axis, ignore_index, label_smoothing, reduction)
     log_probabilities = log_softmax(logits, axis=axis)
-    values = -xp.sum(weights * log_probabilities, axis=axis)
+    values = -xp.sum(weights * _where_it_counts(weights, log_probabilities), axis=axis)
     total = reduce_loss(values, "none" if reduction == "none" else "sum")
     smooth = 1.0 - label_smoothing
 
@@ -111,11 +118,18 @@ def _(
             mass = xp.sum(weights, axis=axis, keepdims=True)
             to_logits = scale * (xp.exp(log_probabilities) * mass - weights)
         if wanted[1]:
-            scaled = -smooth * scale * log_probabilities
+            scaled = -smooth * scale * _where_it_counts(weights, log_probabilities)
             to_target = scaled if weight is None else scaled * _along(weight, logits.ndim, axis)
         return to_logits, to_target, None if weight_pullback is None else weight_pullback(cotangent)[0]
 
     return total if divisor is None else total / divisor, pullback
+
+
+def _where_it_counts(weights: Array, log_probabilities: Array) -> Array:
+    """Return the logarithms with 0 for a -inf of weight 0: a class of probability 0 that is no target adds nothing."""
+    xp = namespace(weights, log_probabilities)
+    nothing = (weights == 0) & (log_probabilities == -math.inf)
+    return xp.where(nothing, xp.zeros_like(log_probabilities), log_probabilities)
 
 
 def _target_weights(
@@ -133,10 +147,7 @@ def _target_weights(
     divisor: Any = None
     by_index = not is_floating(target)
     if by_index:
-        index = xp.expand_dims(target, axis=axis)
-        if xp.isdtype(index.dtype, "unsigned integer"):  # in which ignore_index may have no place
-            index = xp.astype(index, xp.int32)
-        one_hot, kept = _one_hot(xp, index, logits, axis, ignore_index)
+        one_hot, kept = _one_hot(xp, xp.expand_dims(target, axis=axis), logits, axis, ignore_index)
     else:
         one_hot, kept = target, None
     soft = one_hot if label_smoothing == 0 else (1.0 - label_smoothing) * one_hot + label_smoothing / classes
@@ -173,7 +184,8 @@ def _along(vector: Array, ndim: int, axis: int) -> Array:
 
 def _check_classes(
     logits: Array, target: Array, weight: Array | None, axis: int, ignore_index: int, label_smoothing: float
-) -> int:
+) -> tuple[int, Array]:
+    """Return the axis counted from 0, and the target with class indices in a dtype that can be compared."""
     namespace(logits, target, weight)
     expect_floating(logits, "logits")
     axis = normalise_axis(axis, logits.ndim)
@@ -188,7 +200,7 @@ def _check_classes(
     if is_floating(target):
         expect_shape(target, logits.shape, "target", "as the logits")
         expect_same_dtype(logits, target, "target", "logits")
-        return axis
+        return axis, target
     if tuple(target.shape) == tuple(logits.shape) and logits.ndim > 1:
         raise DTypeError(
             f"expected class indices of shape {_without(logits, axis)} or a floating-point one-hot target, got "
@@ -196,8 +208,9 @@ def _check_classes(
             f"xp.astype(target, xp.{dtype_name(logits.dtype)})"
         )
     expect_shape(target, _without(logits, axis), "target", "the logits' without the class axis")
+    target = as_class_indices(target)
     _check_labels(target, classes, ignore_index)
-    return axis
+    return axis, target
 
 
 def _without(logits: Array, axis: int) -> tuple[int, ...]:

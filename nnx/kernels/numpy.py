@@ -61,8 +61,10 @@ def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tup
 def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
     expect_floating(x)
     y = np.maximum(x, 0)
-    # The output is kept by whatever comes next, too: no array more is held for this.
-    return y, lambda g: (namespace(g).where(y <= 0, 0.0, g),)
+    if not wanted[0]:
+        return y, lambda g: (None,)
+    cut = x <= 0  # of the input, and now: the output is the caller's, who may write to it
+    return y, lambda g: (namespace(g).where(cut, 0.0, g),)
 
 
 def _cross_entropy(

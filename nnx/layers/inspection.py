@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from nnx.backend import asarray, is_array, namespace
 from nnx.layers.module import Module
+from nnx.layers.parameter import Buffer
 from nnx.tree import tree_leaves
 
 
@@ -31,6 +32,11 @@ def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]
     found: list[tuple[Module, Any]] = []
     copies: dict[int, Module] = {}
     twin = model.copied(copies, is_copy=True, watcher=lambda module, output: found.append((module, output)))
+    boxes: dict[int, Buffer] = {}  # a buffer of the copy may change, the model's may not
+    for module in copies.values():
+        for name, value in vars(module).items():
+            if isinstance(value, Buffer):
+                vars(module)[name] = boxes.setdefault(id(value), Buffer(value.value))
     originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
     twin(*args, **kwargs)
     return [LayerOutput(*originals[id(module)], output) for module, output in found]

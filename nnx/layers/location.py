@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nnx.backend import device_of, is_array
-from nnx.errors import DeviceError, NnxError
+from nnx.backend import device_of, is_array, library_name, namespace
+from nnx.errors import BackendError, DeviceError, NnxError
 
 if TYPE_CHECKING:
     from nnx.layers.module import Module
@@ -19,12 +19,12 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
 
     Raises
     ------
-    DeviceError
-        If an exception of the array library came from arrays on two devices.
+    BackendError, DeviceError
+        If an exception of the array library came from arrays of two libraries, or on two devices.
     """
     inner = getattr(error, _MARK, None)
     if inner is None and not isinstance(error, NnxError):
-        mismatch = _device_mismatch(module, args)
+        mismatch = _mismatch(module, args)
         if mismatch is not None:
             mismatch.layer = type(module).__name__
             setattr(mismatch, _MARK, module)
@@ -43,11 +43,19 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
         ]
 
 
-def _device_mismatch(module: "Module", args: tuple[Any, ...]) -> DeviceError | None:
+def _mismatch(module: "Module", args: tuple[Any, ...]) -> BackendError | DeviceError | None:
     parameters = list(module.parameters().items())
     for i, arg in enumerate(args):
         for path, parameter in parameters:
-            if is_array(arg) and device_of(arg) != device_of(parameter):
+            if not is_array(arg):
+                continue
+            ours, theirs = (library_name(namespace(array)) for array in (arg, parameter))
+            if ours != theirs:
+                return BackendError(
+                    f"expected arrays of one library, got argument {i} of {ours} and parameter {path!r} of {theirs}; "
+                    f'move one with nnx.to_device(x, "{theirs}") or model.to("{ours}")'
+                )
+            if device_of(arg) != device_of(parameter):
                 return DeviceError(
                     f"expected all arrays on one device, got argument {i} on {device_of(arg)} and parameter {path!r} "
                     f"on {device_of(parameter)}; move one with nnx.to_device(x, ...) or model.to(...)"

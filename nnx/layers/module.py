@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from nnx.autodiff import TracedArray, vjp
-from nnx.backend import dtype_name, is_array, is_floating, namespace, to_device
-from nnx.errors import ArgumentError, UsageError
+from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
+from nnx.errors import ArgumentError, DTypeError, UsageError
 from nnx.layers.location import locate
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.state import load_state
+from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, DType, Tree
 
 Watcher = Callable[["Module", Any], None]
@@ -48,7 +49,7 @@ class Module:
     _child_names: tuple[str, ...] = ()  # attributes in which modules may be: a module or a container
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
     _watcher: Watcher | None = None
-    _kept: tuple[Callable[[Tree], tuple[Any, ...]], list[int], int] | None = None
+    _kept: tuple[Callable[[Tree], tuple[Any, ...]], Callable[[Sequence[Array]], Any]] | None = None
     _gradients: dict[str, Array] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -58,7 +59,9 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
         if not self._is_copy and self.training and TracedArray not in map(type, args):
-            return self._call_and_keep(args, kwargs)
+            leaves, rebuild = tree_split((args, kwargs))
+            if TracedArray not in map(type, leaves.values()):
+                return self._call_and_keep(list(leaves.values()), rebuild, args, kwargs)
         try:
             output = self.forward(*args, **kwargs)
         except Exception as error:
@@ -79,8 +82,9 @@ class Module:
         Returns
         -------
         gradient : array, shape of the last input
-            With respect to the input; ``None`` for an input that is not floating-point, and a tuple if the
-            call had several arguments. The gradients of the parameters are then in :meth:`gradients`.
+            With respect to the input; ``None`` for an input that is not floating-point, and a tuple if the call had
+            several arguments, with a dict of those that were passed by name at its end. The gradients of the
+            parameters are then in :meth:`gradients`.
 
         Raises
         ------
@@ -94,17 +98,14 @@ class Module:
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it; call the model on "
                 "plain arrays first, after model.train() if model.eval() was called"
             )
-        pullback, places, count = self._kept
+        pullback, of_inputs = self._kept
         try:
             found = pullback(gradient)
         except Exception as error:
             locate(error, self)
             raise
         self._gradients = found[0]
-        inputs: list[Any] = [None] * count
-        for place, cotangent in zip(places, found[1:], strict=True):
-            inputs[place] = cotangent
-        return inputs[0] if count == 1 else tuple(inputs)
+        return of_inputs(found[1:])
 
     def gradients(self) -> dict[str, Array]:
         """Return the gradients of the parameters by dotted path, as the last :meth:`backward` left them."""
@@ -235,10 +236,7 @@ class Module:
                 return value
             if device is not None:
                 value = to_device(value, device)
-            if dtype is not None and is_floating(value):
-                xp = namespace(value)
-                value = xp.astype(value, getattr(xp, dtype_name(dtype)), copy=False)
-            return value
+            return value if dtype is None or not is_floating(value) else _cast(value, dtype)
 
         for _, module in self.named_modules():
             for name, value in vars(module).items():
@@ -278,10 +276,28 @@ class Module:
                 vars(self)["_parameter_names"] = (*self._parameter_names, name)
             value = value.value
         elif name in self._parameter_names and not is_array(value):
-            vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
+            if value is not None:
+                raise DTypeError(
+                    f"expected an array in place of the parameter {name!r}, got {type(value).__name__}; "
+                    "make it one, or remove the parameter with del"
+                )
+            self._forget(name)
         if isinstance(value, (Module, list, tuple, dict)) and name not in self._child_names:
+            _refuse_boxes(name, value)
             vars(self)["_child_names"] = (*self._child_names, name)
         vars(self)[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        self._forget(name)
+        object.__delattr__(self, name)
+
+    def _forget(self, name: str) -> None:
+        vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
+        vars(self)["_child_names"] = tuple(n for n in self._child_names if n != name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], "Module"]]:
         places = self._parameter_places()
@@ -293,7 +309,13 @@ class Module:
                 vars(copies[id(module)])[name] = leaf
             return twin
 
-        return {path: vars(module)[name] for path, module, name in places}, rebuild
+        leaves = {path: vars(module)[name] for path, module, name in places}
+        if len(leaves) < len(places):
+            raise ArgumentError(f"{type(self).__name__} has two parameters of one path; rename a key or an attribute")
+        return leaves, rebuild
+
+    def __tree_boxes__(self) -> list[Buffer]:
+        return list(self.buffers().values())
 
     def copied(self, copies: dict[int, "Module"], is_copy: bool, watcher: Watcher | None = None) -> Self:
         """Copy the graph of modules; arrays and buffers stay shared. ``copies`` maps the id of each to its copy."""
@@ -318,19 +340,46 @@ class Module:
             for name in module._parameter_names
         ]
 
-    def _call_and_keep(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:
         self._kept = None  # before the call, so that two sets of intermediate results are never held
-        places = [i for i, arg in enumerate(args) if is_array(arg) and is_floating(arg)]
+        places = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
 
         def run(model: Module, *inputs: Array) -> Any:
-            replaced = list(args)
+            replaced = list(values)
             for place, value in zip(places, inputs, strict=True):
                 replaced[place] = value
-            return model(*replaced, **kwargs)
+            again, named = rebuild(replaced)
+            return model(*again, **named)
 
-        output, pullback = vjp(run, self, *(args[place] for place in places))
-        self._kept = (pullback, places, len(args))
+        output, pullback = vjp(run, self, *(values[place] for place in places))
+        form = tree_split((args, kwargs), objects_as_dicts=True)[1]
+        count = len(values)
+
+        def of_inputs(cotangents: Sequence[Array]) -> Any:
+            found = dict(zip(places, cotangents, strict=True))
+            by_place, by_name = form([found.get(i) for i in range(count)])
+            parts = (*by_place, by_name) if by_place and by_name else by_place or tuple(by_name.values())
+            return parts[0] if len(parts) == 1 else parts
+
+        self._kept = (pullback, of_inputs)
         return output
+
+
+def _refuse_boxes(name: str, value: Any) -> None:
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        if isinstance(item, (Parameter, Buffer)):
+            raise ArgumentError(
+                f"expected a {type(item).__name__} as an attribute of its own, got one inside {name!r}, where it would "
+                "be neither trained nor saved; put it into a module, and the modules into the list or dict"
+            )
+
+
+def _cast(array: Array, dtype: DType | str) -> Array:
+    xp, name = namespace(array), dtype_name(dtype)
+    target = getattr(xp, name, None)
+    if target is None or not xp.isdtype(target, ("real floating", "complex floating")):
+        raise DTypeError(f"expected a floating-point dtype of {library_name(xp)}, got {name!r}")
+    return xp.astype(array, target, copy=False)
 
 
 def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from nnx.autodiff import stop_gradient
 from nnx.backend import asarray, dtype_name, is_array, is_floating
 from nnx.errors import DTypeError
 from nnx.types import Array
@@ -37,7 +38,8 @@ class Buffer:
     """A box for what ``forward`` changes and nobody trains: running statistics, counters.
 
     ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that
-    transforms make share the box with the original.
+    transforms make share the box with the original. What is written into it under a transform is kept as a plain
+    array: nobody differentiates for a buffer.
 
     Attributes
     ----------
@@ -46,6 +48,15 @@ class Buffer:
 
     def __init__(self, value: Any) -> None:
         self.value = value if isinstance(value, int) or is_array(value) else asarray(value)
+
+    @property
+    def value(self) -> Any:
+        """What the box holds."""
+        return self._value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self._value = stop_gradient(value) if is_array(value) else value
 
     def __repr__(self) -> str:
         return f"Buffer({self.value!r})"

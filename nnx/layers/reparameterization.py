@@ -18,8 +18,9 @@ class Reparameterization(Module):
 
     Attributes
     ----------
-    calls : Buffer
-        How often noise was drawn: seed and count give the noise, the same on every backend.
+    seed, calls : Buffer
+        The seed, and how often noise was drawn: both together give the noise, the same on every backend, and are saved
+        with the model.
 
     Notes
     -----
@@ -34,7 +35,9 @@ class Reparameterization(Module):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = int(generator(None).integers(2**31)) if seed is None else seed
+        if seed is not None:
+            generator(seed)  # raises what is wrong with it
+        self.seed = Buffer(int(generator(None).integers(2**31)) if seed is None else int(seed))
         self.calls = Buffer(0)
 
     def forward(self, mean: Array, variance: Array) -> Array:
@@ -42,10 +45,12 @@ class Reparameterization(Module):
         if not self.training:
             return mean
         step = self.calls.value
+        like = stop_gradient(mean)
+        noise = normal(tuple(mean.shape), like=like, seed=self.seed.value, stream="noise", step=step)
+        sample = functional.reparameterize(mean, variance, noise)
         self.calls.value = step + 1
-        noise = normal(tuple(mean.shape), like=stop_gradient(mean), seed=self.seed, stream="noise", step=step)
-        return functional.reparameterize(mean, variance, noise)
+        return sample
 
     def describe(self) -> str:
         """Return the seed."""
-        return f"seed={self.seed}"
+        return f"seed={self.seed.value}"

@@ -44,9 +44,12 @@ class Sequential(Module):
         return x
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Iterate over the layers with their numbers as names."""
+        """Iterate over the layers with their numbers as names, and over modules that a subclass has beside them."""
         for i, layer in enumerate(self.layers):
             yield str(i), layer
+        for name, module in super().named_children():
+            if not name.startswith("layers."):
+                yield name, module
 
     def __len__(self) -> int:
         return len(self.layers)

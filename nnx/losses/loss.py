@@ -5,8 +5,8 @@ from typing import Any
 
 from nnx import functional
 from nnx.autodiff import TracedArray, vjp
-from nnx.backend import namespace
-from nnx.errors import NnxError, UsageError
+from nnx.backend import is_array, namespace
+from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.losses import REDUCTIONS
 from nnx.types import Array
@@ -146,6 +146,12 @@ class CrossEntropy(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
+        if weight is not None and not is_array(weight):
+            got = repr(weight) if isinstance(weight, str) else type(weight).__name__
+            raise ArgumentError(
+                f"expected weight to be an array, one number for each class, got {got}; "
+                'a reduction is given by name: reduction="sum"'
+            )
         self.weight = weight
         self.axis = axis
         self.ignore_index = ignore_index

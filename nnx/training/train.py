@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NoReturn, Protocol
 
@@ -51,7 +52,9 @@ def train_classifier(
     ----------
     model : Module
         Trained in place. At the end it has the weights of the last epoch; those of the best one are in
-        ``history.best``, for ``model.load_state_dict(history.best.state)``.
+        ``history.best``, for ``model.load_state_dict(history.best.state)``. In training mode, it is trained with
+        the mode that each module has, so that a frozen one may stay in evaluation mode; in evaluation mode, all
+        are switched to training. The mode of each module is put back afterwards.
     loss : Loss
         With reduction ``"mean"``.
     loader, validation : DataLoader
@@ -97,16 +100,18 @@ def train_classifier(
         raise ArgumentError(f"expected epochs to be at least 1, got {epochs}")
     history = History() if history is None else history
     first = history.rows[-1].epoch + 1 if history.rows else 1
-    model.train()
-    for epoch in range(first, first + epochs):
-        start = time.perf_counter()
-        trained = _train_epoch(model, loss, loader, optimizer, epoch, on_batch)
-        validated = (None, None) if validation is None else _evaluate(model, loss, validation, f"epoch {epoch}, ")
-        seconds = time.perf_counter() - start
-        row = EpochRow(epoch, trained[0], trained[1], validated[0], validated[1], seconds)
-        history.add(row, model.state_dict())
-        if on_epoch is not None:
-            on_epoch(row)
+    with _modes_put_back(model):
+        if not model.training:
+            model.train()
+        for epoch in range(first, first + epochs):
+            start = time.perf_counter()
+            trained = _train_epoch(model, loss, loader, optimizer, epoch, on_batch)
+            validated = (None, None) if validation is None else _evaluate(model, loss, validation, f"epoch {epoch}, ")
+            seconds = time.perf_counter() - start
+            row = EpochRow(epoch, trained[0], trained[1], validated[0], validated[1], seconds)
+            history.add(row, model.state_dict())
+            if on_epoch is not None:
+                on_epoch(row)
     return history
 
 
@@ -116,7 +121,7 @@ def evaluate(model: Module, loss: Loss, loader: DataLoader) -> tuple[float, floa
     Parameters
     ----------
     model, loss, loader
-        As in :func:`train_classifier`. The model's mode is put back afterwards.
+        As in :func:`train_classifier`. The mode of each module is put back afterwards.
 
     Returns
     -------
@@ -168,9 +173,9 @@ def _objective(model: Module, loss: Loss, x: Array, target: Array) -> tuple[Arra
 
 
 def _evaluate(model: Module, loss: Loss, loader: DataLoader, where: str) -> tuple[float, float]:
-    was_training, figures = model.training, _Figures()
-    model.eval()
-    try:
+    figures = _Figures()
+    with _modes_put_back(model):
+        model.eval()
         for x, target in loader:
             output = model(x)
             figures.add(loss(output, target), output, target)
@@ -178,9 +183,18 @@ def _evaluate(model: Module, loss: Loss, loader: DataLoader, where: str) -> tupl
             number, value = wrong
             x, _ = next(islice(_again(loader), number - 1, None))
             _raise_not_finite(model, loss, x, value, f"{where}validation batch {number}")
-    finally:
-        model.train(was_training)
     return figures.means()
+
+
+@contextmanager
+def _modes_put_back(model: Module) -> Iterator[None]:
+    """Give each module the mode back that it has now: a frozen one may be in another than the model."""
+    modes = [(module, module.training) for _, module in model.named_modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 class _Figures:

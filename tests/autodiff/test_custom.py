@@ -90,3 +90,19 @@ class TestCheckpoint:
     def test_refuses_a_traced_value_that_is_no_argument(self):
         with pytest.raises(TraceError, match=r"checkpoint\(.*\).* uses a traced array that is not among its arguments"):
             nnx.grad(lambda w: nnx.checkpoint(lambda x: x * w)(w * 2.0))(np.asarray(3.0))
+
+
+def test_a_checkpoint_draws_the_same_noise_again():
+    class Noisy(nnx.Module):
+        def __init__(self):
+            self.scale = nnx.Parameter(np.asarray(2.0))
+            self.draw = nnx.Reparameterization(seed=0)
+
+        def forward(self, x):
+            return nnx.namespace(x, self.scale).sum(self.draw(x * self.scale, x * x * self.scale) ** 2)
+
+    x, plain, again = np.asarray([[1.0, 2.0]]), Noisy(), Noisy()
+    expected = nnx.grad(lambda m: m(x))(plain)
+    found = nnx.grad(lambda m: nnx.checkpoint(lambda m, x: m(x))(m, x))(again)
+    assert found == expected
+    assert plain.draw.calls.value == again.draw.calls.value == 1

@@ -347,3 +347,49 @@ class TestTreesAreMatchedByPath:
         expected = r"argument 0: expected a cotangent of shape \(2,\) of float64, got \(\) of float64"
         with pytest.raises(ShapeError, match=expected):
             nnx.grad(total)(np.ones(2))
+
+
+class TestWhatAUserMightDo:
+    """Things that once gave a wrong result, or none, in silence."""
+
+    def test_options_by_position_are_refused(self):
+        x = np.ones((2, 2))
+        for call in (
+            lambda xp, x: xp.flip(x, 0),
+            lambda xp, x: xp.roll(x, 1, 0),
+            lambda xp, x: xp.tril(x, 1),
+            lambda xp, x: xp.sum(x, 0),
+            lambda xp, x: xp.std(x, 0),
+            lambda xp, x: xp.cumulative_sum(x, 0),
+        ):
+            with pytest.raises(ArgumentError, match=r"by position, as in the standard, got \d; pass options by name"):
+                nnx.vjp(lambda x, call=call: call(nnx.namespace(x), x), x)
+            with pytest.raises(ArgumentError, match=r"by position, as in the standard, got \d; pass options by name"):
+                nnx.jvp(lambda x, call=call: call(nnx.namespace(x), x), (x,), (x,))
+
+    def test_plain_and_traced_cotangents_meet(self, xp):
+        a, b = xp.asarray([2.0, 3.0], "float64"), xp.asarray([3.0, 4.0], "float64")
+
+        def outer(x):
+            inner = lambda w: total(w * x) + total(w * a) + total(w * b)  # noqa: E731
+            return total(nnx.grad(inner)(xp.asarray([1.0, 2.0], "float64")) ** 2)
+
+        x = xp.asarray([2.0, 1.0], "float64")
+        assert_close(nnx.grad(outer)(x), 2.0 * (x + a + b))
+
+    def test_stop_gradient_of_a_tree_and_of_a_module(self):
+        tree = {"a": np.asarray(3.0)}
+        assert nnx.grad(lambda p: p["a"] * nnx.stop_gradient(p)["a"])(tree) == {"a": 3.0}
+        model, x = nnx.Linear(2, 1, rng=0, dtype="float64"), np.ones((1, 2))
+        frozen = nnx.grad(lambda m: total(nnx.stop_gradient(m)(x) * m(x)))(model)
+        assert_close(frozen["bias"], model.eval()(x)[0])
+
+    def test_an_argument_twice(self):
+        with pytest.raises(ArgumentError, match=r"expected every argument once in argnums, got \(0, 0\)"):
+            nnx.grad(lambda x, y: x * y, (0, 0))(np.asarray(2.0), np.asarray(3.0))
+        with pytest.raises(ArgumentError, match="argnums has 3, but the function was called with 1 arguments"):
+            nnx.jacobian(lambda x: x, argnum=3)(np.asarray(2.0))
+
+    def test_keys_that_collide(self):
+        with pytest.raises(ArgumentError, match="expected every leaf to have a path of its own, got keys that collide"):
+            nnx.vjp(lambda p: p[1], {1: np.asarray(1.0), "1": np.asarray(2.0)})

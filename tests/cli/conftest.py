@@ -1,7 +1,6 @@
 import contextvars
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,10 +11,6 @@ import pytest
 from nnx.training import History
 
 ROOT = Path(__file__).parents[2]
-
-
-def _let_interrupt():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -65,8 +60,6 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            # A job in the background of a shell ignores Ctrl-C, and would hand that on to the command.
-            preexec_fn=_let_interrupt if os.name == "posix" else None,
         )
 
     def run(self, *arguments, code=None):

@@ -302,7 +302,14 @@ class TestInterruptions:
 
     @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
     def test_a_real_signal(self, nnx_command):
-        with nnx_command.start("train", "--epochs", 100_000, "--out", "run") as process:
+        # A job in the background of a shell ignores Ctrl-C, and hands that on to what it starts.
+        code = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from nnx.cli.__main__ import main
+sys.exit(main())
+"""
+        with nnx_command.start("train", "--epochs", 100_000, "--out", "run", code=code) as process:
             try:
                 for line in process.stdout:
                     if line.split()[:1] == ["2"]:  # the second epoch has ended

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnx.data import load_mnist, mnist, write_idx
-from nnx.errors import ArgumentError, DataError
+from nnx.errors import ArgumentError, DataError, MissingExtraError
 
 OFFICIAL_TEST_PAIR = Path(__file__).parents[3] / "shared" / "data" / "mnist10k"
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -218,7 +218,7 @@ class TestDownload:
     def test_pooch_is_not_installed(self, cache, monkeypatch):
         monkeypatch.setitem(sys.modules, "pooch", None)
         message = rf"expected the package pooch to download {TRAIN_IMAGES}, .*pip install 'nnx-array\[cli\]'"
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(MissingExtraError, match=message):
             load_mnist()
 
     def test_official_sums(self, cache, no_network):

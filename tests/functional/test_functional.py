@@ -56,7 +56,9 @@ def test_reparameterize_checks_its_arrays():
         F.reparameterize(one, np.ones(3), one)
     with pytest.raises(ShapeError, match=r"expected noise of shape \(2, 3\), as the mean, got \(1, 3\)"):
         F.reparameterize(one, one, np.ones((1, 3)))
-    with pytest.raises(DTypeError, match="expected mean of dtype float32, as noise, got float64"):
+    with pytest.raises(
+        DTypeError, match="expected mean of dtype float32, as noise, got float64; convert the noise with"
+    ):
         F.reparameterize(one, one, one.astype(np.float32))
 
 

@@ -28,6 +28,7 @@ ROWS = {
     "cross-entropy, last axis": (F.cross_entropy, (normal(6, 4), LABELS), {"axis": -1}),
     "cross-entropy, float32": (F.cross_entropy, (normal(6, 4, dtype="float32"), LABELS.astype(np.int32)), {}),
     "cross-entropy, large logits": (F.cross_entropy, (1e4 * normal(6, 4), LABELS), {}),
+    "cross-entropy, int8 with 200 classes": (F.cross_entropy, (normal(3, 200), np.asarray([0, 5, 127], np.int8)), {}),
     "cross-entropy, ignored": (F.cross_entropy, (normal(6, 4), np.where(LABELS == 0, -100, LABELS)), {}),
     "cross-entropy, all ignored": (F.cross_entropy, (normal(6, 4), np.full(6, -100)), {}),
     "cross-entropy, ignored class": (F.cross_entropy, (normal(6, 4), LABELS), {"ignore_index": 1}),
@@ -65,6 +66,21 @@ def test_a_native_pullback_is_differentiated(row):
     tangent = normal(*args[0].shape).astype(args[0].dtype)
     _, expected = nnx.jvp(lambda x: primitive(x, *args[1:], **options), (args[0],), (tangent,))
     assert_close(np.asarray(derivative(tangent)), np.asarray(expected))
+
+
+def test_a_logit_of_minus_infinity():
+    logits, target = np.asarray([[0.0, 1.0, -np.inf]]), np.asarray([0])
+    p = 1 / (1 + np.e)
+    for forward in (F.cross_entropy.natives[np.ndarray].forward, F.cross_entropy.forward):
+        loss, pullback = forward([True, False], logits, target)
+        assert_close(np.asarray(loss), np.asarray(-np.log(p)))
+        assert_close(pullback(np.asarray(1.0))[0], np.asarray([[p - 1, 1 - p, 0.0]]))
+
+
+def test_the_gradient_of_relu_does_not_depend_on_its_output():
+    y, pullback = nnx.vjp(F.relu, np.asarray([-1.0, 0.0, 2.0, np.nan]))
+    y[...] = [5.0, 5.0, 0.0, 0.0]
+    assert pullback(np.ones(4))[0].tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(("tier", "count"), [("portable", "0"), ("native", "1"), ("", "1")])

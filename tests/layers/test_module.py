@@ -284,10 +284,10 @@ class TestState:
 
     def test_counters(self):
         layer = nnx.Reparameterization(seed=0)
-        layer.load_state_dict({"calls": np.asarray(7)})
-        assert layer.state_dict() == {"calls": 7}
+        layer.load_state_dict({"seed": np.asarray(5), "calls": np.asarray(7)})
+        assert layer.state_dict() == {"seed": 5, "calls": 7}
         with pytest.raises(CheckpointError, match=r"calls: expected a number, got shape \(2,\)"):
-            layer.load_state_dict({"calls": np.ones(2)})
+            layer.load_state_dict({"calls": np.ones(2)}, strict=False)
 
     def test_values_move_to_the_library_of_the_module(self, xp):
         with nnx.use_backend(xp.spec):
@@ -473,3 +473,100 @@ class TestSequential:
     def test_only_modules(self):
         with pytest.raises(ArgumentError, match=r"expected layer 1 to be a Module, got <built-in .*>; write a class"):
             Model([ReLU(), abs])
+
+
+class TestWhatAUserMightDo:
+    """Things that once gave a wrong result in silence."""
+
+    def test_a_subclass_of_sequential_with_a_module_beside_its_layers(self):
+        class Net(nnx.Sequential):
+            def __init__(self):
+                super().__init__([nnx.Linear(2, 3, rng=0)])
+                self.head = nnx.Linear(3, 1, rng=0)
+
+            def forward(self, x):
+                return self.head(super().forward(x))
+
+        net = Net()
+        assert list(net.parameters()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
+        net(np.ones((1, 2), np.float32))
+        net.backward(np.ones((1, 1), np.float32))
+        assert net.gradients().keys() == net.parameters().keys()
+        assert [path for path, _, _ in nnx.layer_outputs(net, np.ones((1, 2), np.float32))] == ["0", "head", ""]
+
+    def test_a_buffer_written_under_a_transform_holds_a_plain_array(self):
+        class Running(nnx.Module):
+            def __init__(self):
+                self.mean = nnx.Buffer(np.zeros(2))
+
+            def forward(self, x):
+                self.mean.value = 0.5 * self.mean.value + 0.5 * nnx.namespace(x).mean(x, axis=0)
+                return x * 2.0
+
+        layer = Running()
+        layer(np.ones((3, 2)))
+        assert type(layer.mean.value) is np.ndarray
+        assert_close(layer.state_dict()["mean"], np.full(2, 0.5))
+
+    def test_looking_at_outputs_changes_no_buffer(self):
+        layer = nnx.Reparameterization(seed=0)
+        nnx.layer_outputs(layer, np.zeros((1, 2)), np.ones((1, 2)))
+        assert layer.calls.value == 0
+
+    def test_inputs_by_name_and_in_containers_have_gradients(self):
+        class Sum(nnx.Module):
+            def forward(self, xs, scale=None):
+                return (xs[0] + 3.0 * xs[1]) * scale
+
+        layer, one = Sum(), np.asarray([1.0])
+        layer([one, one], scale=np.asarray([5.0]))
+        (first, second), named = layer.backward(one)
+        assert (first, second, named["scale"]) == (5.0, 15.0, 4.0)
+        linear = nnx.Linear(2, 1, rng=0)
+        linear(x=np.ones((1, 2), np.float32))
+        assert linear.backward(np.ones((1, 1), np.float32)).shape == (1, 2)
+
+    def test_a_traced_array_by_name_is_not_kept(self):
+        layer = nnx.ReLU()
+        nnx.grad(lambda x: nnx.namespace(x).sum(layer(x=x)))(np.ones(2))
+        assert layer._kept is None
+
+    def test_a_number_does_not_take_the_place_of_a_parameter(self):
+        layer = nnx.Linear(1, 1, rng=0)
+        with pytest.raises(
+            DTypeError, match="expected an array in place of the parameter 'weight', got float; make it one"
+        ):
+            layer.weight = 3.0
+        del layer.weight
+        assert list(layer.parameters()) == ["bias"]
+
+    def test_parameters_in_a_list_are_refused(self):
+        module = nnx.Module()
+        with pytest.raises(ArgumentError, match="expected a Parameter as an attribute of its own, got one inside 'ws'"):
+            module.ws = [nnx.Parameter(np.ones(1))]
+
+    def test_two_parameters_of_one_path(self):
+        module = nnx.Module()
+        module.d = {"a.b": nnx.Linear(1, 1, rng=0), "a": {"b": nnx.Linear(1, 1, rng=0)}}
+        with pytest.raises(ArgumentError, match="Module has two parameters of one path; rename a key or an attribute"):
+            nnx.vjp(lambda m: m.parameters(), module)
+
+    def test_a_foreign_array_in_a_handwritten_layer(self):
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+
+        class Product(nnx.Module):
+            def __init__(self):
+                self.w = nnx.Parameter(torch.ones(2, 2))
+
+            def forward(self, x):
+                return x @ self.w
+
+        expected = "expected arrays of one library, got .*numpy.*torch"
+        with pytest.raises(BackendError, match=expected):
+            Product()(np.ones((2, 2), np.float32))
+
+    def test_only_floating_point_dtypes(self):
+        with pytest.raises(DTypeError, match="expected a floating-point dtype of numpy, got 'int32'"):
+            nnx.Linear(1, 1, rng=0).to(dtype="int32")
+        with pytest.raises(DTypeError, match="expected a floating-point dtype of numpy, got 'floaty'"):
+            nnx.Linear(1, 1, rng=0).to(dtype="floaty")

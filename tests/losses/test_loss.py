@@ -85,11 +85,46 @@ class TestCrossEntropy:
         assert_close(loss(logits, xp.asarray([-100, -100], "int64")), xp.asarray(0.0))
         assert_close(loss.gradient(), xp.asarray(np.zeros((2, 3))))
 
-    @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
-    def test_indices_of_any_integer_dtype(self, xp, dtype):
-        logits = xp.asarray([[1.0, 2.0], [3.0, 4.0]])
-        loss = nnx.CrossEntropy()
-        assert_close(loss(logits, xp.asarray([1, 0], dtype)), loss(logits, xp.asarray([1, 0], "int64")))
+    @pytest.mark.parametrize("classes", [3, 200])
+    @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+    def test_indices_of_any_integer_dtype(self, xp, dtype, classes):
+        logits = xp.asarray(np.arange(2 * classes).reshape(2, classes) % 7)
+        for options in ({}, {"label_smoothing": 0.1}):  # the second has no native body
+            loss = nnx.CrossEntropy(**options)
+            expected = loss(logits, xp.asarray([1, 0], "int64"))
+            assert_close(loss(logits, xp.asarray([1, 0], dtype)), expected)
+            assert np.isfinite(nnx.to_numpy(loss.gradient())).all()
+
+    @pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "uint32"])
+    def test_indices_in_jax_without_int64(self, dtype):
+        jax = pytest.importorskip("jax", reason="jax is not installed")
+        with jax.enable_x64(False):  # a cast to int64 would warn
+            logits, index = jax.numpy.ones((2, 200)), jax.numpy.asarray([1, 0], dtype=dtype)
+            assert float(nnx.CrossEntropy()(logits, index)) == pytest.approx(np.log(200))
+            assert float(nnx.metrics.accuracy(logits, index)) == 0.5
+
+    @pytest.mark.parametrize("options", [{}, {"reduction": "sum"}])
+    def test_booleans_are_no_indices(self, xp, options):
+        with pytest.raises(DTypeError, match=r"expected class indices of an integer dtype, got bool; cast .*xp\.int32"):
+            nnx.CrossEntropy(**options)(xp.asarray(np.ones((2, 3))), xp.asarray([True, False], "bool"))
+
+    def test_a_class_of_probability_zero_that_is_no_target(self, xp):
+        logits, weight = xp.asarray([[0.0, 1.0, -np.inf]]), xp.asarray([1.0, 2.0, 3.0])
+        expected = np.log1p(np.e)
+        for target in (xp.asarray([0], "int64"), xp.asarray([[1.0, 0.0, 0.0]])):
+            for loss in (nnx.CrossEntropy(reduction="sum"), nnx.CrossEntropy(weight, reduction="sum")):
+                assert float(nnx.to_numpy(loss(logits, target))) == pytest.approx(expected)
+                assert nnx.to_numpy(loss.gradient())[0, 2] == 0
+        by_target = nnx.grad(lambda t: nnx.functional.cross_entropy(logits, t, weight))(target)
+        assert_close(by_target, xp.asarray([[expected, 2 * (expected - 1), 0.0]]))
+        by_weight = nnx.grad(lambda w: nnx.functional.cross_entropy(logits, target, w))(weight)
+        assert_close(by_weight, xp.asarray([expected, 0.0, 0.0]))
+        assert float(nnx.to_numpy(nnx.CrossEntropy()(logits, xp.asarray([2], "int64")))) == np.inf
+
+    @pytest.mark.parametrize(("weight", "got"), [("sum", "'sum'"), ([1.0, 2.0], "list"), (2.0, "float")])
+    def test_a_weight_that_is_no_array(self, weight, got):
+        with pytest.raises(ArgumentError, match=f'expected weight to be an array, .*got {got}; .*reduction="sum"$'):
+            nnx.CrossEntropy(weight)
 
     def test_an_integer_one_hot_target_gets_a_hint(self, xp):
         with pytest.raises(DTypeError, match=r"class indices of shape \(2,\) or .*xp\.astype\(target, xp\.float32\)"):
@@ -127,7 +162,8 @@ class TestCrossEntropy:
     def test_dtypes(self):
         with pytest.raises(DTypeError, match="expected logits of a floating-point dtype, got int64"):
             nnx.functional.cross_entropy(np.ones((4, 3), np.int64), np.ones(4, np.int64))
-        with pytest.raises(DTypeError, match="expected logits of dtype float64, as target, got float32"):
+        message = r"expected logits of dtype float64, as target, got float32; convert the target with xp\.astype\("
+        with pytest.raises(DTypeError, match=message + r"target, xp\.float32\)$"):
             nnx.CrossEntropy()(np.ones((4, 3), np.float32), np.ones((4, 3)))
         with pytest.raises(DTypeError, match="expected logits of dtype float64, as weight, got float32"):
             nnx.CrossEntropy(weight=np.ones(3))(np.ones((4, 3), np.float32), np.ones(4, np.int64))

@@ -3,7 +3,7 @@ import pytest
 
 import nnx
 from nnx.errors import ArgumentError, BackendError, DTypeError, ShapeError
-from nnx.metrics import accuracy, confusion_matrix
+from nnx.metrics import accuracy, confusion_matrix, count_correct
 
 OUTPUT = [[0.1, 0.7, 0.2], [0.9, 0.0, 0.1], [0.2, 0.2, 0.1], [0.0, 0.0, 1.0]]  # predicts 1, 0, 0 (a tie), 2
 
@@ -16,6 +16,14 @@ def test_accuracy_of_class_indices_and_one_hot_targets(xp, target, expected):
         assert tuple(value.shape) == ()
         assert value.dtype == output.dtype
         assert float(xp.to_numpy(value)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
+def test_indices_of_any_integer_dtype(xp, dtype):
+    output, target = xp.asarray(OUTPUT), xp.asarray([1, 0, 1, 2], dtype)
+    assert float(xp.to_numpy(accuracy(output, target))) == pytest.approx(0.75)
+    assert int(xp.to_numpy(count_correct(output, target))) == 3
+    assert xp.to_numpy(confusion_matrix(output, target)).tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
 
 
 def test_accuracy_takes_further_axes(xp):
@@ -50,6 +58,7 @@ def test_confusion_matrix_can_be_wider_than_the_output():
         (np.ones((2, 3), int), np.ones(2, int), DTypeError, "floating-point dtype, got int64; pass the model's output"),
         (np.ones((2, 3)), np.ones(4, int), ShapeError, r"indices of shape \(2,\) .* got int64 of shape \(4,\)"),
         (np.ones((2, 3)), np.ones((2, 3), int), DTypeError, r"one-hot vectors .* got int64 of shape \(2, 3\)"),
+        (np.ones((2, 3)), np.ones(2, bool), DTypeError, r"expected class indices of an integer dtype, got bool; cast"),
         (np.ones((2, 3)), np.ones(2), DTypeError, r"integer class indices .* got float64 of shape \(2,\)"),
     ],
 )

@@ -151,6 +151,29 @@ def test_evaluation_is_in_evaluation_mode_and_puts_the_mode_back():
     assert seen == [False] * 4
 
 
+def test_each_module_gets_its_own_mode_back():
+    seen = []
+
+    class Spy(nnx.Module):
+        def forward(self, x):
+            seen.append(self.training)
+            return x
+
+    frozen = Spy().eval()
+    model = nnx.Model([frozen, nnx.Linear(3, 2, rng=0)])
+    loader = DataLoader((np.eye(3, dtype=np.float32), np.asarray([0, 1, 1])), 3, shuffle=False)
+    evaluate(model, nnx.CrossEntropy(), loader)
+    assert [module.training for _, module in model.named_modules()] == [True, False, True]
+    options = {"optimizer": nnx.SGD(model, 0.1), "epochs": 1}
+    train_classifier(model, nnx.CrossEntropy(), loader, loader, **options)
+    assert seen == [False] * 3
+    assert [module.training for _, module in model.named_modules()] == [True, False, True]
+    seen.clear()
+    train_classifier(model.eval(), nnx.CrossEntropy(), loader, **options)
+    assert seen == [True]
+    assert not any(module.training for _, module in model.named_modules())
+
+
 def test_epochs_are_checked():
     with pytest.raises(ArgumentError, match="expected epochs to be at least 1, got 0"):
         run(NumPy, nnx.CrossEntropy(), epochs=0)

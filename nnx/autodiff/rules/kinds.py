@@ -264,6 +264,7 @@ class Transposed:
 
     def __init__(self, parameters: str, *transposes: Callable[..., Any] | None) -> None:
         names = [name.strip() for name in parameters.split(",")]
+        self.positional = len(names)
         self._parts = [None if t is None else Part(t, names) for t in transposes]
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
@@ -342,6 +343,7 @@ class Weighted:
     """
 
     def __init__(self, weights: Callable[..., Any]) -> None:
+        self.positional = 1
         self._part = Part(weights, ["x"])
 
     def _weights(self, output: Any, args: Sequence[Any], options: dict[str, Any]) -> tuple[Array, Any, bool, Spec]:

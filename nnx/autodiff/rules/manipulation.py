@@ -72,7 +72,7 @@ def _layer(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
 
 
 MANIPULATION: dict[str, Rule] = {
-    "asarray": Linear("x", lambda g: g),
+    "asarray": Linear("x, dtype, copy", lambda g: g),
     "astype": Linear("x, dtype", lambda g: g),
     "broadcast_to": Linear("x, shape", lambda g: g),
     "concat": Joined(_section),
