@@ -2,19 +2,31 @@
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
 from nnx.functional.cross_entropy import cross_entropy
+from nnx.functional.einsum import einsum
+from nnx.functional.indexing import gather, index_add, one_hot
 from nnx.functional.linear import linear
 from nnx.functional.losses import kl_divergence_standard_normal, mse, mses
+from nnx.functional.special import erf, logsumexp
+from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
     "cross_entropy",
+    "einsum",
+    "erf",
     "exponential",
+    "gather",
+    "index_add",
     "kl_divergence_standard_normal",
     "linear",
     "log_softmax",
+    "logsumexp",
     "mse",
     "mses",
+    "one_hot",
+    "pad",
     "relu",
     "reparameterize",
     "sigmoid",
+    "sliding_window",
     "softmax",
 ]

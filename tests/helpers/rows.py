@@ -140,6 +140,36 @@ FUNCTIONS = [
         lambda torch, x: torch.log_softmax(x, 0),
         batch=None,
     ),
+    Row("erf", F.erf, lambda rng: (rng.normal(size=(4, 3)) * 2,), lambda torch, x: torch.special.erf(x)),
+    Row("logsumexp", F.logsumexp, normal((4, 3)), lambda torch, x: torch.logsumexp(x, (0, 1)), batch=None),
+    Row(
+        "logsumexp-axis-1",
+        lambda x: F.logsumexp(x, axis=1, keepdims=True),
+        normal((4, 3, 2)),
+        lambda torch, x: torch.logsumexp(x, 1, keepdim=True),
+    ),
+    Row(
+        "one_hot",  # it has no derivative itself, so a product with it
+        lambda x, index: x * F.one_hot(index, CLASSES, dtype=nnx.backend.dtype_name(x.dtype)),
+        normal((4, CLASSES)),
+        lambda torch, x, index: x * torch.nn.functional.one_hot(index, CLASSES).to(x.dtype),
+        labels(4),
+    ),
+    Row(
+        "gather",
+        lambda x, index: F.gather(x, index, axis=1),
+        normal((4, CLASSES, 2)),
+        lambda torch, x, index: torch.gather(x, 1, index),
+        labels(4, 5, 2),
+    ),
+    Row(
+        "index_add",
+        lambda x, values, index: F.index_add(x, index, values, axis=1),
+        normal((4, CLASSES, 2), (4, 5, 2)),
+        lambda torch, x, values, index: torch.index_add(x, 1, index, values),
+        labels(5),
+        unbatched=(2,),
+    ),
     Row(
         "reparameterize",
         F.reparameterize,
@@ -252,6 +282,37 @@ FUNCTIONS += [
         _differentiable_weights,
         labels(4),
         batch=None,
+    ),
+]
+
+FUNCTIONS += [
+    *(
+        Row(
+            f"einsum-{name}",
+            lambda *xs, s=subscripts: F.einsum(s, *xs),
+            normal(*shapes),
+            lambda torch, *xs, s=subscripts: torch.einsum(s, *xs),
+            batch=batch,
+            unbatched=unbatched,
+        )
+        for name, subscripts, shapes, batch, unbatched in (
+            ("product", "bij,bjk->bik", ((4, 2, 3), (4, 3, 2)), "concat", ()),
+            ("implicit", "ij,jk", ((4, 3), (3, 2)), "concat", (1,)),
+            ("trace", "bii->b", ((4, 3, 3),), "concat", ()),
+            ("three", "bi,ij,bj->b", ((4, 3), (3, 2), (4, 2)), "concat", (1,)),
+        )
+    ),
+    Row(
+        "pad",
+        lambda x: F.pad(x, [(0, 0), (1, 2)], value=0.5),
+        normal((4, 3)),
+        lambda torch, x: torch.nn.functional.pad(x, (1, 2), value=0.5),
+    ),
+    Row(
+        "sliding_window",
+        lambda x: F.sliding_window(x, 3, axis=1, step=2),
+        normal((4, 8, 2)),
+        lambda torch, x: x.unfold(1, 3, 2),
     ),
 ]
 

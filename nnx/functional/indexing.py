@@ -1,0 +1,231 @@
+"""Indexing with arrays of indices: one-hot vectors, taking along an axis, and adding along an axis."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from nnx.autodiff import Pullback, primitive, stop_gradient
+from nnx.autodiff.rules.indexing import place
+from nnx.backend import device_of, dtype_name, is_cheap_to_read, namespace
+from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.functional.checks import as_class_indices, expect_same_dtype, expect_shape, normalise_axis
+from nnx.types import Array
+
+
+def one_hot(index: Array, classes: int, *, dtype: str = "float32") -> Array:
+    r"""One-hot vectors of class indices: :math:`y_{i k} = 1` if :math:`k` is the index :math:`i`, else 0.
+
+    Parameters
+    ----------
+    index : array of any shape, integer
+        From 0 to ``classes`` - 1.
+    classes : int
+        Positive.
+    dtype : str
+        Name of a numeric dtype of the standard.
+
+    Returns
+    -------
+    y : array, shape (*index.shape, classes), on the device of ``index``
+
+    Raises
+    ------
+    DTypeError
+        If ``index`` holds no integers.
+    ArgumentError
+        If there is no class or no such dtype, or an index is out of range. In a device's memory that cannot be read
+        without stopping its queue, the vector of such an index is all zeros instead.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.functional.one_hot(np.asarray([2, 0]), 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    index = _expect_indices(stop_gradient(index))
+    xp = namespace(index)
+    if classes < 1:
+        raise ArgumentError(f"expected at least one class, got classes={classes}")
+    dtypes = xp.__array_namespace_info__().dtypes(kind="numeric", device=device_of(index))
+    if dtype not in dtypes:
+        raise ArgumentError(f"expected dtype to be one of {', '.join(map(repr, dtypes))}, got {dtype!r}")
+    _check_range(index, 0, classes)
+    numbers = xp.arange(classes, dtype=index.dtype, device=device_of(index))
+    return xp.astype(xp.expand_dims(index, axis=-1) == numbers, dtypes[dtype])
+
+
+@primitive
+def gather(x: Array, indices: Array, *, axis: int) -> Array:
+    r"""Take elements along an axis: :math:`y_{i j k} = x_{i\, n_{i j k}\, k}` for the middle axis of three.
+
+    Parameters
+    ----------
+    x : array of any shape but ()
+    indices : array, integer
+        Of the shape of ``x``, with any length at ``axis``; a length 1 elsewhere is broadcast. A negative index counts
+        from the end.
+    axis : int
+
+    Returns
+    -------
+    y : array of the dtype of ``x``, and the shape of ``indices`` broadcast to ``x`` outside the axis
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or there is no such axis.
+    DTypeError
+        If ``indices`` holds no integers.
+    ArgumentError
+        If an index is out of range. In a device's memory that cannot be read without stopping its queue, the library
+        decides what comes of it.
+
+    Notes
+    -----
+    It is ``take_along_axis`` of the standard; what comes back to repeated indices adds up.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> x = np.asarray([[1.0, 2.0], [3.0, 4.0]])
+    >>> nnx.functional.gather(x, np.asarray([[1], [0]]), axis=1)
+    array([[2.],
+           [3.]])
+    """
+    axis, indices = _check_gather(x, indices, axis)
+    return namespace(x, indices).take_along_axis(x, indices, axis=axis)
+
+
+@gather.with_pullback
+def _(wanted: Sequence[Any], x: Array, indices: Array, *, axis: int) -> tuple[Array, Pullback]:
+    axis, places = _check_gather(x, indices, axis)
+    shape = tuple(x.shape)
+
+    def pullback(cotangent: Array) -> tuple[Array, None]:
+        return place(cotangent, shape=shape, key=_key(places, shape, axis)), None
+
+    return gather(x, indices, axis=axis), pullback
+
+
+@primitive
+def index_add(x: Array, indices: Array, values: Array, *, axis: int = 0) -> Array:
+    r"""Add slices at indices along an axis: :math:`y = x`, then :math:`y_{n_j} \mathrel{+}= v_j` for each :math:`j`.
+
+    Parameters
+    ----------
+    x : array of any shape but ()
+        It is not changed.
+    indices : array, shape (count,), integer
+        Repeated ones add up; a negative one counts from the end.
+    values : array
+        Of the dtype and shape of ``x``, with length ``count`` at ``axis``.
+    axis : int
+        Default 0.
+
+    Returns
+    -------
+    y : array of the shape and dtype of ``x``
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or there is no such axis.
+    DTypeError
+        If ``indices`` holds no integers, ``x`` no numbers, or ``values`` is of another dtype than ``x``.
+    ArgumentError
+        If an index is out of range. In a device's memory that cannot be read without stopping its queue, the library
+        decides what comes of it.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.functional.index_add(np.zeros(3), np.asarray([2, 0, 2]), np.asarray([1.0, 2.0, 3.0]))
+    array([2., 0., 4.])
+    """
+    axis, indices = _check_index_add(x, indices, values, axis)
+    xp = namespace(x, indices, values)
+    shape = tuple(x.shape)
+    folded = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+    slices = xp.reshape(values, (folded[0], indices.shape[0], folded[2]))
+    key = _key(namespace(indices).reshape(indices, (1, -1, 1)), folded, 1)
+    return x + xp.reshape(place(slices, shape=folded, key=key), shape)
+
+
+@index_add.with_pullback
+def _(wanted: Sequence[Any], x: Array, indices: Array, values: Array, *, axis: int = 0) -> tuple[Array, Pullback]:
+    axis, places = _check_index_add(x, indices, values, axis)
+
+    def pullback(cotangent: Array) -> tuple[Array | None, None, Array | None]:
+        xp = namespace(cotangent)
+        return cotangent if wanted[0] else None, None, xp.take(cotangent, places, axis=axis) if wanted[2] else None
+
+    return index_add(x, indices, values, axis=axis), pullback
+
+
+def _key(indices: Array, shape: tuple[int, ...], axis: int) -> tuple[Array, ...]:
+    """Return the key that takes ``indices`` along one axis at every place of the others: arrays alone."""
+    xp = namespace(indices)
+    key = []
+    for i, length in enumerate(shape):
+        along = (1,) * i + (-1,) + (1,) * (len(shape) - i - 1)
+        numbers = xp.arange(length, dtype=indices.dtype, device=device_of(indices))
+        key.append(indices if i == axis else xp.reshape(numbers, along))
+    return tuple(key)
+
+
+def _check_gather(x: Array, indices: Array, axis: int) -> tuple[int, Array]:
+    """Return the axis counted from 0, and the indices too."""
+    namespace(x, indices)
+    axis = normalise_axis(axis, x.ndim)
+    found = tuple(indices.shape)
+    fits = len(found) == x.ndim and all(
+        i == axis or m in (1, n) for i, (m, n) in enumerate(zip(found, x.shape, strict=True))
+    )
+    if not fits:
+        raise ShapeError(
+            f"expected indices of the shape of the input, {tuple(x.shape)}, outside axis {axis}, got {found}"
+        )
+    return axis, _counted_from_zero(indices, x.shape[axis])
+
+
+def _check_index_add(x: Array, indices: Array, values: Array, axis: int) -> tuple[int, Array]:
+    """Return the axis counted from 0, and the indices too."""
+    xp = namespace(x, indices, values)
+    axis = normalise_axis(axis, x.ndim)
+    if not xp.isdtype(x.dtype, "numeric"):
+        raise DTypeError(f"expected input of a numeric dtype, got {dtype_name(x.dtype)}")
+    expect_same_dtype(x, values, "values", "input")
+    if indices.ndim != 1:
+        raise ShapeError(f"expected indices of shape (count,), got {tuple(indices.shape)}")
+    shape = tuple(x.shape)
+    wanted = (*shape[:axis], indices.shape[0], *shape[axis + 1 :])
+    expect_shape(values, wanted, "values", "a slice of the input for each index")
+    return axis, _counted_from_zero(indices, shape[axis])
+
+
+def _counted_from_zero(indices: Array, length: int) -> Array:
+    indices = _expect_indices(stop_gradient(indices))
+    _check_range(indices, -length, length)
+    return namespace(indices).where(indices < 0, indices + length, indices)
+
+
+def _expect_indices(indices: Array) -> Array:
+    xp = namespace(indices)
+    if not xp.isdtype(indices.dtype, "integral"):
+        raise DTypeError(
+            f"expected indices of an integer dtype, got {dtype_name(indices.dtype)}; "
+            "cast them with xp.astype(indices, xp.int32)"
+        )
+    return as_class_indices(indices)
+
+
+def _check_range(indices: Array, start: int, stop: int) -> None:
+    """Raise ArgumentError if an index is out of range, where that can be read at no cost."""
+    if not is_cheap_to_read(indices):
+        return
+    xp = namespace(indices)
+    wrong = (indices < start) | (indices >= stop)
+    if xp.any(wrong):
+        first = int(xp.reshape(indices, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))])
+        raise ArgumentError(f"expected indices from {start} to {stop - 1}, got {first}")
