@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
-from nnx.autodiff.rules.indexing import place
+from nnx.autodiff.rules.indexing import key_along_axis, place
 from nnx.backend import device_of, dtype_name, is_cheap_to_read, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.checks import as_class_indices, expect_same_dtype, expect_shape, normalise_axis
@@ -103,7 +103,7 @@ def _(wanted: Sequence[Any], x: Array, indices: Array, *, axis: int) -> tuple[Ar
     shape = tuple(x.shape)
 
     def pullback(cotangent: Array) -> tuple[Array, None]:
-        return place(cotangent, shape=shape, key=_key(places, shape, axis)), None
+        return place(cotangent, shape=shape, key=key_along_axis(places, shape, axis)), None
 
     return gather(x, indices, axis=axis), pullback
 
@@ -148,7 +148,7 @@ def index_add(x: Array, indices: Array, values: Array, *, axis: int = 0) -> Arra
     shape = tuple(x.shape)
     folded = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
     slices = xp.reshape(values, (folded[0], indices.shape[0], folded[2]))
-    key = _key(namespace(indices).reshape(indices, (1, -1, 1)), folded, 1)
+    key = key_along_axis(namespace(indices).reshape(indices, (1, -1, 1)), folded, 1)
     return x + xp.reshape(place(slices, shape=folded, key=key), shape)
 
 
@@ -161,17 +161,6 @@ def _(wanted: Sequence[Any], x: Array, indices: Array, values: Array, *, axis: i
         return cotangent if wanted[0] else None, None, xp.take(cotangent, places, axis=axis) if wanted[2] else None
 
     return index_add(x, indices, values, axis=axis), pullback
-
-
-def _key(indices: Array, shape: tuple[int, ...], axis: int) -> tuple[Array, ...]:
-    """Return the key that takes ``indices`` along one axis at every place of the others: arrays alone."""
-    xp = namespace(indices)
-    key = []
-    for i, length in enumerate(shape):
-        along = (1,) * i + (-1,) + (1,) * (len(shape) - i - 1)
-        numbers = xp.arange(length, dtype=indices.dtype, device=device_of(indices))
-        key.append(indices if i == axis else xp.reshape(numbers, along))
-    return tuple(key)
 
 
 def _check_gather(x: Array, indices: Array, axis: int) -> tuple[int, Array]:

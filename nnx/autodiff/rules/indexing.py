@@ -43,8 +43,9 @@ class _Getitem:
         return lambda args, tangents, options: (function(*args), function(tangents[0], args[1]))
 
 
-def _key(xp: Namespace, indices: Array, shape: Shape, axis: int) -> tuple[Array, ...]:
+def key_along_axis(indices: Array, shape: Shape, axis: int) -> tuple[Array, ...]:
     """Return the key that takes ``indices`` along one axis at every place of the others."""
+    xp = namespace(indices)
     # A key of arrays alone is all that the standard promises. The indices may be of a dtype too narrow for a place.
     key = []
     for i, length in enumerate(shape):
@@ -58,13 +59,13 @@ def _take(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int | None 
     axis = 0 if axis is None else axis % len(spec.shape)
     before, after = math.prod(spec.shape[:axis]), math.prod(spec.shape[axis + 1 :])
     folded = (before, spec.shape[axis], after)
-    key = _key(namespace(indices), xp.reshape(indices, (1, -1, 1)), folded, 1)
+    key = key_along_axis(xp.reshape(indices, (1, -1, 1)), folded, 1)
     g = xp.reshape(g, (before, math.prod(indices.shape), after))
     return xp.reshape(place(g, shape=folded, key=key), spec.shape)
 
 
 def _take_along_axis(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int = -1) -> Array:
-    return place(g, shape=spec.shape, key=_key(namespace(indices), indices, spec.shape, axis % len(spec.shape)))
+    return place(g, shape=spec.shape, key=key_along_axis(indices, spec.shape, axis % len(spec.shape)))
 
 
 GETITEM: Rule = _Getitem()
