@@ -224,7 +224,7 @@ class custom_jvp:  # noqa: N801  a decorator
                 leaves_like(tangent, tree_flatten(output), "a tangent", f"the output of {name}")
             )
 
-        node.primitive.tangent = with_tangent
+        node.primitive.with_tangent(with_tangent)
 
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:

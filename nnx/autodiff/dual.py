@@ -31,12 +31,24 @@ class Dual:
             raise escaped(primitive)
         values: list[Any] = []
         tangents: list[Any] = []
-        for arg in args:
-            own = type(arg) is TracedArray and arg.trace is self
-            values.append(arg.value if own else arg)
-            tangents.append(arg.entry if own else None)
-        if primitive.tangent is not None:
-            output, tangent = primitive.tangent(values, tangents, options)
+        nested = False
+        for arg in args:  # as hot as the tape's
+            if type(arg) is not TracedArray:
+                values.append(arg)
+                tangents.append(None)
+            elif arg.trace is self:
+                value, tangent = arg.value, arg.entry
+                values.append(value)
+                tangents.append(tangent)
+                if type(value) is TracedArray or type(tangent) is TracedArray:
+                    nested = True
+            else:
+                values.append(arg)
+                tangents.append(None)
+                nested = True
+        form = primitive.tangent if nested else primitive.tangent_of_plain
+        if form is not None:
+            output, tangent = form(values, tangents, options)
         elif primitive.retraced:
             return primitive.plain(*args, **options)
         else:

@@ -58,6 +58,9 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     finally:
         trace.closed = True
 
+    if _is_own(output, trace):
+        return output.value, output.entry
+
     def lower(leaf: Any) -> Any:
         return leaf.value if _is_own(leaf, trace) else leaf
 
@@ -66,9 +69,9 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
             return leaf.entry
         return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
 
-    value = tree_map(lower, output)
-    leaves, _ = tree_split(output)
-    return value, gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
+    leaves, rebuild = tree_split(output)
+    tangent = gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
+    return rebuild([lower(leaf) for leaf in leaves.values()]), tangent
 
 
 def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callable[..., Any]]:

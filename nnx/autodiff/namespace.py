@@ -11,7 +11,7 @@ from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.traced import OPERATORS, OpenTrace, TracedArray
 from nnx.backend import library_name, namespace
-from nnx.errors import ArgumentError, MissingRuleError, TraceError
+from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
 
 
@@ -61,38 +61,10 @@ def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[...
     bound.forward = rule.bind(bound)
     bound.forward_of_plain = rule.bind(function)
     bound.tangent = rule.bind_tangent(bound)
-    _hold_to_standard(bound, getattr(rule, "positional", None))
+    bound.tangent_of_plain = rule.bind_tangent(function)
+    bound.most_by_position = getattr(rule, "positional", None)
     bound.retraced = bound.may_close_over_traced = False
     return bound
-
-
-def _hold_to_standard(bound: Primitive[..., Any], count: int | None) -> None:
-    """Refuse options by position, which some libraries take, and which a rule would not see."""
-    if count is None:
-        return
-    forward, of_plain, tangent = bound.forward, bound.forward_of_plain, bound.tangent
-
-    def counted(args: Sequence[Any]) -> None:
-        if len(args) > count:
-            raise ArgumentError(
-                f"{bound.name}: expected at most {count} arguments by position, as in the standard, got {len(args)}; "
-                f"pass options by name, as in xp.sum(x, axis=0)"
-            )
-
-    def counted_forward(wanted: Sequence[Any], *args: Any, **options: Any) -> Any:
-        counted(args)
-        return forward(wanted, *args, **options)
-
-    def counted_of_plain(wanted: Sequence[Any], *args: Any, **options: Any) -> Any:
-        counted(args)
-        return of_plain(wanted, *args, **options)
-
-    def counted_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> Any:
-        counted(args)
-        return tangent(args, tangents, options)  # type: ignore[misc]
-
-    bound.forward, bound.forward_of_plain = counted_forward, counted_of_plain
-    bound.tangent = None if tangent is None else counted_tangent
 
 
 def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from nnx.autodiff.traced import TracedArray
-from nnx.errors import MissingRuleError
+from nnx.errors import ArgumentError, MissingRuleError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +46,8 @@ class Primitive(Generic[P, R]):
         The same, for values that are all plain; a rule of the standard's functions then saves a look at their types.
     tangent : callable or None
         The form with a tangent.
+    tangent_of_plain : callable or None
+        The same, for values and tangents that are all plain.
     retraced : bool
         Whether forward mode, without a form with a tangent, differentiates ``plain`` operation by operation; else it
         transposes the pullback.
@@ -57,6 +59,8 @@ class Primitive(Generic[P, R]):
         Faster bodies, registered by :mod:`nnx.kernels`; a traced argument always takes the portable one.
     takes_keywords : bool
         Whether an array may be passed by the name of its parameter.
+    most_by_position : int or None
+        How many arguments a rule can see by position: a library may take options so too, which the standard does not.
     """
 
     def __init__(self, plain: Callable[P, R], with_pullback: WithPullback | None = None) -> None:
@@ -65,9 +69,11 @@ class Primitive(Generic[P, R]):
         self.forward = self.forward_of_plain = with_pullback or self._without_rule
         self._positional: dict[str, Any] | None = None
         self.tangent: WithTangent | None = None
+        self.tangent_of_plain: WithTangent | None = None
         self.retraced = True
         self.may_close_over_traced = True
         self.takes_keywords = True
+        self.most_by_position: int | None = None
         self.natives: dict[type, Native] = {}
         self.name: str = getattr(plain, "__name__", repr(plain))
 
@@ -82,6 +88,11 @@ class Primitive(Generic[P, R]):
         for arg in args:
             if type(arg) is TracedArray and (trace is None or arg.trace.level > trace.level):
                 trace = arg.trace
+        if self.most_by_position is not None and len(args) > self.most_by_position:
+            raise ArgumentError(
+                f"{self.name}: expected at most {self.most_by_position} arguments by position, as in the standard, got "
+                f"{len(args)}; pass options by name, as in xp.sum(x, axis=0)"
+            )
         return trace.record(self, args, kwargs)
 
     def with_pullback(self, rule: WithPullback) -> WithPullback:
@@ -93,6 +104,14 @@ class Primitive(Generic[P, R]):
         wanted. It must not change an array, least of all the cotangent that it was given.
         """
         self.forward = self.forward_of_plain = rule
+        return rule
+
+    def with_tangent(self, rule: WithTangent) -> WithTangent:
+        """Register the form that also returns the tangent; a decorator.
+
+        The rule is ``rule(args, tangents, options) -> (output, tangent)``. A tangent is ``None`` where it is zero.
+        """
+        self.tangent = self.tangent_of_plain = rule
         return rule
 
     def _without_rule(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:

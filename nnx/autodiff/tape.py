@@ -8,6 +8,7 @@ from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.traced import TracedArray
+from nnx.backend import add_into
 from nnx.errors import TraceError
 from nnx.types import Array
 
@@ -142,9 +143,8 @@ def _add(cotangents: list[Any], owned: bytearray, places: Sequence[int], parts: 
             held = cotangents[place]
             if held is None:
                 cotangents[place] = arrived
-            elif owned[place] and type(held) is type(arrived) and type(held) is not TracedArray:
-                held += arrived
-                cotangents[place] = held
-            else:  # of a plain array and one that is traced by an outer transform comes a traced one
+            elif owned[place]:
+                cotangents[place] = add_into(held, arrived)
+            else:
                 cotangents[place] = held + arrived
                 owned[place] = 1

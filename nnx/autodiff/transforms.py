@@ -1,5 +1,6 @@
 """The transforms: ``vjp``, ``grad`` and ``value_and_grad``, over arrays, trees and modules."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -229,12 +230,13 @@ def _one(value: Any) -> Array:
     return one_like(value)
 
 
-def places_of(numbers: Sequence[int], count: int) -> list[int]:
+@functools.lru_cache
+def places_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:
     """Return the places that argnums mean among that many arguments."""
     for number in numbers:
         if not -count <= number < count:
             raise ArgumentError(f"argnums has {number}, but the function was called with {count} arguments")
-    places = [number % count for number in numbers]
+    places = tuple(number % count for number in numbers)
     if len(set(places)) < len(places):
         raise ArgumentError(f"expected every argument once in argnums, got {tuple(numbers)}")
     return places

@@ -3,6 +3,7 @@
 This folder and ``nnx/kernels`` alone may name an array library.
 """
 
+from nnx.backend.in_place import add_into, divide_into, multiply_into
 from nnx.backend.indexing import add_at
 from nnx.backend.inspection import is_cheap_to_read, is_floating, is_real_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
@@ -14,10 +15,12 @@ from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_
 __all__ = [
     "BACKENDS",
     "add_at",
+    "add_into",
     "asarray",
     "available_backends",
     "backend_of",
     "device_of",
+    "divide_into",
     "dtype_name",
     "generator",
     "get_backend",
@@ -27,6 +30,7 @@ __all__ = [
     "is_floating",
     "is_real_floating",
     "library_name",
+    "multiply_into",
     "namespace",
     "normal",
     "one_like",

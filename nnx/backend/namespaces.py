@@ -12,6 +12,11 @@ from nnx.types import Array, Namespace
 # the type alone, so threads that fill it at once write the same values.
 _BY_TYPE: dict[type, Namespace] = {}
 
+# Types whose operators with an equals sign write into the array, and of which nobody else keeps a record: torch counts
+# what is written for its own derivatives, and refuses some of it under its transforms. Filled with _BY_TYPE.
+IN_PLACE: set[type] = set()
+_WRITABLE = {("numpy", "ndarray"), ("cupy", "ndarray"), ("array-api-strict", "Array")}
+
 _SCALARS = frozenset({type(None), bool, int, float, complex})  # exactly: np.float64 is a subclass of float
 
 
@@ -71,6 +76,8 @@ def _resolve(array: Any) -> Namespace:
         ) from error
     if library_name(xp) == "array-api-strict":
         let_defer(kind)
+    if (library_name(xp), kind.__name__) in _WRITABLE:
+        IN_PLACE.add(kind)
     _BY_TYPE[kind] = xp
     return xp
 

@@ -144,7 +144,7 @@ def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
     return erf(x), lambda cotangent: (cotangent * _erf_slope(x),)
 
 
-erf.tangent = lambda args, tangents, options: (erf(*args), tangents[0] * _erf_slope(args[0]))
+erf.with_tangent(lambda args, tangents, options: (erf(*args), tangents[0] * _erf_slope(args[0])))
 
 
 def _erf_slope(x: Array) -> Array:

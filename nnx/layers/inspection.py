@@ -30,15 +30,14 @@ def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]
     [('0', 'ReLU'), ('1', 'Softmax'), ('', 'Sequential')]
     """
     found: list[tuple[Module, Any]] = []
-    copies: dict[int, Module] = {}
-    twin = model.copied(copies, is_copy=True, watcher=lambda module, output: found.append((module, output)))
+    copies = model.copies(_is_copy=True, _watcher=lambda module, output: found.append((module, output)))
     boxes: dict[int, Buffer] = {}  # a buffer of the copy may change, the model's may not
     for module in copies.values():
         for name, value in vars(module).items():
             if isinstance(value, Buffer):
                 vars(module)[name] = boxes.setdefault(id(value), Buffer(value.value))
     originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
-    twin(*args, **kwargs)
+    copies[id(model)](*args, **kwargs)
     return [LayerOutput(*originals[id(module)], output) for module, output in found]
 
 
@@ -62,7 +61,7 @@ def summarise(model: Module, *args: Any) -> str:
 
 
 def _in_eval_mode(model: Module) -> Module:
-    return model.copied({}, is_copy=False).eval()
+    return model.copies()[id(model)].eval()
 
 
 def _is_shape(value: Any) -> bool:

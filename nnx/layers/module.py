@@ -1,22 +1,21 @@
 """Module: a tree of layers with parameters and buffers, called like a function."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from nnx.autodiff import TracedArray, vjp
 from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
 from nnx.errors import ArgumentError, DTypeError, UsageError
+from nnx.layers.graph import Node
 from nnx.layers.location import locate
-from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.parameter import Buffer
 from nnx.layers.state import load_state
 from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, DType, Tree
 
-Watcher = Callable[["Module", Any], None]
 
-
-class Module:
+class Module(Node):
     """Base class of layers and models. A subclass defines ``forward`` in array API code.
 
     Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
@@ -45,10 +44,6 @@ class Module:
     """
 
     training: bool = True
-    _parameter_names: tuple[str, ...] = ()
-    _child_names: tuple[str, ...] = ()  # attributes in which modules may be: a module or a container
-    _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
-    _watcher: Watcher | None = None
     _kept: tuple[Callable[[Tree], tuple[Any, ...]], Callable[[Sequence[Array]], Any]] | None = None
     _gradients: dict[str, Array] | None = None
 
@@ -147,45 +142,6 @@ class Module:
         """Set evaluation mode: a call keeps nothing for a backward pass."""
         return self.train(False)
 
-    def named_children(self) -> Iterator[tuple[str, "Module"]]:
-        """Iterate over the modules directly below this one, with their names."""
-        for name in self._child_names:
-            yield from _modules_in(name, vars(self).get(name))
-
-    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """Iterate over this module, of path ``""``, and all below it; a shared one comes once, by its first path."""
-        seen: set[int] = set()
-        pending: list[tuple[str, Module]] = [("", self)]
-        while pending:
-            path, module = pending.pop()
-            if id(module) in seen:
-                continue
-            seen.add(id(module))
-            yield path, module
-            if not module._child_names:
-                continue
-            below = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
-            pending += reversed(below)
-
-    def parameters(self) -> dict[str, Array]:
-        """Return the parameters by dotted path, as in ``{"0.weight": array, ...}``."""
-        return {path: vars(module)[name] for path, module, name in self._parameter_places()}
-
-    def replace_parameters(self, values: Mapping[str, Array]) -> None:
-        """Put new arrays in place of parameters, by dotted path; nothing is checked or converted."""
-        for path, module, name in self._parameter_places():
-            if path in values:
-                vars(module)[name] = values[path]
-
-    def buffers(self) -> dict[str, Buffer]:
-        """Return the buffers by dotted path."""
-        return {
-            f"{path}.{name}" if path else name: value
-            for path, module in self.named_modules()
-            for name, value in vars(module).items()
-            if isinstance(value, Buffer)
-        }
-
     def state_dict(self) -> dict[str, Any]:
         """Return the values of parameters and buffers by dotted path: the arrays themselves, not copies."""
         return self.parameters() | {path: buffer.value for path, buffer in self.buffers().items()}
@@ -270,75 +226,9 @@ class Module:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
         return "\n  ".join([f"{type(self).__name__}({self.describe()}", *lines]) + "\n)"
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            if name not in self._parameter_names:
-                vars(self)["_parameter_names"] = (*self._parameter_names, name)
-            value = value.value
-        elif name in self._parameter_names and not is_array(value):
-            if value is not None:
-                raise DTypeError(
-                    f"expected an array in place of the parameter {name!r}, got {type(value).__name__}; "
-                    "make it one, or remove the parameter with del"
-                )
-            self._forget(name)
-        if isinstance(value, (Module, list, tuple, dict)) and name not in self._child_names:
-            _refuse_boxes(name, value)
-            vars(self)["_child_names"] = (*self._child_names, name)
-        vars(self)[name] = value
-
-    def __delattr__(self, name: str) -> None:
-        self._forget(name)
-        object.__delattr__(self, name)
-
-    def _forget(self, name: str) -> None:
-        vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
-        vars(self)["_child_names"] = tuple(n for n in self._child_names if n != name)
-
     def __getstate__(self) -> dict[str, Any]:
         # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.
         return {name: value for name, value in vars(self).items() if name != "_kept"}
-
-    def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], "Module"]]:
-        places = self._parameter_places()
-
-        def rebuild(leaves: Sequence[Array]) -> Module:
-            copies: dict[int, Module] = {}
-            twin = self.copied(copies, is_copy=True)
-            for (_, module, name), leaf in zip(places, leaves, strict=True):
-                vars(copies[id(module)])[name] = leaf
-            return twin
-
-        leaves = {path: vars(module)[name] for path, module, name in places}
-        if len(leaves) < len(places):
-            raise ArgumentError(f"{type(self).__name__} has two parameters of one path; rename a key or an attribute")
-        return leaves, rebuild
-
-    def __tree_boxes__(self) -> list[Buffer]:
-        return list(self.buffers().values())
-
-    def copied(self, copies: dict[int, "Module"], is_copy: bool, watcher: Watcher | None = None) -> Self:
-        """Copy the graph of modules; arrays and buffers stay shared. ``copies`` maps the id of each to its copy."""
-        twin = object.__new__(type(self))
-        copies[id(self)] = twin
-        members = vars(twin)
-        members.update(vars(self))
-        for name in self._child_names:
-            if name in members:
-                members[name] = _copied_value(members[name], copies, is_copy, watcher)
-        members["_is_copy"] = is_copy
-        if watcher is not None:
-            members["_watcher"] = watcher
-        members.pop("_kept", None)
-        return twin
-
-    def _parameter_places(self) -> list[tuple[str, "Module", str]]:
-        """Return where the parameters are: dotted path, module and name of the attribute."""
-        return [
-            (f"{path}.{name}" if path else name, module, name)
-            for path, module in self.named_modules()
-            for name in module._parameter_names
-        ]
 
     def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:
         self._kept = None  # before the call, so that two sets of intermediate results are never held
@@ -365,41 +255,9 @@ class Module:
         return output
 
 
-def _refuse_boxes(name: str, value: Any) -> None:
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-        if isinstance(item, (Parameter, Buffer)):
-            raise ArgumentError(
-                f"expected a {type(item).__name__} as an attribute of its own, got one inside {name!r}, where it would "
-                "be neither trained nor saved; put it into a module, and the modules into the list or dict"
-            )
-
-
 def _cast(array: Array, dtype: DType | str) -> Array:
     xp, name = namespace(array), dtype_name(dtype)
     target = getattr(xp, name, None)
     if target is None or not xp.isdtype(target, ("real floating", "complex floating")):
         raise DTypeError(f"expected a floating-point dtype of {library_name(xp)}, got {name!r}")
     return xp.astype(array, target, copy=False)
-
-
-def _modules_in(name: str, value: Any) -> Iterator[tuple[str, Module]]:
-    if isinstance(value, Module):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            yield from _modules_in(f"{name}.{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _modules_in(f"{name}.{key}", item)
-
-
-def _copied_value(value: Any, copies: dict[int, Module], is_copy: bool, watcher: Watcher | None) -> Any:
-    if isinstance(value, Module):
-        found = copies.get(id(value))
-        return value.copied(copies, is_copy, watcher) if found is None else found
-    if isinstance(value, dict):
-        return {key: _copied_value(item, copies, is_copy, watcher) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_copied_value(item, copies, is_copy, watcher) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value

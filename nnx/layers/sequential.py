@@ -31,6 +31,8 @@ class Sequential(Module):
     )
     """
 
+    _numbered = "layers"
+
     def __init__(self, layers: Iterable[Module]) -> None:
         self.layers = list(layers)
         for i, layer in enumerate(self.layers):
@@ -42,14 +44,6 @@ class Sequential(Module):
         for layer in self.layers:
             x = layer(x)
         return x
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Iterate over the layers with their numbers as names, and over modules that a subclass has beside them."""
-        for i, layer in enumerate(self.layers):
-            yield str(i), layer
-        for name, module in super().named_children():
-            if not name.startswith("layers."):
-                yield name, module
 
     def __len__(self) -> int:
         return len(self.layers)

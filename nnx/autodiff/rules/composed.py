@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.rules.elementwise import slope_of_abs
-from nnx.autodiff.rules.kinds import at
+from nnx.autodiff.rules.shapes import at
 from nnx.autodiff.traced import stop_gradient
 from nnx.backend import device_of
 from nnx.errors import ArgumentError

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from nnx.autodiff.rules.kinds import Elementwise, Linear, Rule
+from nnx.backend import add_into, divide_into
 from nnx.types import Array, Namespace
 
 
@@ -85,6 +86,16 @@ def _inverse(x2: Array | complex) -> Any:
     return 1.0 / x2
 
 
+def _product(x1: Array, x2: Array, y: Array, dx1: Array, dx2: Array) -> Array:
+    product = dx1 * x2
+    return add_into(product, product if x1 is x2 and dx1 is dx2 else x1 * dx2)
+
+
+def _quotient(x1: Array, x2: Array, y: Array, dx1: Array, dx2: Array) -> Array:
+    # In full size this is two operations fewer than the sum of both terms.
+    return divide_into(dx1 - y * dx2, x2)
+
+
 _LN2 = math.log(2.0)
 _LN10 = math.log(10.0)
 
@@ -109,8 +120,8 @@ ELEMENTWISE: dict[str, Rule] = {
     "copysign": Elementwise(_copysign, None),
     "cos": Elementwise(lambda xp, x: -xp.sin(x)),
     "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
-    "divide": Elementwise(_inverse, lambda y, x2: y / -x2),
-    "exp": Elementwise(lambda y: y),
+    "divide": Elementwise(_inverse, lambda y, x2: y / -x2, both=_quotient),
+    "exp": Elementwise("y"),
     "expm1": Elementwise(lambda y: y + 1.0),
     "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),
     # With pairs of numbers for complex ones and no conjugation in between, the transpose of imag is -i times.
@@ -122,7 +133,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "logaddexp": Elementwise(_share, lambda xp, x1, x2, y: _share(xp, x2, x1, y)),
     "maximum": Elementwise(_larger, lambda xp, x1, x2, y: _larger(xp, x2, x1, y)),
     "minimum": Elementwise(lambda xp, x1, x2, y: _larger(xp, x2, x1, y), _larger),
-    "multiply": Elementwise(lambda x2: x2, lambda x1: x1),
+    "multiply": Elementwise("x2", "x1", both=_product),
     "negative": Elementwise(-1),
     "positive": Elementwise(1),
     "pow": Elementwise(_power_of_base, _power_of_exponent),

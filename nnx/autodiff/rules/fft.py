@@ -6,7 +6,8 @@ A transpose without a conjugate keeps the sign of the exponent, and with it the 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Linear, Rule, Spec
+from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.parts import Spec
 from nnx.backend import device_of
 from nnx.types import Array, Namespace, Shape
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback, WithPullback, WithTangent
-from nnx.autodiff.rules.kinds import Linear, Rule, Spec
+from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.parts import Spec
 from nnx.backend import add_at, device_of, namespace
 from nnx.types import Array, Namespace, Shape
 
@@ -18,7 +19,7 @@ def _place(g: Array, *, shape: Shape, key: Any) -> Array:
 place: Primitive[..., Array] = Primitive(_place)
 """Zeros with the elements of ``g`` added where ``key`` points: the transpose of ``x[key]``, and it of this."""
 place.name = "place"
-place.tangent = lambda args, tangents, options: (place(*args, **options), place(*tangents, **options))
+place.with_tangent(lambda args, tangents, options: (place(*args, **options), place(*tangents, **options)))
 
 
 @place.with_pullback

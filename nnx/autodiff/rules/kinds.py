@@ -18,22 +18,16 @@ One entry serves both modes: a factor multiplies a cotangent or a tangent, a lin
 and what has a pullback only is transposed again.
 """
 
-import inspect
+import operator
 from collections.abc import Callable, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
+from nnx.autodiff.rules.parts import Part, Spec
+from nnx.autodiff.rules.shapes import fit, keep_axes, match
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import is_array, namespace
+from nnx.backend import add_into, is_array, multiply_into, namespace
 from nnx.types import Array, DType, Shape
-
-
-class Spec(NamedTuple):
-    """Shape and dtype of an argument."""
-
-    shape: Shape
-    dtype: DType
 
 
 class Rule(Protocol):
@@ -46,162 +40,77 @@ class Rule(Protocol):
         """Return it in the form that also returns the tangent, or None to have its pullback transposed."""
 
 
-class Part:
-    """The derivative for one argument: a small function, and where its parameters come from.
-
-    Attributes
-    ----------
-    function : callable
-    takes_xp : bool
-        Whether its first parameter is ``xp``.
-    sources : tuple
-        For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
-    pick : callable
-        Takes the arguments and the output as one tuple, and returns the values of parameters that are all among them.
-    """
-
-    __slots__ = ("defaults", "function", "pick", "sources", "takes_xp")
-
-    def __init__(self, function: Callable[..., Any], parameters: Sequence[str]) -> None:
-        names = dict(inspect.signature(function).parameters)
-        self.function = function
-        self.takes_xp = names.pop("xp", None) is not None
-        names.pop("g", None)
-        places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
-        self.sources = tuple(places.get(name, name) for name in names)
-        self.pick = _picker(self.sources)
-        self.defaults = {places.get(name, name): (name, parameter.default) for name, parameter in names.items()}
-
-    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
-        """Return the values of the named parameters: all that the pullback holds in memory."""
-        kept = []
-        for source in self.sources:
-            if source == -1:
-                kept.append(output)
-            elif source == "spec":
-                kept.append(spec)
-            elif isinstance(source, int) and source < len(args):
-                kept.append(args[source])
-            else:
-                name, default = self.defaults[source]
-                kept.append(options.get(name, default))
-        return kept
-
-    def apply(self, array: Array, *values: Any) -> Any:
-        """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
-        return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+Term = tuple[Any, bool]
+"""A summand of a tangent, and whether its memory is new, so that it may be added to in place."""
 
 
-def _picker(sources: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
-    if len(sources) == 1:
-        (place,) = sources
-        return lambda values: (values[place],)
-    return itemgetter(*sources) if sources else lambda values: ()
+def _added(first: Term, second: Term) -> Term:
+    if second[1] and not first[1]:
+        first, second = second, first
+    return (add_into if first[1] else operator.add)(first[0], second[0]), True
 
 
-def common_namespace(array: Array, values: Sequence[Any]) -> Any:
-    """Return the namespace of an array and what may be traced beside it: in a nested transform, either may be."""
-    for value in values:
-        if type(value) is TracedArray:
-            return namespace(value)
-    return namespace(array)
-
-
-def match(cotangent: Array, spec: Spec) -> Array:
-    """Bring a cotangent to the shape and dtype of an argument that was broadcast and promoted.
-
-    The transpose of broadcasting is the sum over the axes that it made or stretched; the transpose of taking a
-    real number for a complex one is the real part.
-    """
-    shape, dtype = spec
-    if cotangent.shape == shape and cotangent.dtype == dtype:
-        return cotangent
-    xp = namespace(cotangent)
-    if tuple(cotangent.shape) != tuple(shape):
-        new = cotangent.ndim - len(shape)
-        stretched = [i + new for i, n in enumerate(shape) if n == 1 and cotangent.shape[i + new] != 1]
-        axes = (*range(new), *stretched)
-        if axes:
-            cotangent = xp.sum(cotangent, axis=axes, keepdims=True)
-        cotangent = xp.reshape(cotangent, shape)
-    return cast(xp, cotangent, dtype)
-
-
-def cast(xp: Any, x: Array, dtype: DType) -> Array:
-    """Return ``x`` with a dtype; the real part where it is complex and the dtype is not."""
-    if x.dtype == dtype:
-        return x
-    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
-        x = xp.real(x)
-    return xp.astype(x, dtype, copy=False)
-
-
-def fit(tangent: Array, output: Array) -> Array:
-    """Bring a tangent to the shape and dtype of the output, to which arguments were broadcast and promoted."""
-    xp = namespace(tangent, output)
-    tangent = cast(xp, tangent, output.dtype)
-    return tangent if tangent.shape == output.shape else xp.broadcast_to(tangent, output.shape)
-
-
-def total(parts: Sequence[Array | None]) -> Any:
-    """Add up what is not None."""
-    found = None
-    for part in parts:
-        if part is not None:
-            found = part if found is None else found + part
-    return found
+def _fitted(term: Array, is_new: bool, output: Array) -> Term:
+    if term.shape == output.shape and term.dtype == output.dtype:
+        return term, is_new
+    return fit(term, output), False  # what was broadcast is a view
 
 
 class Elementwise:
     r"""An elementwise function :math:`y = f(x_1, x_2)`, by its factors :math:`\partial y / \partial x_i`.
 
-    A factor is 1, -1 or a small function that returns it; ``None`` for an argument without a derivative.
+    A factor is 1, -1, the name of the argument or output that it is, or a small function that returns a new array;
+    ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters.
+    ``both(x1, x2, y, dx1, dx2)`` is the tangent where both arguments have one, if it is less work than the sum.
     """
 
-    def __init__(self, *factors: Callable[..., Any] | int | None, parameters: str | None = None) -> None:
+    def __init__(
+        self,
+        *factors: Callable[..., Any] | str | int | None,
+        parameters: str | None = None,
+        both: Callable[..., Array] | None = None,
+    ) -> None:
         count = len(factors)
         default = ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
         names = default if parameters is None else [name.strip() for name in parameters.split(",")]
-        self._parts = [Part(f, names) if callable(f) else f for f in factors]
-        self._simple = parameters is None
+        self._parts: list[Any] = [Part(f, names) if isinstance(f, str) or callable(f) else f for f in factors]
+        self._both = both
+        self._is_product = factors == ("x2", "x1")
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
         """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
-        if self._simple and len(parts) == 1:
+        if len(parts) == 1:
             return _unary(function, parts[0])
-        if self._simple and len(parts) == 2:
-            return _binary(function, parts[0], parts[1])
+        if len(parts) == 2:
+            return _binary(function, parts[0], parts[1], self._is_product)
 
-        def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
-            output = function(*args, **options)
-            plan: list[Any] = [None] * len(args)
-            for i, (part, arg) in enumerate(zip(parts, args, strict=False)):
-                if wanted[i] and isinstance(part, Part):
-                    plan[i] = (part, part.keep(output, args, options, None), arg.shape, arg.dtype)
-
-            def pullback(g: Array) -> list[Any]:
-                return [None if entry is None else _times_factor(g, *entry) for entry in plan]
-
-            return output, pullback
+        def with_pullback(wanted: Sequence[Any], *args: Any) -> tuple[Any, Pullback]:
+            output = function(*args)
+            values = (*args, output)
+            plan = [
+                _entry(part, values, arg) if want and part is not None else None
+                for part, arg, want in zip(parts, args, wanted, strict=True)
+            ]
+            return output, lambda g: [None if entry is None else _times_factor(g, *entry) for entry in plan]
 
         return with_pullback
 
     def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
         """Return the primitive ``function`` in the form that also returns the tangent of its output."""
+        parts, both = self._parts, self._both
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
             output = function(*args, **options)
-            terms = []
-            for part, tangent in zip(self._parts, tangents, strict=False):
-                if tangent is None or part is None:
-                    continue
-                if isinstance(part, int):
-                    term = tangent if part == 1 else -tangent
-                else:
-                    term = tangent * part.apply(output, *part.keep(output, args, options, None))
-                terms.append(fit(term, output))
-            return output, total(terms)
+            if both is not None and tangents[0] is not None and tangents[1] is not None:
+                return output, fit(both(*args, output, *tangents), output)
+            values = (*args, output)
+            found: Term | None = None
+            for part, tangent in zip(parts, tangents, strict=True):
+                if tangent is not None and part is not None:
+                    term = _fitted(*_term(tangent, part, values), output)
+                    found = term if found is None else _added(found, term)
+            return output, None if found is None else found[0]
 
         return with_tangent
 
@@ -218,18 +127,21 @@ def _unary(function: Callable[..., Any], part: Part | int | None) -> WithPullbac
     return with_pullback
 
 
-def _binary(function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None) -> WithPullback:
+def _binary(
+    function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None, is_product: bool
+) -> WithPullback:
     def with_pullback(wanted: Sequence[Any], x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
         output = function(x1, x2, **options)
         values = (x1, x2, output)
         first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
         second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
+        is_square = is_product and x1 is x2
 
         def pullback(g: Array) -> tuple[Any, Any]:
-            return (
-                None if first is None else _times_factor(g, *first),
-                None if second is None else _times_factor(g, *second),
-            )
+            cotangent = None if first is None else _times_factor(g, *first)
+            if is_square and first is not None:
+                return cotangent, cotangent
+            return cotangent, None if second is None else _times_factor(g, *second)
 
         return output, pullback
 
@@ -243,15 +155,16 @@ def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> tuple[Any, Any, Sh
 
 
 def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:
-    if kept is None:
-        cotangent = g if part == 1 else -g
-    elif part.takes_xp:  # type: ignore[union-attr]
-        cotangent = g * part.function(common_namespace(g, kept), *kept)  # type: ignore[union-attr]
-    else:
-        cotangent = g * part.function(*kept)  # type: ignore[union-attr]
+    cotangent = (g if part == 1 else -g) if kept is None else part.times(g, kept)  # type: ignore[union-attr]
     if cotangent.shape == shape and cotangent.dtype == dtype:
         return cotangent
     return match(cotangent, Spec(shape, dtype))
+
+
+def _term(tangent: Array, part: Part | int, values: tuple[Any, ...]) -> Term:
+    if type(part) is int:
+        return (tangent, False) if part == 1 else (-tangent, True)
+    return part.times(tangent, part.pick(values)), True  # type: ignore[union-attr]
 
 
 class Transposed:
@@ -324,13 +237,14 @@ class Multilinear(Transposed):
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
             output = function(*args, **options)
-            terms = []
+            found: Term | None = None
             for i, tangent in enumerate(tangents):
                 if tangent is not None:
                     moved = list(args)
                     moved[i] = tangent
-                    terms.append(fit(function(*moved, **options), output))
-            return output, total(terms)
+                    term = _fitted(function(*moved, **options), True, output)
+                    found = term if found is None else _added(found, term)
+            return output, None if found is None else found[0]
 
         return with_tangent
 
@@ -361,7 +275,7 @@ class Weighted:
 
             def pullback(g: Array) -> tuple[Array]:
                 weights, axis, keepdims, spec = self._weights(output, args, options)
-                return (match(weights * keep_axes(namespace(g), g, spec.shape, axis, keepdims), spec),)
+                return (match(multiply_into(weights, keep_axes(namespace(g), g, spec.shape, axis, keepdims)), spec),)
 
             return output, pullback
 
@@ -374,36 +288,11 @@ class Weighted:
             output = function(*args, **options)
             weights, axis, keepdims, _ = self._weights(output, args, options)
             xp = namespace(output, tangents[0])
-            return output, fit(xp.sum(weights * tangents[0], axis=axis, keepdims=keepdims), output)
+            product = multiply_into(weights, tangents[0])
+            return output, fit(xp.sum(product, axis=axis, keepdims=keepdims), output)
 
         return with_tangent
 
 
 def _zero(x: Any) -> Any:
     return namespace(x).zeros_like(x) if hasattr(x, "shape") else 0.0
-
-
-def at(x: Array, axis: int, key: int | slice) -> Array:
-    """Index one axis, and take all of the others."""
-    return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
-
-
-def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    """Return axes as a tuple of numbers from 0."""
-    if axis is None:
-        return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else axis
-    return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
-
-
-def spread(xp: Any, g: Array, spec: Spec, axis: Any, keepdims: bool) -> Array:
-    """Broadcast the cotangent of a reduction back over the axes that it reduced."""
-    return xp.broadcast_to(keep_axes(xp, g, spec.shape, axis, keepdims), spec.shape)
-
-
-def keep_axes(xp: Any, g: Array, shape: Shape, axis: Any, keepdims: bool) -> Array:
-    """Return the result of a reduction as it is with ``keepdims=True``."""
-    if keepdims:
-        return g
-    axes = normalise_axes(axis, len(shape))
-    return xp.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(shape)))

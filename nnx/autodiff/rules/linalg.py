@@ -12,9 +12,10 @@ from typing import Any
 from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.rules.composed import tensordot
 from nnx.autodiff.rules.elementwise import slope_of_abs
-from nnx.autodiff.rules.kinds import Multilinear, Rule, Spec, Transposed, Weighted
+from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
 from nnx.autodiff.rules.manipulation import MANIPULATION
+from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.statistical import products_of_others, shared_extremum
 from nnx.autodiff.traced import stop_gradient
 from nnx.backend import device_of, namespace
@@ -106,7 +107,7 @@ def _cofactor_tangent(x: Array, tangent: Array) -> Array:
 cofactor: Primitive[..., Array] = Primitive(_cofactor)
 """The derivative of the determinant."""
 cofactor.name = "cofactor"
-cofactor.tangent = lambda args, tangents, options: (cofactor(*args), _cofactor_tangent(args[0], tangents[0]))
+cofactor.with_tangent(lambda args, tangents, options: (cofactor(*args), _cofactor_tangent(args[0], tangents[0])))
 
 
 @cofactor.with_pullback

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
-from nnx.autodiff.rules.kinds import Linear, Rule, at, cast
+from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.shapes import at, cast
 from nnx.backend import namespace
 from nnx.types import Array, Namespace, Shape
 

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Linear, Rule, Spec, Transposed, Weighted, at, normalise_axes, spread
+from nnx.autodiff.rules.kinds import Linear, Rule, Transposed, Weighted
+from nnx.autodiff.rules.parts import Spec
+from nnx.autodiff.rules.shapes import at, normalise_axes, spread
 from nnx.types import Array, Namespace
 
 
@@ -13,18 +15,25 @@ def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> Arra
     return ties / xp.sum(ties, axis=axis, keepdims=True)
 
 
-def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
+def _centred(xp: Namespace, x: Array, axis: Any) -> Array:
     centred = x - xp.mean(x, axis=axis, keepdims=True)
-    if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
-        centred = xp.conj(centred)
-    return 2.0 * centred / (_count(spec, axis) - correction)
+    return xp.conj(centred) if xp.isdtype(x.dtype, "complex floating") else centred  # beyond the standard
+
+
+def _freedom(spec: Spec, axis: Any, correction: float) -> float:
+    # A variance of as many numbers as the correction is a division by 0, which Python refuses.
+    return (_count(spec, axis) - correction) or math.nan
+
+
+def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
+    return _centred(xp, x, axis) * (2.0 / _freedom(spec, axis, correction))
 
 
 def _std(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
     # At 0 the derivative is 0, as that of a norm.
     zero = y == 0
-    half = xp.where(zero, xp.zeros_like(y), 0.5 / xp.where(zero, xp.ones_like(y), y))
-    return _var(xp, x, spec, axis, correction) * half
+    slope = xp.where(zero, xp.zeros_like(y), 1.0 / xp.where(zero, xp.ones_like(y), y))
+    return _centred(xp, x, axis) * (slope / _freedom(spec, axis, correction))
 
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:

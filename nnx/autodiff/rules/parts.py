@@ -1,0 +1,93 @@
+"""What the kinds of rule are made of: the small functions, and what is kept for them."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import multiply_into, namespace
+from nnx.types import Array, DType, Shape
+
+
+class Spec(NamedTuple):
+    """Shape and dtype of an argument."""
+
+    shape: Shape
+    dtype: DType
+
+
+class Part:
+    """The derivative for one argument: a small function, and where its parameters come from.
+
+    Attributes
+    ----------
+    function : callable
+    is_new : bool
+        Whether it returns a new array, into which may be written, and not one that it was given.
+    takes_xp : bool
+        Whether its first parameter is ``xp``.
+    sources : tuple
+        For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
+    pick : callable
+        Takes the arguments and the output as one tuple, and returns the values of parameters that are all among them.
+    """
+
+    __slots__ = ("defaults", "function", "is_new", "pick", "sources", "takes_xp")
+
+    def __init__(self, function: Callable[..., Any] | str, parameters: Sequence[str]) -> None:
+        names: dict[str, Any]
+        if isinstance(function, str):
+            names, self.function = {function: inspect.Parameter(function, inspect.Parameter.POSITIONAL_ONLY)}, _itself
+        else:
+            names, self.function = dict(inspect.signature(function).parameters), function
+        self.is_new = self.function is not _itself
+        self.takes_xp = names.pop("xp", None) is not None
+        names.pop("g", None)
+        places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
+        self.sources = tuple(places.get(name, name) for name in names)
+        self.pick = _picker(self.sources)
+        self.defaults = {places.get(name, name): (name, parameter.default) for name, parameter in names.items()}
+
+    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
+        """Return the values of the named parameters: all that the pullback holds in memory."""
+        kept = []
+        for source in self.sources:
+            if source == -1:
+                kept.append(output)
+            elif source == "spec":
+                kept.append(spec)
+            elif isinstance(source, int) and source < len(args):
+                kept.append(args[source])
+            else:
+                name, default = self.defaults[source]
+                kept.append(options.get(name, default))
+        return kept
+
+    def times(self, array: Array, kept: tuple[Any, ...]) -> Array:
+        """Return an array, such as a cotangent, times what the small function gives: new memory."""
+        factor = self.function(common_namespace(array, kept), *kept) if self.takes_xp else self.function(*kept)
+        return multiply_into(factor, array) if self.is_new else array * factor
+
+    def apply(self, array: Array, *values: Any) -> Any:
+        """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
+        return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _picker(sources: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
+    if len(sources) == 1:
+        (place,) = sources
+        return lambda values: (values[place],)
+    return itemgetter(*sources) if sources else lambda values: ()
+
+
+def common_namespace(array: Array, values: Sequence[Any]) -> Any:
+    """Return the namespace of an array and what may be traced beside it: in a nested transform, either may be."""
+    for value in values:
+        if type(value) is TracedArray:
+            return namespace(value)
+    return namespace(array)

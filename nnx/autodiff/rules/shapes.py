@@ -1,0 +1,71 @@
+"""Shapes, dtypes and axes of cotangents and tangents."""
+
+from typing import Any
+
+from nnx.autodiff.rules.parts import Spec
+from nnx.backend import namespace
+from nnx.types import Array, DType, Shape
+
+
+def match(cotangent: Array, spec: Spec) -> Array:
+    """Bring a cotangent to the shape and dtype of an argument that was broadcast and promoted.
+
+    The transpose of broadcasting is the sum over the axes that it made or stretched; the transpose of taking a
+    real number for a complex one is the real part.
+    """
+    shape, dtype = spec
+    if cotangent.shape == shape and cotangent.dtype == dtype:
+        return cotangent
+    xp = namespace(cotangent)
+    if tuple(cotangent.shape) != tuple(shape):
+        new = cotangent.ndim - len(shape)
+        stretched = [i + new for i, n in enumerate(shape) if n == 1 and cotangent.shape[i + new] != 1]
+        axes = (*range(new), *stretched)
+        if axes:
+            cotangent = xp.sum(cotangent, axis=axes, keepdims=True)
+        cotangent = xp.reshape(cotangent, shape)
+    return cast(xp, cotangent, dtype)
+
+
+def cast(xp: Any, x: Array, dtype: DType) -> Array:
+    """Return ``x`` with a dtype; the real part where it is complex and the dtype is not."""
+    if x.dtype == dtype:
+        return x
+    if xp.isdtype(x.dtype, "complex floating") and not xp.isdtype(dtype, "complex floating"):
+        x = xp.real(x)
+    return xp.astype(x, dtype, copy=False)
+
+
+def fit(tangent: Array, output: Array) -> Array:
+    """Bring a tangent to the shape and dtype of the output, to which arguments were broadcast and promoted."""
+    if tangent.shape == output.shape and tangent.dtype == output.dtype:
+        return tangent
+    xp = namespace(tangent, output)
+    tangent = cast(xp, tangent, output.dtype)
+    return tangent if tangent.shape == output.shape else xp.broadcast_to(tangent, output.shape)
+
+
+def at(x: Array, axis: int, key: int | slice) -> Array:
+    """Index one axis, and take all of the others."""
+    return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
+
+
+def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """Return axes as a tuple of numbers from 0."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else axis
+    return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
+
+
+def spread(xp: Any, g: Array, spec: Spec, axis: Any, keepdims: bool) -> Array:
+    """Broadcast the cotangent of a reduction back over the axes that it reduced."""
+    return xp.broadcast_to(keep_axes(xp, g, spec.shape, axis, keepdims), spec.shape)
+
+
+def keep_axes(xp: Any, g: Array, shape: Shape, axis: Any, keepdims: bool) -> Array:
+    """Return the result of a reduction as it is with ``keepdims=True``."""
+    if keepdims:
+        return g
+    axes = normalise_axes(axis, len(shape))
+    return xp.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(shape)))

@@ -1,0 +1,42 @@
+"""Arithmetic into memory that the caller has made itself, for libraries whose arrays can be written.
+
+Fresh memory is most of what an elementwise operation on a large array costs: the pages have to be brought in first.
+"""
+
+from nnx.backend.namespaces import IN_PLACE
+from nnx.types import Array
+
+
+def add_into(own: Array, other: Array) -> Array:
+    """Return the sum of two arrays; ``own`` may be overwritten."""
+    if _fits(own, other):
+        own += other
+        return own
+    return own + other
+
+
+def multiply_into(own: Array, other: Array) -> Array:
+    """Return the product of two arrays; ``own`` may be overwritten."""
+    if _fits(own, other):
+        own *= other
+        return own
+    return own * other
+
+
+def divide_into(own: Array, other: Array) -> Array:
+    """Return the quotient of two arrays; ``own`` may be overwritten."""
+    if _fits(own, other):
+        own /= other
+        return own
+    return own / other
+
+
+def _fits(own: Array, other: Array) -> bool:
+    kind = type(own)
+    if kind not in IN_PLACE or type(other) is not kind or own.dtype != other.dtype:
+        return False
+    shape, stretched = own.shape, other.shape
+    if shape == stretched:
+        return True
+    new = len(shape) - len(stretched)
+    return new >= 0 and all(n in (1, shape[new + i]) for i, n in enumerate(stretched))
