@@ -6,122 +6,14 @@ Run: ``pip install autograd && python benchmarks/against_autograd.py``.
 
 import math
 import statistics
-import time
 
 import autograd
 import autograd.numpy as anp
 import numpy as np
+from functions import CASES, RNG, normal
+from measure import ratio, settle_allocator
 
 import nnx
-
-RNG = np.random.default_rng(0)
-
-
-def mlp(xp, w1, b1, w2, b2, x):
-    """Return the mean square of the output of two layers."""
-    hidden = xp.tanh(x @ w1 + b1)
-    return xp.mean((hidden @ w2 + b2) ** 2)
-
-
-def logistic(xp, w, x):
-    """Return the negative log-likelihood of a logistic regression whose labels are all true."""
-    return xp.sum(xp.log1p(xp.exp(-(x @ w))))
-
-
-def softmax_loss(xp, w, x):
-    """Return the mean of a log-sum-exp."""
-    z = x @ w
-    z = z - xp.max(z, axis=1, keepdims=True)
-    return xp.mean(xp.log(xp.sum(xp.exp(z), axis=1)))
-
-
-def elementwise(xp, x):
-    """Run a chain of elementwise functions."""
-    for _ in range(5):
-        x = xp.tanh(x) * 1.1 + xp.sin(x) * x
-    return xp.sum(x)
-
-
-def rosenbrock(xp, x):
-    """Return Rosenbrock's function by slices."""
-    return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
-
-
-def normalise(xp, x):
-    """Normalise rows, and sum a power of them."""
-    centred = x - xp.mean(x, axis=1, keepdims=True)
-    return xp.sum((centred / xp.sqrt(xp.mean(centred**2, axis=1, keepdims=True) + 1e-5)) ** 3)
-
-
-def recurrent(xp, w, h, x):
-    """Run a recurrence of tanh over the first axis of x."""
-    for row in range(x.shape[0]):
-        h = xp.tanh(h @ w + x[row])
-    return xp.sum(h**2)
-
-
-def scalar_loop(xp, x):
-    """Iterate on a single number: nothing but overhead."""
-    y = x
-    for _ in range(100):
-        y = y * 0.9 + x * 0.1
-    return y * 1.0
-
-
-def broadcast(xp, a, b):
-    """Broadcast rows against columns."""
-    return xp.sum(xp.exp(-((a[:, None] - b[None, :]) ** 2)))
-
-
-def where(xp, x):
-    """Choose by a condition."""
-    return xp.sum(xp.where(x > 0.0, x**2, xp.exp(x)))
-
-
-def normal(*shape):
-    """Return standard normal numbers."""
-    return RNG.standard_normal(shape)
-
-
-CASES = {
-    "MLP, batch 100, 784-50-10": (
-        mlp,
-        (normal(784, 50) / 28, normal(50), normal(50, 10) / 7, normal(10)),
-        (normal(100, 784),),
-    ),
-    "MLP, batch 8, 16-16-4": (mlp, (normal(16, 16), normal(16), normal(16, 4), normal(4)), (normal(8, 16),)),
-    "logistic regression, 1000 x 20": (logistic, (normal(20),), (normal(1000, 20),)),
-    "log-sum-exp of a product, 500 x 50 x 10": (softmax_loss, (normal(50, 10),), (normal(500, 50),)),
-    "elementwise chain, 100 elements": (elementwise, (normal(100),), ()),
-    "elementwise chain, 1e5 elements": (elementwise, (normal(100_000),), ()),
-    "Rosenbrock, 1000 elements": (rosenbrock, (normal(1000),), ()),
-    "normalisation, 256 x 128": (normalise, (normal(256, 128),), ()),
-    "recurrence, 50 steps of 16": (recurrent, (normal(16, 16) / 4, normal(1, 16)), (normal(50, 16),)),
-    "100 steps on one number": (scalar_loop, (np.asarray(1.5),), ()),
-    "Gaussian kernel, 200 x 200": (broadcast, (normal(200), normal(200)), ()),
-    "where, 1e4 elements": (where, (normal(10_000),), ()),
-}
-
-
-def seconds(function):
-    """Time one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def ratio(ours, theirs, rounds=31):
-    """Return the median ratio of interleaved runs, and the two median times."""
-    ours(), theirs()
-    repeat = max(1, int(0.005 / max(seconds(theirs), 1e-6)))
-    pairs = []
-    for _ in range(rounds):
-        a = min(seconds(ours) for _ in range(repeat))
-        b = min(seconds(theirs) for _ in range(repeat))
-        pairs.append((a, b))
-    return statistics.median(a / b for a, b in pairs), *(
-        statistics.median(column) for column in zip(*pairs, strict=True)
-    )
 
 
 def against_autograd():
@@ -145,7 +37,7 @@ def against_autograd():
 
 
 def mlp_by_hand(w1, b1, w2, b2, x, target):
-    """Return loss and gradients of 784-50-10 with ReLU and cross-entropy, as an expert writes them."""
+    """Return loss and gradients of one hidden layer with ReLU and cross-entropy, as an expert writes them."""
     before = x @ w1 + b1
     hidden = np.maximum(before, 0)
     logits = hidden @ w2 + b2
@@ -162,6 +54,18 @@ def mlp_by_hand(w1, b1, w2, b2, x, target):
     return loss, (x.T @ g_hidden, g_hidden.sum(axis=0), hidden.T @ g, g.sum(axis=0))
 
 
+def mlp_steps(width):
+    """Return forward and backward of a network with one hidden layer, by nnx and by hand."""
+    rng = nnx.generator(0)
+    model = nnx.Model([nnx.Linear(784, width, rng=rng), nnx.ReLU(), nnx.Linear(width, 10, rng=rng)])
+    x, target = normal(100, 784).astype(np.float32), RNG.integers(0, 10, 100)
+    parameters = list(model.parameters().values())
+    step = nnx.value_and_grad(lambda model, x, target: nnx.functional.cross_entropy(model(x), target))
+    for left, right in zip(step(model, x, target)[1].values(), mlp_by_hand(*parameters, x, target)[1], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-6)
+    return lambda: step(model, x, target), lambda: mlp_by_hand(*parameters, x, target)
+
+
 def chain_by_hand(x):
     """Return value and gradient of sum(tanh(exp(-x) * x + 1))."""
     e = np.exp(-x)
@@ -173,19 +77,7 @@ def chain_by_hand(x):
 def against_hand():
     """Print the two comparisons with hand-written NumPy."""
     print(f"\n{'against NumPy by hand':44}{'nnx us':>10}{'by hand us':>13}{'ratio':>8}")
-    rng = nnx.generator(0)
-    model = nnx.Model([nnx.Linear(784, 50, rng=rng), nnx.ReLU(), nnx.Linear(50, 10, rng=rng)])
-    x, target = normal(100, 784).astype(np.float32), RNG.integers(0, 10, 100)
-    parameters = list(model.parameters().values())
-    step = nnx.value_and_grad(lambda model, x, target: nnx.functional.cross_entropy(model(x), target))
-    for left, right in zip(step(model, x, target)[1].values(), mlp_by_hand(*parameters, x, target)[1], strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-6)
-    rows = {
-        "MLP step, 784-50-10, batch 100 (target 1.15)": (
-            lambda: step(model, x, target),
-            lambda: mlp_by_hand(*parameters, x, target),
-        )
-    }
+    rows = {f"MLP step, 784-{width}-10, batch 100 (target 1.15)": mlp_steps(width) for width in (50, 100, 200)}
     v = normal(1_000_000)
     chain = nnx.value_and_grad(lambda x: (xp := nnx.namespace(x)).sum(xp.tanh(xp.exp(-x) * x + 1.0)))
     np.testing.assert_allclose(chain(v)[1], chain_by_hand(v)[1], rtol=1e-9, atol=1e-12)
@@ -196,5 +88,6 @@ def against_hand():
 
 
 if __name__ == "__main__":
+    settle_allocator()
     against_autograd()
     against_hand()

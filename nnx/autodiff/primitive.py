@@ -81,13 +81,13 @@ class Primitive(Generic[P, R]):
         """Run it on plain arrays, or record it on the tape of the innermost transform that traces an argument."""
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
-        if TracedArray not in map(type, args):
-            native = self.natives.get(type(args[0])) if self.natives else None
-            return self.plain(*args, **kwargs) if native is None else native.plain(*args, **kwargs)
         trace: Any = None
         for arg in args:
-            if type(arg) is TracedArray and (trace is None or arg.trace.level > trace.level):
+            if type(arg) is TracedArray and arg.trace is not trace and (trace is None or arg.trace.level > trace.level):
                 trace = arg.trace
+        if trace is None:
+            native = self.natives.get(type(args[0])) if self.natives else None
+            return self.plain(*args, **kwargs) if native is None else native.plain(*args, **kwargs)
         if self.most_by_position is not None and len(args) > self.most_by_position:
             raise ArgumentError(
                 f"{self.name}: expected at most {self.most_by_position} arguments by position, as in the standard, got "

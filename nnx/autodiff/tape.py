@@ -30,6 +30,9 @@ def escaped(primitive: Primitive[..., Any]) -> TraceError:
     )
 
 
+_Node = tuple[Pullback, list[int], Any]
+
+
 class Tape:
     """The record of one reverse-mode transform.
 
@@ -40,8 +43,8 @@ class Tape:
     __slots__ = ("closed", "count", "level", "nodes")
 
     def __init__(self) -> None:
-        self.level = next_level()
-        self.nodes: list[tuple[Pullback, list[int], Any]] = []
+        self.level = next(_levels)
+        self.nodes: list[_Node] = []
         self.count = 0
         self.closed = False
 
@@ -112,39 +115,43 @@ class Tape:
         """
         cotangents: list[Any] = [None] * (self.count + 1)
         owned = bytearray(self.count + 1)  # where the sum is an array of the walk's own, that may be added to in place
-        _add(cotangents, owned, [place for place, _ in seeds], [cotangent for _, cotangent in seeds])
         nodes = self.nodes if consume else self.nodes.copy()
-        while nodes:
-            pullback, inputs, output = nodes.pop()
-            cotangent: Any
-            if type(output) is int:
-                cotangent = cotangents[output]
-                if cotangent is None:
-                    continue
+        places: Sequence[int] = [place for place, _ in seeds]
+        parts: Sequence[Any] = [cotangent for _, cotangent in seeds]
+        while True:
+            if len(parts) < len(places):  # parameters left at their default add to the end
+                raise TraceError(
+                    f"expected a pullback that returns {len(places)} cotangents, one an argument, got {len(parts)}"
+                )
+            for place, arrived in zip(places, parts):  # noqa: B905  a keyword would cost as much as the loop
+                if place and arrived is not None:  # place 0 is for what nobody differentiates for
+                    held = cotangents[place]
+                    if held is None:
+                        cotangents[place] = arrived
+                    elif owned[place]:
+                        cotangents[place] = add_into(held, arrived)
+                    else:
+                        cotangents[place] = held + arrived
+                        owned[place] = 1
+            found = _next(nodes, cotangents)
+            if found is None:
+                return cotangents
+            pullback, places, cotangent = found
+            parts = pullback(cotangent)
+
+
+def _next(nodes: list[_Node], cotangents: list[Any]) -> _Node | None:
+    """Return the last node that a cotangent has arrived at, with the cotangent, which it takes from its place."""
+    while nodes:
+        pullback, inputs, output = nodes.pop()
+        if type(output) is int:
+            cotangent = cotangents[output]
+            if cotangent is not None:
                 cotangents[output] = None
-            else:
-                cotangent = tuple([cotangents[place] for place in output])
-                if not any(part is not None for part in cotangent):
-                    continue
-                for place in output:
-                    cotangents[place] = None
-            _add(cotangents, owned, inputs, pullback(cotangent))
-        return cotangents
-
-
-def _add(cotangents: list[Any], owned: bytearray, places: Sequence[int], parts: Sequence[Any]) -> None:
-    """Add what arrives to what is held at each place; place 0 is for what nobody differentiates for."""
-    if len(parts) < len(places):  # parameters left at their default add to the end
-        raise TraceError(
-            f"expected a pullback that returns {len(places)} cotangents, one an argument, got {len(parts)}"
-        )
-    for place, arrived in zip(places, parts):  # noqa: B905  a keyword would cost as much as the loop
-        if place and arrived is not None:
-            held = cotangents[place]
-            if held is None:
-                cotangents[place] = arrived
-            elif owned[place]:
-                cotangents[place] = add_into(held, arrived)
-            else:
-                cotangents[place] = held + arrived
-                owned[place] = 1
+                return pullback, inputs, cotangent
+        elif any(cotangents[place] is not None for place in output):
+            parts = tuple([cotangents[place] for place in output])
+            for place in output:
+                cotangents[place] = None
+            return pullback, inputs, parts
+    return None

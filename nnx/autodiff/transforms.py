@@ -11,6 +11,9 @@ from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_map, tree_split
 from nnx.types import Array, Tree
 
+_Source = tuple[list[TracedArray], Rebuild]
+"""The arrays that were traced of one argument, and what makes its gradient of theirs."""
+
 
 def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
     r"""Run a function and return its output with its pullback, the vector-Jacobian product.
@@ -52,32 +55,13 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     >>> pullback(np.asarray([1.0, 10.0]))
     (array([ 2., 40.]),)
     """
-    tape = Tape()
-    traced, sources, forms = [], [], []
-    for number, primal in enumerate(primals):
-        leaves, rebuild = tree_split(primal)
-        source = [tape.trace(checked_leaf(leaf, number, path)) for path, leaf in leaves.items()]
-        traced.append(rebuild(source))
-        sources.append(source)
-        forms.append(_form(primal, leaves, rebuild))
-    try:
-        output = function(*traced)
-    finally:
-        tape.closed = True
+    tape, output, sources = _record(function, primals, {}, range(len(primals)))
     if has_aux:
         output, aux = _with_aux(output)
-    is_single = type(output) is TracedArray and output.trace is tape
     reached = {"": output} if type(output) is TracedArray else tree_flatten(output)
 
     def pullback(cotangent: Tree, *, consume: bool = False) -> tuple[Any, ...]:
-        # A transform that consumes the tape has made the cotangent itself: nothing is to be checked.
-        trusted = consume and is_single
-        seeds = [(output.entry, cotangent)] if trusted else _seeds(reached, cotangent, tape)
-        found = tape.walk(seeds, consume=consume)
-        return tuple(
-            form([_or_zeros(found[s.entry], s.value) for s in source])
-            for form, source in zip(forms, sources, strict=True)
-        )
+        return _gather(tape.walk(_seeds(reached, cotangent, tape), consume=consume), sources)
 
     value = _untrace(output, tape)
     return (value, pullback, _untrace(aux, tape)) if has_aux else (value, pullback)
@@ -121,19 +105,15 @@ def value_and_grad(
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        places = places_of(numbers, len(args))
-
-        def of_primals(*primals: Any) -> Any:
-            replaced = list(args)
-            for place, primal in zip(places, primals, strict=True):
-                replaced[place] = primal
-            return function(*replaced, **kwargs)
-
-        found: Any = vjp(of_primals, *(args[place] for place in places), has_aux=has_aux)
-        value, pullback = found[0], found[1]
-        gradients = pullback(_one(value), consume=True)
-        result = (value, found[2]) if has_aux else value
-        return result, gradients[0] if isinstance(argnums, int) else gradients
+        tape, output, sources = _record(function, args, kwargs, places_of(numbers, len(args)))
+        if has_aux:
+            output, aux = _with_aux(output)
+        is_own = type(output) is TracedArray and output.trace is tape  # else it is a constant
+        value = output.value if is_own else output
+        one = _one(value)
+        found = _gather(tape.walk([(output.entry, one)] if is_own else [], consume=True), sources)
+        gradients = found[0] if isinstance(argnums, int) else found
+        return ((value, _untrace(aux, tape)) if has_aux else value), gradients
 
     return differentiated
 
@@ -157,6 +137,38 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
         return (gradient, value[1]) if has_aux else gradient
 
     return differentiated
+
+
+def _record(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], places: Sequence[int]
+) -> tuple[Tape, Any, list[_Source]]:
+    """Call a function with the arguments at some places traced; return the tape, the output, and what was traced."""
+    tape = Tape()
+    sources = []
+    moved = list(args)
+    for place in places:
+        primal = args[place]
+        leaves, rebuild = tree_split(primal)
+        arrays = [tape.trace(checked_leaf(leaf, place, path)) for path, leaf in leaves.items()]
+        moved[place] = rebuild(arrays)
+        sources.append((arrays, _form(primal, leaves, rebuild)))
+    try:
+        output = function(*moved, **kwargs)
+    finally:
+        tape.closed = True
+    return tape, output, sources
+
+
+def _gather(found: Sequence[Any], sources: Sequence[_Source]) -> tuple[Any, ...]:
+    """Return the cotangents that a walk found for what was traced, zeros where none arrived."""
+    gathered = []
+    for arrays, form in sources:
+        cotangents = [found[array.entry] for array in arrays]
+        for i, cotangent in enumerate(cotangents):
+            if cotangent is None:
+                cotangents[i] = namespace(arrays[i].value).zeros_like(arrays[i].value)
+        gathered.append(form(cotangents))
+    return tuple(gathered)
 
 
 def checked_leaf(leaf: Any, number: int, path: str) -> Array:
@@ -210,10 +222,6 @@ def _untrace(tree: Tree, tape: Tape) -> Tree:
     if type(tree) is TracedArray and tree.trace is tape:
         return tree.value
     return tree_map(lambda leaf: leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf, tree)
-
-
-def _or_zeros(cotangent: Array | None, like: Array) -> Array:
-    return namespace(like).zeros_like(like) if cotangent is None else cotangent
 
 
 def _one(value: Any) -> Array:

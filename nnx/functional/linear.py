@@ -30,7 +30,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     ShapeError
         If the shapes do not fit together.
     DTypeError
-        If ``x`` holds integers, or another dtype than ``weight``.
+        If ``x`` holds integers, or another dtype than ``weight`` or ``bias``.
     BackendError
         If the arrays belong to two libraries.
 
@@ -40,7 +40,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> nnx.functional.linear(np.ones((1, 2)), np.asarray([[1.0], [2.0]]), np.asarray([10.0]))
     array([[13.]])
     """
-    check_linear(x, weight, bias)
+    _check(x, weight, bias)
     y = x @ weight
     return y if bias is None else y + bias
 
@@ -69,12 +69,13 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
     return y, pullback
 
 
-def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
-    """Raise an error unless the arguments of :func:`linear` fit together."""
+def _check(x: Array, weight: Array, bias: Array | None) -> None:
     if not (type(x) is type(weight) and (bias is None or type(bias) is type(x))):
         namespace(x, weight, bias)
     expect_floating(x)
     expect_same_dtype(x, weight, "weight")
+    if bias is not None:
+        expect_same_dtype(x, bias, "bias")
     if weight.ndim != 2:
         raise ShapeError(f"expected weight of shape (in_features, out_features), got {tuple(weight.shape)}")
     if x.ndim == 0 or x.shape[-1] != weight.shape[0]:

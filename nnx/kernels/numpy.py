@@ -14,7 +14,6 @@ from nnx.autodiff.primitive import Native
 from nnx.backend import namespace
 from nnx.functional import cross_entropy, linear, relu
 from nnx.functional.checks import expect_floating
-from nnx.functional.linear import check_linear
 
 # numpy.sum is a wrapper around it, and costs as much again on a small array.
 _sum = np.add.reduce
@@ -34,8 +33,13 @@ def _without_pullback(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback]:
-    check_linear(x, weight, bias)
-    if x.ndim != 2:
+    is_common = (
+        (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
+        and (x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[0])
+        and (x.dtype.kind in "fc" and x.dtype == weight.dtype)
+        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == x.dtype))
+    )
+    if not is_common:
         return _portable(linear, wanted, x, weight, bias)
     y = x @ weight
     if bias is not None:
@@ -88,21 +92,18 @@ def _cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> tuple[Any, Pullback]:
-    options = {
-        "axis": axis,
-        "reduction": reduction,
-        "ignore_index": ignore_index,
-        "label_smoothing": label_smoothing,
-    }
-    by_index = type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim == 1 and logits.ndim == 2
-    if not by_index or weight is not None or label_smoothing or reduction != "mean" or axis not in (1, -1):
-        return _portable(cross_entropy, wanted, logits, target, weight, **options)
+    is_common = (
+        (type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim == 1 and logits.ndim == 2)
+        and (weight is None and not label_smoothing and reduction == "mean" and axis in (1, -1) and ignore_index < 0)
+        and (logits.dtype.kind == "f" and logits.size and target.shape[0] == logits.shape[0])
+        and (target[target.argmin()] >= 0 and target[target.argmax()] < logits.shape[1])
+    )
+    if not is_common:
+        options = {"axis": axis, "reduction": reduction, "ignore_index": ignore_index}
+        return _portable(cross_entropy, wanted, logits, target, weight, label_smoothing=label_smoothing, **options)
     count, classes = logits.shape
-    if target.shape != (count,) or not logits.size or not _is_in_range(target, classes) or ignore_index >= 0:
-        return _portable(cross_entropy, wanted, logits, target, weight, **options)
-    expect_floating(logits, "logits")
     rows = np.arange(0, count * classes, classes)
-    places = rows + target
+    places = rows + target.astype(np.intp, copy=False)
     # The place of the largest is found several times as fast as the largest itself.
     shifted = logits - logits.take(rows + logits.argmax(axis=1))[:, None]
     powers = np.exp(shifted)
@@ -118,10 +119,6 @@ def _cross_entropy(
         return to_logits, None, None
 
     return loss, pullback
-
-
-def _is_in_range(target: Any, classes: int) -> bool:
-    return bool(target[target.argmin()] >= 0 and target[target.argmax()] < classes)
 
 
 def _portable(primitive: Any, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:

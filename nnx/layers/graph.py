@@ -75,14 +75,14 @@ class Node:
 
         ``marks`` are attributes that the copies get.
         """
-        return _copies([module for _, module in self.named_modules()], marks)
+        return _copies([module for _, module in self.named_modules()], {"_kept": None, **marks})
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], Node]]:
         modules = list(self.named_modules())
         places = _parameter_places(modules)
 
         def rebuild(leaves: Sequence[Array]) -> Node:
-            copies = _copies([module for _, module in modules], {"_is_copy": True})
+            copies = _copies([module for _, module in modules], {"_is_copy": True, "_kept": None})
             for (_, module, name), leaf in zip(places, leaves, strict=True):
                 vars(copies[id(module)])[name] = leaf
             return copies[id(self)]
@@ -146,17 +146,18 @@ def _collect(name: str, value: Any, found: list[tuple[str, Any]]) -> None:
     elif isinstance(value, (list, tuple, dict)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            _collect(f"{name}.{key}" if name else str(key), item, found)
+            path = f"{name}.{key}" if name else str(key)
+            if isinstance(item, Node):  # most are, and need no call
+                found.append((path, item))
+            else:
+                _collect(path, item, found)
 
 
 def _copies(modules: Sequence[Any], marks: dict[str, Any]) -> dict[int, Any]:
     copies = {}
     for module in modules:
         copies[id(module)] = twin = object.__new__(type(module))
-        members = vars(twin)
-        members.update(vars(module))
-        members.update(marks)
-        members.pop("_kept", None)
+        object.__setattr__(twin, "__dict__", vars(module) | marks)  # no attribute is looked at one by one
     for module in modules:
         if module._child_names:
             members = vars(copies[id(module)])

@@ -87,6 +87,23 @@ def test_on_each_library_and_against_its_own_engine(xp, case):
             np.testing.assert_allclose(xp.to_numpy(part), expected_part, rtol=1e-9, atol=1e-9)
 
 
+@each(CASES)
+def test_nothing_is_written_but_what_a_rule_has_made(case):
+    rng = np.random.default_rng(2)
+    function, arrays = function_of(case), case.arrays()
+    value, pullback = nnx.vjp(function, *arrays)
+    cotangent = tree_map(lambda leaf: draw(rng, leaf), value)
+    directions = tuple(draw(rng, array) for array in arrays)
+    held = tree_leaves([value, cotangent, list(arrays), directions])
+    before = [np.array(leaf) for leaf in held]
+    first, second = pullback(cotangent), pullback(cotangent)
+    moved = [nnx.jvp(function, arrays, directions)[1] for _ in range(2)]
+    for leaf, kept in zip(held, before, strict=True):
+        np.testing.assert_array_equal(leaf, kept)
+    for a, b in zip(tree_leaves([first, moved[0]]), tree_leaves([second, moved[1]]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_every_rule_has_a_case():
     assert {*RULES, *COMPOSED, "getitem"} == {case.name for case in CASES}
 

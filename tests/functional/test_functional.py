@@ -40,6 +40,8 @@ def test_linear_checks_its_arrays():
         F.linear(x, w, np.ones(3))
     with pytest.raises(DTypeError, match="expected input of dtype float32, as weight, got float64"):
         F.linear(x, w.astype(np.float32))
+    with pytest.raises(DTypeError, match="expected input of dtype float32, as bias, got float64"):
+        F.linear(x, w, np.ones(2, np.float32))
 
 
 def test_arrays_of_two_libraries():

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
 from nnx.autodiff.rules.parts import Part, Spec
-from nnx.autodiff.rules.shapes import fit, keep_axes, match
+from nnx.autodiff.rules.shapes import cast, fit, keep_axes, match
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_into, is_array, multiply_into, namespace
 from nnx.types import Array, DType, Shape
@@ -219,11 +219,11 @@ class Linear(Transposed):
         """Return the form that applies the function to the tangents, with zeros for those that are None."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            output = function(*args, **options)
             moved = list(args)
             for i, part in enumerate(self._parts):
                 if part is not None and i < len(args):
                     moved[i] = _zero(args[i]) if tangents[i] is None else tangents[i]
-            output = function(*args, **options)
             return output, function(*moved, **options)
 
         return with_tangent
@@ -250,32 +250,33 @@ class Multilinear(Transposed):
 
 
 class Weighted:
-    r"""A reduction whose derivative is a weighted sum, :math:`\dot y = \sum_i w_i \dot x_i`, by its weights.
+    r"""A reduction whose derivative is a weighted sum, :math:`\dot y = s \sum_i w_i \dot x_i`.
 
-    The small function returns the weights, in the shape of ``x``; it may take ``y`` with its axes kept, ``axis``,
-    ``correction`` and ``spec``.
+    The small function returns the weights, a new array in the shape of ``x``, and the scale ``s``, an array in the
+    shape of the output with its axes kept, or a number. It may take ``y`` with its axes kept, ``axis``, ``correction``
+    and ``spec``.
     """
 
-    def __init__(self, weights: Callable[..., Any]) -> None:
+    def __init__(self, weights: Callable[..., tuple[Array, Any]]) -> None:
         self.positional = 1
         self._part = Part(weights, ["x"])
 
-    def _weights(self, output: Any, args: Sequence[Any], options: dict[str, Any]) -> tuple[Array, Any, bool, Spec]:
-        axis, keepdims = options.get("axis"), options.get("keepdims", False)
-        spec = Spec(tuple(args[0].shape), args[0].dtype)
-        kept_axes = keep_axes(namespace(output), output, spec.shape, axis, keepdims)
-        weights = self._part.apply(output, *self._part.keep(kept_axes, args, options, spec))
-        return weights, axis, keepdims, spec
+    def _weights(self, output: Any, x: Array, options: dict[str, Any]) -> tuple[Array, Any]:
+        spec = Spec(tuple(x.shape), x.dtype)
+        y = _with_axes(output, spec.shape, options)
+        weights, scale = self._part.apply(output, *self._part.keep(y, (x,), options, spec))
+        return weights, scale
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
-        def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
-            output = function(*args, **options)
+        def with_pullback(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
+            output = function(x, **options)
 
             def pullback(g: Array) -> tuple[Array]:
-                weights, axis, keepdims, spec = self._weights(output, args, options)
-                return (match(multiply_into(weights, keep_axes(namespace(g), g, spec.shape, axis, keepdims)), spec),)
+                weights, scale = self._weights(output, x, options)
+                spec = Spec(tuple(x.shape), x.dtype)
+                return (match(multiply_into(weights, _with_axes(g, spec.shape, options) * scale), spec),)
 
             return output, pullback
 
@@ -285,13 +286,18 @@ class Weighted:
         """Return the primitive ``function`` in the form that also returns the tangent of its output."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
-            output = function(*args, **options)
-            weights, axis, keepdims, _ = self._weights(output, args, options)
-            xp = namespace(output, tangents[0])
-            product = multiply_into(weights, tangents[0])
-            return output, fit(xp.sum(product, axis=axis, keepdims=keepdims), output)
+            (x,), (tangent,) = args, tangents
+            output = function(x, **options)
+            weights, scale = self._weights(output, x, options)
+            xp = namespace(output, tangent)
+            moved = xp.sum(multiply_into(weights, tangent), axis=options.get("axis"), keepdims=True) * scale
+            return output, cast(xp, xp.reshape(moved, output.shape), output.dtype)
 
         return with_tangent
+
+
+def _with_axes(array: Array, shape: Shape, options: dict[str, Any]) -> Array:
+    return keep_axes(namespace(array), array, shape, options.get("axis"), options.get("keepdims", False))
 
 
 def _zero(x: Any) -> Any:

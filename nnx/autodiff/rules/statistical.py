@@ -9,31 +9,29 @@ from nnx.autodiff.rules.shapes import at, normalise_axes, spread
 from nnx.types import Array, Namespace
 
 
-def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> Array:
+def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tuple[Array, Array]:
     """Return the derivative of a maximum or minimum ``y``: its elements in ``x`` share it evenly."""
     ties = xp.astype(x == y, x.dtype)
-    return ties / xp.sum(ties, axis=axis, keepdims=True)
+    return ties, 1.0 / xp.sum(ties, axis=axis, keepdims=True)
 
 
-def _centred(xp: Namespace, x: Array, axis: Any) -> Array:
+def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, float]:
     centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return xp.conj(centred) if xp.isdtype(x.dtype, "complex floating") else centred  # beyond the standard
-
-
-def _freedom(spec: Spec, axis: Any, correction: float) -> float:
+    if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
+        centred = xp.conj(centred)
     # A variance of as many numbers as the correction is a division by 0, which Python refuses.
-    return (_count(spec, axis) - correction) or math.nan
+    freedom = _count(spec, axis) - correction
+    return centred, 2.0 / freedom if freedom else math.nan
 
 
-def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
-    return _centred(xp, x, axis) * (2.0 / _freedom(spec, axis, correction))
-
-
-def _std(xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> Array:
+def _std(
+    xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0
+) -> tuple[Array, Array]:
     # At 0 the derivative is 0, as that of a norm.
     zero = y == 0
-    slope = xp.where(zero, xp.zeros_like(y), 1.0 / xp.where(zero, xp.ones_like(y), y))
-    return _centred(xp, x, axis) * (slope / _freedom(spec, axis, correction))
+    half = xp.where(zero, xp.zeros_like(y), 0.5 / xp.where(zero, xp.ones_like(y), y))
+    centred, scale = _var(xp, x, spec, axis, correction)
+    return centred, half * scale
 
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
@@ -104,7 +102,7 @@ STATISTICAL: dict[str, Rule] = {
         lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g / _count(spec, axis), spec, axis, keepdims),
     ),
     "min": Weighted(shared_extremum),
-    "prod": Weighted(products_of_others),
+    "prod": Weighted(lambda xp, x, spec, axis=None: (products_of_others(xp, x, spec, axis), 1.0)),
     "std": Weighted(_std),
     "sum": Linear("x", lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g, spec, axis, keepdims)),
     "var": Weighted(_var),
