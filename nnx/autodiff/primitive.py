@@ -14,6 +14,25 @@ R = TypeVar("R")
 Pullback = Callable[[Any], Sequence[Any]]
 """Takes the cotangent of the output; returns one cotangent for each positional argument, or ``None``."""
 
+
+class Carrier:
+    """A pullback that can use memory again: elementwise, fresh memory costs as much as the work in it."""
+
+    __slots__ = ()
+
+    def __call__(self, cotangent: Any) -> Sequence[Any]:
+        """Do what every pullback does: nothing is overwritten."""
+        return self.carry(cotangent, False)[0]
+
+    def carry(self, cotangent: Any, may_write: bool) -> tuple[Sequence[Any], bool]:
+        """Return the cotangents of the arguments, and whether all of them may be overwritten by who gets them.
+
+        That is so where nobody else holds their memory. With ``may_write`` nobody but the caller holds that of the
+        cotangent, and the caller does not need it any more: it may be overwritten here, or handed on.
+        """
+        raise NotImplementedError
+
+
 WithPullback = Callable[..., tuple[Any, Pullback]]
 """``with_pullback(wanted, *args, **options) -> (output, pullback)``."""
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback
+from nnx.autodiff.primitive import Carrier, Primitive, Pullback
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_into
 from nnx.errors import TraceError
@@ -114,10 +114,11 @@ class Tape:
             By place; ``None`` where nothing arrived. Places of intermediate results are emptied on the way.
         """
         cotangents: list[Any] = [None] * (self.count + 1)
-        owned = bytearray(self.count + 1)  # where the sum is an array of the walk's own, that may be added to in place
+        owned = bytearray(self.count + 1)  # where the array is the walk's own, and may be written into
         nodes = self.nodes if consume else self.nodes.copy()
         places: Sequence[int] = [place for place, _ in seeds]
         parts: Sequence[Any] = [cotangent for _, cotangent in seeds]
+        are_own = False
         while True:
             if len(parts) < len(places):  # parameters left at their default add to the end
                 raise TraceError(
@@ -128,6 +129,7 @@ class Tape:
                     held = cotangents[place]
                     if held is None:
                         cotangents[place] = arrived
+                        owned[place] = are_own
                     elif owned[place]:
                         cotangents[place] = add_into(held, arrived)
                     else:
@@ -136,11 +138,14 @@ class Tape:
             found = _next(nodes, cotangents)
             if found is None:
                 return cotangents
-            pullback, places, cotangent = found
-            parts = pullback(cotangent)
+            pullback, places, output, cotangent = found
+            if isinstance(pullback, Carrier):
+                parts, are_own = pullback.carry(cotangent, bool(owned[output]))
+            else:
+                parts, are_own = pullback(cotangent), False
 
 
-def _next(nodes: list[_Node], cotangents: list[Any]) -> _Node | None:
+def _next(nodes: list[_Node], cotangents: list[Any]) -> tuple[Pullback, list[int], Any, Any] | None:
     """Return the last node that a cotangent has arrived at, with the cotangent, which it takes from its place."""
     while nodes:
         pullback, inputs, output = nodes.pop()
@@ -148,10 +153,10 @@ def _next(nodes: list[_Node], cotangents: list[Any]) -> _Node | None:
             cotangent = cotangents[output]
             if cotangent is not None:
                 cotangents[output] = None
-                return pullback, inputs, cotangent
+                return pullback, inputs, output, cotangent
         elif any(cotangents[place] is not None for place in output):
             parts = tuple([cotangents[place] for place in output])
             for place in output:
                 cotangents[place] = None
-            return pullback, inputs, parts
+            return pullback, inputs, output, parts
     return None

@@ -4,7 +4,8 @@ import cmath
 import math
 from typing import Any
 
-from nnx.autodiff.rules.kinds import Elementwise, Linear, Rule
+from nnx.autodiff.rules.factors import Elementwise
+from nnx.autodiff.rules.kinds import Linear, Rule
 from nnx.backend import add_into, divide_into
 from nnx.types import Array, Namespace
 

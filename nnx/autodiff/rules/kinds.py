@@ -18,16 +18,16 @@ One entry serves both modes: a factor multiplies a cotangent or a tangent, a lin
 and what has a pullback only is transposed again.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
+from nnx.autodiff.rules.factors import Term, added, fitted
 from nnx.autodiff.rules.parts import Part, Spec
-from nnx.autodiff.rules.shapes import cast, fit, keep_axes, match
+from nnx.autodiff.rules.shapes import cast, keep_axes, match
 from nnx.autodiff.traced import TracedArray
-from nnx.backend import add_into, is_array, multiply_into, namespace
-from nnx.types import Array, DType, Shape
+from nnx.backend import is_array, multiply_into, namespace
+from nnx.types import Array, Shape
 
 
 class Rule(Protocol):
@@ -38,133 +38,6 @@ class Rule(Protocol):
 
     def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
         """Return it in the form that also returns the tangent, or None to have its pullback transposed."""
-
-
-Term = tuple[Any, bool]
-"""A summand of a tangent, and whether its memory is new, so that it may be added to in place."""
-
-
-def _added(first: Term, second: Term) -> Term:
-    if second[1] and not first[1]:
-        first, second = second, first
-    return (add_into if first[1] else operator.add)(first[0], second[0]), True
-
-
-def _fitted(term: Array, is_new: bool, output: Array) -> Term:
-    if term.shape == output.shape and term.dtype == output.dtype:
-        return term, is_new
-    return fit(term, output), False  # what was broadcast is a view
-
-
-class Elementwise:
-    r"""An elementwise function :math:`y = f(x_1, x_2)`, by its factors :math:`\partial y / \partial x_i`.
-
-    A factor is 1, -1, the name of the argument or output that it is, or a small function that returns a new array;
-    ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters.
-    ``both(x1, x2, y, dx1, dx2)`` is the tangent where both arguments have one, if it is less work than the sum.
-    """
-
-    def __init__(
-        self,
-        *factors: Callable[..., Any] | str | int | None,
-        parameters: str | None = None,
-        both: Callable[..., Array] | None = None,
-    ) -> None:
-        count = len(factors)
-        default = ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
-        names = default if parameters is None else [name.strip() for name in parameters.split(",")]
-        self._parts: list[Any] = [Part(f, names) if isinstance(f, str) or callable(f) else f for f in factors]
-        self._both = both
-        self._is_product = factors == ("x2", "x1")
-
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
-        """Return the primitive ``function`` in the form that also returns its pullback."""
-        parts = self._parts
-        if len(parts) == 1:
-            return _unary(function, parts[0])
-        if len(parts) == 2:
-            return _binary(function, parts[0], parts[1], self._is_product)
-
-        def with_pullback(wanted: Sequence[Any], *args: Any) -> tuple[Any, Pullback]:
-            output = function(*args)
-            values = (*args, output)
-            plan = [
-                _entry(part, values, arg) if want and part is not None else None
-                for part, arg, want in zip(parts, args, wanted, strict=True)
-            ]
-            return output, lambda g: [None if entry is None else _times_factor(g, *entry) for entry in plan]
-
-        return with_pullback
-
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
-        """Return the primitive ``function`` in the form that also returns the tangent of its output."""
-        parts, both = self._parts, self._both
-
-        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
-            output = function(*args, **options)
-            if both is not None and tangents[0] is not None and tangents[1] is not None:
-                return output, fit(both(*args, output, *tangents), output)
-            values = (*args, output)
-            found: Term | None = None
-            for part, tangent in zip(parts, tangents, strict=True):
-                if tangent is not None and part is not None:
-                    term = _fitted(*_term(tangent, part, values), output)
-                    found = term if found is None else _added(found, term)
-            return output, None if found is None else found[0]
-
-        return with_tangent
-
-
-# The two forms that nearly every operation has, written out: they are the overhead of a node.
-
-
-def _unary(function: Callable[..., Any], part: Part | int | None) -> WithPullback:
-    def with_pullback(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
-        output = function(x, **options)
-        entry = _entry(part, (x, output), x)
-        return output, lambda g: (_times_factor(g, *entry),)
-
-    return with_pullback
-
-
-def _binary(
-    function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None, is_product: bool
-) -> WithPullback:
-    def with_pullback(wanted: Sequence[Any], x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
-        output = function(x1, x2, **options)
-        values = (x1, x2, output)
-        first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
-        second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
-        is_square = is_product and x1 is x2
-
-        def pullback(g: Array) -> tuple[Any, Any]:
-            cotangent = None if first is None else _times_factor(g, *first)
-            if is_square and first is not None:
-                return cotangent, cotangent
-            return cotangent, None if second is None else _times_factor(g, *second)
-
-        return output, pullback
-
-    return with_pullback
-
-
-def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> tuple[Any, Any, Shape, DType]:
-    """Return what the pullback needs for one argument; of the values, the output is the last."""
-    kept = None if type(part) is int else part.pick(values)
-    return part, kept, arg.shape, arg.dtype
-
-
-def _times_factor(g: Array, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:
-    cotangent = (g if part == 1 else -g) if kept is None else part.times(g, kept)  # type: ignore[union-attr]
-    if cotangent.shape == shape and cotangent.dtype == dtype:
-        return cotangent
-    return match(cotangent, Spec(shape, dtype))
-
-
-def _term(tangent: Array, part: Part | int, values: tuple[Any, ...]) -> Term:
-    if type(part) is int:
-        return (tangent, False) if part == 1 else (-tangent, True)
-    return part.times(tangent, part.pick(values)), True  # type: ignore[union-attr]
 
 
 class Transposed:
@@ -242,8 +115,8 @@ class Multilinear(Transposed):
                 if tangent is not None:
                     moved = list(args)
                     moved[i] = tangent
-                    term = _fitted(function(*moved, **options), True, output)
-                    found = term if found is None else _added(found, term)
+                    term = fitted(function(*moved, **options), True, output)
+                    found = term if found is None else added(found, term)
             return output, None if found is None else found[0]
 
         return with_tangent

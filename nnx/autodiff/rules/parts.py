@@ -64,10 +64,15 @@ class Part:
                 kept.append(options.get(name, default))
         return kept
 
-    def times(self, array: Array, kept: tuple[Any, ...]) -> Array:
-        """Return an array, such as a cotangent, times what the small function gives: new memory."""
+    def times(self, array: Array, kept: tuple[Any, ...], may_write: bool = False) -> Array:
+        """Return an array, such as a cotangent, times what the small function gives.
+
+        The product is in new memory, or with ``may_write`` in that of the array.
+        """
         factor = self.function(common_namespace(array, kept), *kept) if self.takes_xp else self.function(*kept)
-        return multiply_into(factor, array) if self.is_new else array * factor
+        if self.is_new:
+            return multiply_into(factor, array)
+        return multiply_into(array, factor) if may_write else array * factor
 
     def apply(self, array: Array, *values: Any) -> Any:
         """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
