@@ -5,7 +5,7 @@ This folder and ``nnx/kernels`` alone may name an array library.
 
 from nnx.backend.in_place import add_into, divide_into, multiply_into
 from nnx.backend.indexing import add_at
-from nnx.backend.inspection import is_cheap_to_read, is_floating, is_real_floating
+from nnx.backend.inspection import is_cheap_to_read, is_finite, is_floating, is_real_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
@@ -27,6 +27,7 @@ __all__ = [
     "host_full",
     "is_array",
     "is_cheap_to_read",
+    "is_finite",
     "is_floating",
     "is_real_floating",
     "library_name",

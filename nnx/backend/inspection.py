@@ -1,9 +1,9 @@
-"""What is known of an array without reading its values."""
+"""What is known of an array; all but :func:`is_finite` without reading its values."""
 
 from typing import Any
 
-from nnx.backend.namespaces import library_name, namespace
-from nnx.backend.transfer import device_of
+from nnx.backend.namespaces import is_array, library_name, namespace
+from nnx.backend.transfer import device_of, to_numpy
 from nnx.types import Array
 
 _KINDS: dict[Any, str] = {}  # isdtype takes a few microseconds on some libraries
@@ -37,3 +37,9 @@ def is_cheap_to_read(x: Array) -> bool:
         return True
     device = device_of(x)
     return (library == "torch" and device.type == "cpu") or getattr(device, "platform", None) == "cpu"
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a value holds no NaN and no infinity: reads an array's values, and stops a device's queue."""
+    xp = namespace(value) if is_array(value) else None
+    return xp is None or not is_floating(value) or bool(to_numpy(xp.all(xp.isfinite(value))))

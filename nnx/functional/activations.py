@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.backend import namespace
-from nnx.functional.checks import expect_floating, expect_same_dtype, expect_shape, normalise_axis
+from nnx.functional.checks import expect_floating, expect_real, expect_same_dtype, expect_shape, normalise_axis
 from nnx.types import Array
 
 
@@ -24,7 +24,7 @@ def relu(x: Array) -> Array:
     Raises
     ------
     DTypeError
-        If ``x`` holds integers.
+        If ``x`` holds integers or complex numbers.
 
     Notes
     -----
@@ -36,7 +36,7 @@ def relu(x: Array) -> Array:
     >>> nnx.functional.relu(np.asarray([-1.0, 2.0]))
     array([0., 2.])
     """
-    expect_floating(x)
+    expect_real(x)
     xp = namespace(x)
     return xp.where(x <= 0, 0.0, x)  # NaN stays NaN
 
@@ -67,7 +67,7 @@ def sigmoid(x: Array) -> Array:
     Raises
     ------
     DTypeError
-        If ``x`` holds integers.
+        If ``x`` holds integers or complex numbers.
 
     Notes
     -----
@@ -79,7 +79,7 @@ def sigmoid(x: Array) -> Array:
     >>> nnx.functional.sigmoid(np.asarray([0.0, 1000.0]))
     array([0.5, 1. ])
     """
-    expect_floating(x)
+    expect_real(x)
     return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
 
 
@@ -108,7 +108,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     Raises
     ------
     DTypeError
-        If ``x`` holds integers.
+        If ``x`` holds integers or complex numbers.
     ShapeError
         If ``x`` has no such axis.
 
@@ -118,7 +118,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     >>> nnx.functional.softmax(np.asarray([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    expect_floating(x)
+    expect_real(x)
     xp = namespace(x)
     axis = normalise_axis(axis, x.ndim)
     # Subtracting the maximum changes no value and no derivative, and keeps exp from overflowing.
@@ -156,7 +156,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     Raises
     ------
     DTypeError
-        If ``x`` holds integers.
+        If ``x`` holds integers or complex numbers.
     ShapeError
         If ``x`` has no such axis.
 
@@ -166,7 +166,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     >>> nnx.functional.log_softmax(np.asarray([0.0, 10000.0]))
     array([-10000.,      0.])
     """
-    expect_floating(x)
+    expect_real(x)
     xp = namespace(x)
     axis = normalise_axis(axis, x.ndim)
     centred = x - xp.max(stop_gradient(x), axis=axis, keepdims=True)
@@ -273,7 +273,7 @@ def _(wanted: Sequence[Any], mean: Array, variance: Array, noise: Array) -> tupl
 
 def _check_alike(mean: Array, variance: Array, noise: Array) -> None:
     namespace(mean, variance, noise)
-    expect_floating(mean, "mean")
+    expect_real(mean, "mean")
     for array, name in ((variance, "variance"), (noise, "noise")):
         expect_shape(array, mean.shape, name, "as the mean")
         expect_same_dtype(mean, array, name, "mean")

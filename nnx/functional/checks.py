@@ -1,8 +1,9 @@
 """Checks of arguments that several functions share. None of them reads an array's values unless it says so."""
 
+import math
 from typing import Any
 
-from nnx.backend import dtype_name, is_floating, namespace
+from nnx.backend import dtype_name, is_floating, is_real_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array
 
@@ -14,6 +15,13 @@ def expect_floating(x: Array, name: str = "input") -> None:
             f"expected {name} of a floating-point dtype, got {dtype_name(x.dtype)}; "
             "convert it, for example with xp.astype(x, xp.float32)"
         )
+
+
+def expect_real(x: Array, name: str = "input") -> None:
+    """Raise DTypeError unless an array holds real floating-point numbers."""
+    if not is_real_floating(x):
+        expect_floating(x, name)
+        raise DTypeError(f"expected {name} of a real dtype, got {dtype_name(x.dtype)}; use xp.real(x) or xp.abs(x)")
 
 
 def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None = None) -> None:
@@ -64,3 +72,10 @@ def normalise_axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ShapeError(f"expected an array that has axis {axis}, got one with {ndim} axes")
     return axis % ndim
+
+
+def as_learning_rate(value: Any) -> float:
+    """Return a step size as a Python number, with which float32 parameters stay float32."""
+    if not math.isfinite(value) or value < 0:
+        raise ArgumentError(f"expected a finite learning_rate >= 0, got {value!r}")
+    return float(value)

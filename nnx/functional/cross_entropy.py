@@ -10,7 +10,7 @@ from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.activations import log_softmax
 from nnx.functional.checks import (
     as_class_indices,
-    expect_floating,
+    expect_real,
     expect_same_dtype,
     expect_shape,
     normalise_axis,
@@ -187,7 +187,7 @@ def _check_classes(
 ) -> tuple[int, Array]:
     """Return the axis counted from 0, and the target with class indices in a dtype that can be compared."""
     namespace(logits, target, weight)
-    expect_floating(logits, "logits")
+    expect_real(logits, "logits")
     axis = normalise_axis(axis, logits.ndim)
     if math.prod(logits.shape) == 0:
         raise ShapeError(f"expected at least one example, got logits of shape {tuple(logits.shape)}")

@@ -8,7 +8,7 @@ from nnx.autodiff import Pullback, primitive
 from nnx.backend import namespace
 from nnx.errors import ShapeError
 from nnx.functional.activations import softmax
-from nnx.functional.checks import expect_choice, expect_floating, expect_same_dtype, expect_shape
+from nnx.functional.checks import expect_choice, expect_real, expect_same_dtype, expect_shape
 from nnx.types import Array
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -42,7 +42,7 @@ def mse(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     ShapeError
         If the shapes differ, or there is no element.
     DTypeError
-        If an array holds integers.
+        If an array holds integers or complex numbers.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def mses(input: Array, target: Array, *, axis: int = 1, reduction: str = "mean")
     ShapeError
         If the shapes differ, or there is no element.
     DTypeError
-        If an array holds integers.
+        If an array holds integers or complex numbers.
 
     Notes
     -----
@@ -156,7 +156,7 @@ def kl_divergence_standard_normal(mean: Array, variance: Array, *, reduction: st
     ShapeError
         If the shapes differ, or are not (batch, latent).
     DTypeError
-        If an array holds integers.
+        If an array holds integers or complex numbers.
 
     Notes
     -----
@@ -198,8 +198,8 @@ def _(wanted: Sequence[Any], mean: Array, variance: Array, *, reduction: str = "
 
 def _check_pair(input: Array, target: Array, target_name: str = "target", input_name: str = "input") -> None:
     namespace(input, target)
-    expect_floating(input, input_name)
-    expect_floating(target, target_name)
+    expect_real(input, input_name)
+    expect_real(target, target_name)
     expect_shape(target, input.shape, target_name, f"as the {input_name}")
     expect_same_dtype(input, target, target_name, input_name)
     if math.prod(input.shape) == 0:

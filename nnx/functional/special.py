@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
-from nnx.backend import dtype_name, is_real_floating, namespace
-from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import expect_floating, normalise_axis
+from nnx.backend import namespace
+from nnx.errors import ArgumentError, ShapeError
+from nnx.functional.checks import expect_real, normalise_axis
 from nnx.types import Array
 
 # Coefficients of the rational functions, lowest power first; the source is named in erf.
@@ -124,7 +124,7 @@ def erf(x: Array) -> Array:
     >>> nnx.functional.erf(np.asarray([0.0, 1.0, -1000.0])).round(6)
     array([ 0.      ,  0.842701, -1.      ])
     """
-    _expect_real(x)
+    expect_real(x)
     xp = namespace(x)
     size = xp.abs(x)
     near = xp.where(size < 0.84375, x, 0.0)  # every range computes with numbers of its own alone
@@ -236,7 +236,7 @@ def _(
 
 def _reduced_axes(x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the axes counted from 0."""
-    _expect_real(x)
+    expect_real(x)
     given = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = tuple(normalise_axis(a, x.ndim) for a in given)
     if len(set(axes)) < len(axes):
@@ -244,9 +244,3 @@ def _reduced_axes(x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ..
     if any(x.shape[a] == 0 for a in axes):
         raise ShapeError(f"expected at least one element to sum over, got input of shape {tuple(x.shape)}")
     return axes
-
-
-def _expect_real(x: Array) -> None:
-    expect_floating(x)
-    if not is_real_floating(x):
-        raise DTypeError(f"expected input of a real dtype, got {dtype_name(x.dtype)}; use xp.real(x) or xp.abs(x)")

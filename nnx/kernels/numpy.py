@@ -13,7 +13,7 @@ from nnx.autodiff import Pullback, TracedArray
 from nnx.autodiff.primitive import Native
 from nnx.backend import namespace
 from nnx.functional import cross_entropy, linear, relu
-from nnx.functional.checks import expect_floating
+from nnx.functional.checks import expect_real
 
 # numpy.sum is a wrapper around it, and costs as much again on a small array.
 _sum = np.add.reduce
@@ -62,7 +62,7 @@ def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tup
 
 
 def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
-    expect_floating(x)
+    expect_real(x)
     y = np.maximum(x, 0)
     if not wanted[0]:
         return y, lambda g: (None,)

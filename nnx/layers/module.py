@@ -1,12 +1,12 @@
 """Module: a tree of layers with parameters and buffers, called like a function."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from nnx.autodiff import TracedArray, vjp
 from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
-from nnx.errors import ArgumentError, DTypeError, UsageError
+from nnx.errors import DTypeError, UsageError
+from nnx.functional.checks import as_learning_rate
 from nnx.layers.graph import Node
 from nnx.layers.location import locate
 from nnx.layers.parameter import Buffer
@@ -125,9 +125,7 @@ class Module(Node):
         ArgumentError
             If the learning rate is not a finite number >= 0.
         """
-        if not math.isfinite(learning_rate) or learning_rate < 0:
-            raise ArgumentError(f"expected a finite learning_rate >= 0, got {learning_rate!r}")
-        rate = float(learning_rate)  # a NumPy float64 would make the parameters float64
+        rate = as_learning_rate(learning_rate)
         gradients = self.gradients()
         self.replace_parameters({path: value - rate * gradients[path] for path, value in self.parameters().items()})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff import hvp, value_and_grad
-from nnx.backend import asarray, dtype_name, is_array, namespace, to_numpy
+from nnx.backend import asarray, dtype_name, is_array, is_finite, namespace, to_numpy
 from nnx.errors import ArgumentError, DTypeError, MissingExtraError, NonFiniteError
 from nnx.layers import Module
 from nnx.tree import Rebuild, tree_flatten, tree_split
@@ -98,8 +98,8 @@ class _Search:
         if not math.isfinite(number):
             raise NonFiniteError(f"the search came to a point where the function is {number}; {_REMEDY}")
         flat = _joined(list(slopes.values()))
-        if not _is_finite(flat):
-            paths = ", ".join(repr(path) for path, slope in slopes.items() if not _is_finite(_joined([slope])))
+        if not is_finite(flat):
+            paths = ", ".join(repr(path) for path, slope in slopes.items() if not is_finite(_joined([slope])))
             where = f" for {paths}" if paths != "''" else ""
             raise NonFiniteError(f"the search came to a point where the gradient{where} is not finite; {_REMEDY}")
         return number, flat
@@ -146,11 +146,6 @@ def _joined(arrays: Sequence[Array]) -> Array:
     hosts = [to_numpy(array) for array in arrays]
     xp = namespace(*hosts)
     return xp.concat([xp.reshape(xp.astype(host, xp.float64), (-1,)) for host in hosts])
-
-
-def _is_finite(vector: Array) -> bool:
-    xp = namespace(vector)
-    return bool(xp.all(xp.isfinite(vector)))
 
 
 def _scipy_optimize() -> Any:

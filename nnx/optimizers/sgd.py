@@ -1,9 +1,9 @@
 """Stochastic gradient descent."""
 
-import math
 from collections.abc import Mapping
 
 from nnx.errors import ArgumentError
+from nnx.functional.checks import as_learning_rate
 from nnx.layers import Module
 from nnx.types import Array
 
@@ -44,9 +44,7 @@ class SGD:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if not math.isfinite(value) or value < 0:
-            raise ArgumentError(f"expected a finite learning_rate >= 0, got {value!r}")
-        self._learning_rate = float(value)  # a NumPy float64 would make the parameters float64
+        self._learning_rate = as_learning_rate(value)
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Take one step.

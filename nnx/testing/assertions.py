@@ -1,5 +1,6 @@
 """Assert that arrays agree: first what they are, then what they hold."""
 
+import math
 from typing import Any, NamedTuple
 
 from nnx.autodiff import stop_gradient
@@ -137,7 +138,7 @@ def _assert_values(actual: Any, expected: Any, where: str, rtol: float | None, a
     zero = xp.zeros_like(a)
     a_, e_ = xp.where(finite, a, zero), xp.where(finite, e, zero)
     difference = xp.where(a_ > e_, a_ - e_, e_ - a_) if _is_exact(xp, a) else xp.abs(a_ - e_)
-    magnitude = float(xp.max(xp.abs(e_))) if _size(e_) else 0.0
+    magnitude = float(xp.max(xp.abs(e_))) if math.prod(e_.shape) else 0.0
     allowed = atol + rtol * magnitude
     wrong = ~same & (~finite | (difference > allowed))
     if not xp.any(wrong):
@@ -147,7 +148,8 @@ def _assert_values(actual: Any, expected: Any, where: str, rtol: float | None, a
     flat = int(xp.argmax(xp.reshape(badness, (-1,))))
     index = _unravel(flat, a.shape)
     raise AssertionError(
-        f"{where}{int(xp.sum(xp.astype(wrong, xp.int64)))} of {_size(a)} elements differ; worst at index {index}: "
+        f"{where}{int(xp.sum(xp.astype(wrong, xp.int64)))} of {math.prod(a.shape)} elements differ; "
+        f"worst at index {index}: "
         f"actual {a[index]}, expected {e[index]} (difference {abs(e[index] - a[index]):.4g},\n"
         f"allowed {allowed:.4g} = atol {atol:.4g} + rtol {rtol:.4g} * {magnitude:.4g})"
     )
@@ -169,14 +171,6 @@ def _on_host(value: Any) -> Any:
 
 def _is_exact(xp: Any, array: Array) -> bool:
     return bool(xp.isdtype(array.dtype, "integral"))
-
-
-def _size(array: Array) -> int:
-    """Return the number of elements."""
-    size = 1
-    for length in array.shape:
-        size *= length
-    return size
 
 
 def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:

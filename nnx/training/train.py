@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 from nnx.autodiff import value_and_grad
-from nnx.backend import is_array, is_cheap_to_read, is_floating, namespace, to_numpy
+from nnx.backend import is_cheap_to_read, is_finite, namespace, to_numpy
 from nnx.data import DataLoader
 from nnx.errors import ArgumentError, NonFiniteError
 from nnx.layers import Module, layer_outputs
@@ -259,10 +259,10 @@ def _again(loader: DataLoader) -> Iterator[tuple[Array, ...]]:
 
 def _raise_not_finite(model: Module, loss: Loss, x: Array, value: float, where: str) -> NoReturn:
     advice = "use a smaller learning rate, or check the data"
-    if not _is_finite(x):
+    if not is_finite(x):
         raise NonFiniteError(f"the loss became {value} in {where}: the input holds NaN or infinity; {advice}")
     for path, layer, output in layer_outputs(model, x):
-        if not all(_is_finite(leaf) for leaf in tree_leaves(output)):
+        if not all(is_finite(leaf) for leaf in tree_leaves(output)):
             error = NonFiniteError(
                 f"the loss became {value} in {where}, and the output of this layer was the first not finite; {advice}"
             )
@@ -272,10 +272,3 @@ def _raise_not_finite(model: Module, loss: Loss, x: Array, value: float, where: 
         f"the loss became {value} in {where}, though the output of every layer is finite: "
         f"{type(loss).__name__} overflowed, or the target holds NaN; {advice}"
     )
-
-
-def _is_finite(value: Any) -> bool:
-    if not is_array(value) or not is_floating(value):
-        return True
-    xp = namespace(value)
-    return bool(to_numpy(xp.all(xp.isfinite(value))))

@@ -44,6 +44,21 @@ def test_linear_checks_its_arrays():
         F.linear(x, w, np.ones(2, np.float32))
 
 
+@pytest.mark.parametrize("function", [F.relu, F.sigmoid, F.softmax, F.log_softmax])
+def test_complex_numbers_have_no_order(function):
+    with pytest.raises(DTypeError, match=r"expected input of a real dtype, got complex128; use xp\.real"):
+        function(np.ones((2, 3), np.complex128))
+
+
+@pytest.mark.parametrize("function", [F.mse, F.mses])
+def test_losses_are_of_real_numbers(function):
+    x = np.ones((2, 3), np.complex64)
+    with pytest.raises(DTypeError, match="of a real dtype, got complex64"):
+        function(x, x)
+    with pytest.raises(DTypeError, match="expected logits of a real dtype, got complex64"):
+        F.cross_entropy(x, np.asarray([0, 1]))
+
+
 def test_arrays_of_two_libraries():
     strict = pytest.importorskip("array_api_strict")
     with pytest.raises(BackendError, match=r"got numpy \(argument 0\) and array-api-strict \(argument 1\)"):
