@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx import functional
 from nnx.autodiff import TracedArray, vjp
-from nnx.backend import is_array, namespace
+from nnx.backend import is_array, namespace, one_like
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.losses import REDUCTIONS
@@ -61,7 +61,8 @@ class Loss:
         if self._kept is None:
             raise UsageError(f"{type(self).__name__}.gradient needs a call before it: loss(model(x), target)")
         pullback, value = self._kept
-        found = pullback(namespace(value).ones_like(value))
+        is_number = tuple(value.shape) == ()
+        found = pullback(one_like(value) if is_number else namespace(value).ones_like(value))
         return found[0] if len(found) == 1 else found
 
     def __repr__(self) -> str:

@@ -265,6 +265,11 @@ class TestErrors:
         with pytest.raises(DTypeError, match="returns a real floating-point number, got complex128"):
             nnx.grad(total)(xp.asarray([1j], "complex128"))
 
+    @pytest.mark.parametrize("argnums", [1, -1, (0, 1)])
+    def test_an_argument_has_its_own_number(self, argnums):
+        with pytest.raises(DTypeError, match="argument 1: expected a floating-point dtype, got int64"):
+            nnx.grad(lambda x, n: x * n, argnums=argnums)(np.asarray(1.0), np.asarray(2))
+
     @pytest.mark.parametrize("argnums", [2, -3, (0, 2)])
     def test_argnums_out_of_range(self, argnums):
         with pytest.raises(ArgumentError, match=r"argnums has -?\d, but the function was called with 2 arguments"):
