@@ -1,6 +1,5 @@
 """The transforms: ``vjp``, ``grad`` and ``value_and_grad``, over arrays, trees and modules."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -238,7 +237,6 @@ def _one(value: Any) -> Array:
     return one_like(value)
 
 
-@functools.lru_cache
 def places_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:
     """Return the places that argnums mean among that many arguments."""
     for number in numbers:

@@ -3,6 +3,9 @@
 Fresh memory is most of what an elementwise operation on a large array costs: the pages have to be brought in first.
 """
 
+from typing import Any
+
+from nnx.backend.inspection import is_floating
 from nnx.backend.namespaces import IN_PLACE
 from nnx.types import Array
 
@@ -15,8 +18,8 @@ def add_into(own: Array, other: Array) -> Array:
     return own + other
 
 
-def multiply_into(own: Array, other: Array) -> Array:
-    """Return the product of two arrays; ``own`` may be overwritten."""
+def multiply_into(own: Array, other: Array | float) -> Array:
+    """Return the product of two arrays, or of an array and a number; ``own`` may be overwritten."""
     if _fits(own, other):
         own *= other
         return own
@@ -31,8 +34,10 @@ def divide_into(own: Array, other: Array) -> Array:
     return own / other
 
 
-def _fits(own: Array, other: Array) -> bool:
+def _fits(own: Array, other: Any) -> bool:
     kind = type(own)
+    if type(other) is float:
+        return kind in IN_PLACE and is_floating(own)
     if kind not in IN_PLACE or type(other) is not kind or own.dtype != other.dtype:
         return False
     shape, stretched = own.shape, other.shape

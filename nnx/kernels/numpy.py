@@ -18,7 +18,9 @@ from nnx.functional.checks import expect_real
 # numpy.sum is a wrapper around it, and costs as much again on a small array.
 _sum = np.add.reduce
 
-_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+# A Python number in their place is looked at anew in every call.
+_ZERO: dict[Any, Any] = {np.dtype(kind): np.zeros((), kind) for kind in (np.float32, np.float64)}
+_ONE_BIT: dict[Any, Any] = {np.dtype(np.float32): np.ones((), np.int32), np.dtype(np.float64): np.ones((), np.int64)}
 _NOTHING = (False,) * 8
 
 
@@ -63,7 +65,7 @@ def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tup
 
 def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
     expect_real(x)
-    y = np.maximum(x, 0)
+    y = np.maximum(x, _ZERO.get(x.dtype, 0))
     if not wanted[0]:
         return y, lambda g: (None,)
     cut = x <= 0  # of the input, and now: the output is the caller's, who may write to it
@@ -72,12 +74,12 @@ def _relu(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
 
 def _cut_out(cut: Any, g: Any) -> Any:
     """Return ``g`` with exact zeros at ``cut``: a product with a mask would make NaN of infinity, where() is slow."""
-    bits = None if type(g) is TracedArray else _BITS.get(g.dtype)
-    if bits is None:
+    one = None if type(g) is TracedArray else _ONE_BIT.get(g.dtype)
+    if one is None:
         return namespace(g).where(cut, 0.0, g)
-    mask = cut.astype(bits)
-    mask -= 1  # no bit where it is cut, and all of them elsewhere
-    mask &= g.view(bits)
+    mask = cut.astype(one.dtype)
+    mask -= one  # no bit where it is cut, and all of them elsewhere
+    mask &= g.view(one.dtype)
     return mask.view(g.dtype)
 
 

@@ -31,8 +31,11 @@ class Node:
         """Iterate over the modules directly below this one, with their names."""
         found: list[tuple[str, Any]] = []
         members = vars(self)
+        if self._numbered:
+            _collect("", members.get(self._numbered), found)
         for name in self._child_names:
-            _collect("" if name == self._numbered else name, members.get(name), found)
+            if name != self._numbered:
+                _collect(name, members.get(name), found)
         return iter(found)
 
     def named_modules(self) -> Iterator[tuple[str, Any]]:
@@ -154,25 +157,35 @@ def _collect(name: str, value: Any, found: list[tuple[str, Any]]) -> None:
 
 
 def _copies(modules: Sequence[Any], marks: dict[str, Any]) -> dict[int, Any]:
-    copies = {}
+    copies: dict[int, Any] = {}
+
+    def copy_of(module: Any) -> Any:
+        found = copies.get(id(module))
+        if found is None:
+            found = copies[id(module)] = object.__new__(type(module))
+            object.__setattr__(found, "__dict__", vars(module) | marks)  # no attribute is looked at one by one
+            pending.append(module)
+        return found
+
+    pending: list[Any] = []
     for module in modules:
-        copies[id(module)] = twin = object.__new__(type(module))
-        object.__setattr__(twin, "__dict__", vars(module) | marks)  # no attribute is looked at one by one
-    for module in modules:
+        copy_of(module)
+    while pending:  # which a module may join that named_children does not name
+        module = pending.pop()
         if module._child_names:
             members = vars(copies[id(module)])
             for name in module._child_names:
                 if name in members:
-                    members[name] = _with_copies(members[name], copies)
+                    members[name] = _with_copies(members[name], copy_of)
     return copies
 
 
-def _with_copies(value: Any, copies: dict[int, Any]) -> Any:
+def _with_copies(value: Any, copy_of: Callable[[Any], Any]) -> Any:
     if isinstance(value, Node):
-        return copies[id(value)]
+        return copy_of(value)
     if isinstance(value, dict):
-        return {key: _with_copies(item, copies) for key, item in value.items()}
+        return {key: _with_copies(item, copy_of) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [_with_copies(item, copies) for item in value]
+        items = [_with_copies(item, copy_of) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value

@@ -230,3 +230,45 @@ class TestMatrices:
     def test_an_unknown_norm(self):
         with pytest.raises(ArgumentError, match="expected ord to be 'fro'"):
             nnx.grad(lambda x: nnx.namespace(x).linalg.matrix_norm(x, ord=3))(np.eye(2))
+
+
+class TestReductionsAtTheirEdges:
+    @pytest.mark.parametrize("name", ["var", "std"])
+    def test_half_precision_does_not_overflow(self, name):
+        x = np.random.default_rng(0).normal(size=1000).astype(np.float16)
+        wide = x.astype(np.float64)
+
+        def reduce(x):
+            return getattr(nnx.namespace(x), name)(x)
+
+        _, tangent = nnx.jvp(reduce, (x,), (100 * x,))
+        _, expected = nnx.jvp(reduce, (wide,), (100 * wide,))
+        assert float(tangent) == pytest.approx(float(expected), rel=1e-2)
+        found, expected = (nnx.vjp(reduce, array)[1](array.dtype.type(1.0))[0] for array in (x, wide))
+        assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
+
+    def test_a_variance_without_a_degree_of_freedom(self):
+        with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
+            slopes = nnx.vjp(lambda x: nnx.namespace(x).var(x, correction=2), np.asarray([1.0, 3.0]))[1](
+                np.asarray(1.0)
+            )
+        assert slopes[0].tolist() == [-np.inf, np.inf]
+
+    @pytest.mark.parametrize("order", [0, 1, 2, 3, np.inf])
+    def test_the_norm_of_nothing(self, order):
+        x = np.ones((2, 0))
+        value, tangent = nnx.jvp(lambda x: nnx.namespace(x).linalg.vector_norm(x, axis=1, ord=order), (x,), (x,))
+        assert value.tolist() == tangent.tolist() == [0.0, 0.0]
+
+    @pytest.mark.parametrize("name", ["max", "min", "std", "var", "prod", "linalg.vector_norm"])
+    def test_a_tangent_is_of_the_type_of_its_output(self, name):
+        x = np.asarray([1.0, 2.0, 4.0])
+
+        def reduce(x):
+            found = nnx.namespace(x)
+            for part in name.split("."):
+                found = getattr(found, part)
+            return found(x)
+
+        value, tangent = nnx.jvp(reduce, (x,), (x,))
+        assert type(tangent) is type(value)

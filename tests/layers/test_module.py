@@ -494,6 +494,34 @@ class TestWhatAUserMightDo:
         assert net.gradients().keys() == net.parameters().keys()
         assert [path for path, _, _ in nnx.layer_outputs(net, np.ones((1, 2), np.float32))] == ["0", "head", ""]
 
+    def test_the_layers_of_a_subclass_of_sequential_come_first(self):
+        class Net(nnx.Sequential):
+            def __init__(self):
+                self.head = nnx.Linear(3, 1, rng=0)
+                super().__init__([nnx.Linear(2, 3, rng=0)])
+
+        assert list(Net().parameters()) == ["0.weight", "0.bias", "head.weight", "head.bias"]
+
+    def test_a_module_that_named_children_hides_is_copied_and_not_trained(self):
+        class Hiding(nnx.Module):
+            def __init__(self):
+                self.shown = nnx.Linear(1, 1, bias=False, rng=0)
+                self.hidden = nnx.Sequential([nnx.Linear(1, 1, bias=False, rng=1)])
+
+            def named_children(self):
+                yield "shown", self.shown
+
+            def forward(self, x):
+                return self.hidden(self.shown(x))
+
+        model, x = Hiding(), np.ones((1, 1), np.float32)
+        gradients = nnx.grad(lambda model: nnx.namespace(x, model.shown.weight).sum(model(x)))(model)
+        assert list(gradients) == ["shown.weight"]
+        assert_close(gradients["shown.weight"], model.hidden[0].weight)
+        model(x)
+        model.backward(x)
+        assert_close(model.gradients()["shown.weight"], model.hidden[0].weight)
+
     def test_a_buffer_written_under_a_transform_holds_a_plain_array(self):
         class Running(nnx.Module):
             def __init__(self):

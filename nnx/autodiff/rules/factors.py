@@ -10,6 +10,7 @@ from typing import Any
 from nnx.autodiff.primitive import Carrier, Pullback, WithPullback, WithTangent
 from nnx.autodiff.rules.parts import Part, Spec
 from nnx.autodiff.rules.shapes import fit, match
+from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_into
 from nnx.types import Array, DType, Shape
 
@@ -141,7 +142,8 @@ class _Carrier(Carrier):
         to_first = _times_factor(cotangent, False, *first)
         if self.is_square or _hands_on(first):
             return (to_first, to_first if self.is_square else _times_factor(cotangent, False, *second)), False
-        to_second = _times_factor(cotangent, may_write, *second)
+        # An outer transform that traces the first result has kept the cotangent as a factor of it.
+        to_second = _times_factor(cotangent, may_write and type(to_first) is not TracedArray, *second)
         return (to_first, to_second), not _hands_on(second)
 
 

@@ -163,8 +163,10 @@ class Weighted:
             output = function(x, **options)
             weights, scale = self._weights(output, x, options)
             xp = namespace(output, tangent)
-            moved = xp.sum(multiply_into(weights, tangent), axis=options.get("axis"), keepdims=True) * scale
-            return output, cast(xp, xp.reshape(moved, output.shape), output.dtype)
+            product = multiply_into(weights, tangent)
+            moved = xp.sum(product, axis=options.get("axis"), keepdims=options.get("keepdims", False))
+            scale = scale if type(scale) is float else xp.reshape(scale, output.shape)
+            return output, cast(xp, moved * scale, output.dtype)
 
         return with_tangent
 

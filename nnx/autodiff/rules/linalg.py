@@ -96,10 +96,10 @@ def _solve_1(xp: Namespace, g: Array, x1: Array, x2: Array, y: Array) -> Array:
 
 def _vector_norm(xp: Namespace, x: Array, y: Array, axis: Any = None, ord: float = 2) -> tuple[Array, Any]:
     # At the kinks, 0 and for some orders any element that is 0, the derivative is 0.
+    if ord == 0 or 0 in x.shape:
+        return xp.zeros_like(x), 1.0
     if ord == 2:
         return xp.conj(x) * reciprocal(xp, y), 1.0
-    if ord == 0:
-        return xp.zeros_like(x), 1.0
     size = xp.abs(x)
     slope = slope_of_abs(xp, x, size)
     if ord in (float("inf"), -float("inf")):

@@ -6,6 +6,7 @@ from typing import Any
 from nnx.autodiff.rules.kinds import Linear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.shapes import at, normalise_axes, spread
+from nnx.backend import multiply_into
 from nnx.types import Array, Namespace
 
 
@@ -15,13 +16,14 @@ def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tupl
     return ties, 1.0 / xp.sum(ties, axis=axis, keepdims=True)
 
 
-def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, float]:
+def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, Any]:
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
         centred = xp.conj(centred)
-    # A variance of as many numbers as the correction is a division by 0, which Python refuses.
+    # Each weight is scaled before they are added up, which float16 would not hold. Of as many numbers as the correction
+    # the variance is a division by 0, which Python refuses.
     freedom = _count(spec, axis) - correction
-    return centred, 2.0 / freedom if freedom else math.nan
+    return multiply_into(centred, 2.0 / freedom if freedom else math.inf), 1.0
 
 
 def _std(
@@ -30,8 +32,7 @@ def _std(
     # At 0 the derivative is 0, as that of a norm.
     zero = y == 0
     half = xp.where(zero, xp.zeros_like(y), 0.5 / xp.where(zero, xp.ones_like(y), y))
-    centred, scale = _var(xp, x, spec, axis, correction)
-    return centred, half * scale
+    return _var(xp, x, spec, axis, correction)[0], half
 
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
