@@ -1,6 +1,5 @@
 """What the kinds of rule are made of: the small functions, and what is kept for them."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -36,18 +35,15 @@ class Part:
     __slots__ = ("defaults", "function", "is_new", "pick", "sources", "takes_xp")
 
     def __init__(self, function: Callable[..., Any] | str, parameters: Sequence[str]) -> None:
-        names: dict[str, Any]
-        if isinstance(function, str):
-            names, self.function = {function: inspect.Parameter(function, inspect.Parameter.POSITIONAL_ONLY)}, _itself
-        else:
-            names, self.function = dict(inspect.signature(function).parameters), function
+        names, defaults = ([function], {}) if isinstance(function, str) else _parameters(function)
+        self.function = _itself if isinstance(function, str) else function
         self.is_new = self.function is not _itself
-        self.takes_xp = names.pop("xp", None) is not None
-        names.pop("g", None)
+        self.takes_xp = "xp" in names
+        names = [name for name in names if name not in ("xp", "g")]
         places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
         self.sources = tuple(places.get(name, name) for name in names)
         self.pick = _picker(self.sources)
-        self.defaults = {places.get(name, name): (name, parameter.default) for name, parameter in names.items()}
+        self.defaults = {places.get(name, name): (name, defaults.get(name)) for name in names}
 
     def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
         """Return the values of the named parameters: all that the pullback holds in memory."""
@@ -77,6 +73,13 @@ class Part:
     def apply(self, array: Array, *values: Any) -> Any:
         """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
         return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+
+
+def _parameters(function: Any) -> tuple[list[str], dict[str, Any]]:
+    """Return the names of the parameters, and the defaults: what inspect.signature does in 50 times the time."""
+    code, values = function.__code__, function.__defaults__ or ()
+    names = list(code.co_varnames[: code.co_argcount])
+    return names, dict(zip(names[len(names) - len(values) :], values, strict=True))
 
 
 def _itself(value: Any) -> Any:
