@@ -64,6 +64,23 @@ class Node:
             if path in values:
                 vars(module)[name] = values[path]
 
+    def update_parameters(self, rule: Callable[[Array, Array], Array], gradients: Mapping[str, Array]) -> None:
+        """Put ``rule(array, gradient)`` in place of every parameter, once all of them are computed.
+
+        Raises
+        ------
+        ArgumentError
+            If ``gradients`` has not one for each parameter, by dotted path.
+        """
+        places = _parameter_places(self.named_modules())
+        paths = [path for path, _, _ in places]
+        if gradients.keys() != set(paths):
+            missing, extra = sorted(set(paths) - gradients.keys()), sorted(gradients.keys() - set(paths))
+            raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
+        new = [rule(vars(module)[name], gradients[path]) for path, module, name in places]
+        for (_, module, name), value in zip(places, new, strict=True):
+            vars(module)[name] = value
+
     def buffers(self) -> dict[str, Buffer]:
         """Return the buffers by dotted path."""
         return {

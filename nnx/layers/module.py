@@ -54,6 +54,8 @@ class Module(Node):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
         if not self._is_copy and self.training and TracedArray not in map(type, args):
+            if len(args) == 1 and not kwargs and is_array(args[0]) and is_floating(args[0]):  # most calls
+                return self._keep(_call, args, _only)
             leaves, rebuild = tree_split((args, kwargs))
             if TracedArray not in map(type, leaves.values()):
                 return self._call_and_keep(list(leaves.values()), rebuild, args, kwargs)
@@ -123,11 +125,10 @@ class Module(Node):
         UsageError
             If there was no backward pass before.
         ArgumentError
-            If the learning rate is not a finite number >= 0.
+            If the learning rate is not a finite number >= 0, or parameters came or went since that backward pass.
         """
         rate = as_learning_rate(learning_rate)
-        gradients = self.gradients()
-        self.replace_parameters({path: value - rate * gradients[path] for path, value in self.parameters().items()})
+        self.update_parameters(lambda weight, gradient: weight - rate * gradient, self.gradients())
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for this module and all below it, and return it."""
@@ -228,8 +229,15 @@ class Module(Node):
         # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.
         return {name: value for name, value in vars(self).items() if name != "_kept"}
 
-    def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:
+    def _keep(
+        self, run: Callable[..., Any], inputs: Sequence[Array], of_inputs: Callable[[Sequence[Array]], Any]
+    ) -> Any:
         self._kept = None  # before the call, so that two sets of intermediate results are never held
+        output, pullback = vjp(run, self, *inputs)
+        self._kept = (pullback, of_inputs)
+        return output
+
+    def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:
         places = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
 
         def run(model: Module, *inputs: Array) -> Any:
@@ -239,7 +247,6 @@ class Module(Node):
             again, named = rebuild(replaced)
             return model(*again, **named)
 
-        output, pullback = vjp(run, self, *(values[place] for place in places))
         form = tree_split((args, kwargs), objects_as_dicts=True)[1]
         count = len(values)
 
@@ -249,8 +256,15 @@ class Module(Node):
             parts = (*by_place, by_name) if by_place and by_name else by_place or tuple(by_name.values())
             return parts[0] if len(parts) == 1 else parts
 
-        self._kept = (pullback, of_inputs)
-        return output
+        return self._keep(run, [values[place] for place in places], of_inputs)
+
+
+def _call(model: Module, x: Array) -> Any:
+    return model(x)
+
+
+def _only(cotangents: Sequence[Array]) -> Array:
+    return cotangents[0]
 
 
 def _cast(array: Array, dtype: DType | str) -> Array:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from nnx.errors import ArgumentError
 from nnx.functional.checks import as_learning_rate
 from nnx.layers import Module
 from nnx.types import Array
@@ -54,9 +53,5 @@ class SGD:
         gradients : mapping from dotted path to array
             One for each parameter, as :func:`nnx.value_and_grad` returns.
         """
-        parameters = self.model.parameters()
-        if gradients.keys() != parameters.keys():
-            missing, extra = sorted(parameters.keys() - gradients), sorted(gradients.keys() - parameters)
-            raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
         rate = self.learning_rate
-        self.model.replace_parameters({path: w - rate * gradients[path] for path, w in parameters.items()})
+        self.model.update_parameters(lambda weight, gradient: weight - rate * gradient, gradients)

@@ -221,6 +221,16 @@ class TestBackward:
         with pytest.raises(UsageError, match=r"Linear\.backward needs a forward pass .* after model\.train\(\)"):
             Linear(2, 2).backward(np.ones(2))
 
+    def test_update_after_a_parameter_came(self):
+        model, x = Model([Linear(1, 1, rng=0)]), np.ones((1, 1), np.float32)
+        model(x)
+        model.backward(x)
+        before = model[0].weight
+        model.layers.append(Linear(1, 1, rng=0))
+        with pytest.raises(ArgumentError, match=r"a gradient for each parameter; missing \['1.bias', '1.weight'\]"):
+            model.update(0.1)
+        assert model[0].weight is before
+
     def test_update_before_backward(self):
         for call in (lambda m: m.update(0.1), lambda m: m.gradients()):
             with pytest.raises(UsageError, match=r"Linear has no gradients yet; call backward\(gradient\) first"):
