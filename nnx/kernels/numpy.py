@@ -15,7 +15,8 @@ from nnx.backend import namespace
 from nnx.functional import cross_entropy, linear, relu
 from nnx.functional.checks import expect_real
 
-# numpy.sum is a wrapper around it, and costs as much again on a small array.
+# numpy.sum is a wrapper around it, and costs as much again on a small array. So does the operator @ beside dot, which
+# calls the same routine for matrices.
 _sum = np.add.reduce
 
 # A Python number in their place is looked at anew in every call.
@@ -35,15 +36,16 @@ def _without_pullback(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback]:
+    dtype = x.dtype
     is_common = (
         (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
         and (x.ndim == weight.ndim == 2 and x.shape[1] == weight.shape[0])
-        and (x.dtype.kind in "fc" and x.dtype == weight.dtype)
-        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == x.dtype))
+        and (dtype.kind in "fc" and weight.dtype == dtype)
+        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
     )
     if not is_common:
         return _portable(linear, wanted, x, weight, bias)
-    y = x @ weight
+    y = x.dot(weight)
     if bias is not None:
         y += bias
     kept_x = x if wanted[1] else None
@@ -51,13 +53,16 @@ def _linear(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tup
     wants_bias = bias is not None and wanted[2]
 
     def pullback(g: Any) -> tuple[Any, Any, Any]:
-        to_bias = None
-        if wants_bias:
-            to_bias = namespace(g).sum(g, axis=0) if type(g) is TracedArray else _sum(g, axis=0)
+        if type(g) is TracedArray:
+            return (
+                None if kept_weight is None else g @ kept_weight.T,
+                None if kept_x is None else kept_x.T @ g,
+                namespace(g).sum(g, axis=0) if wants_bias else None,
+            )
         return (
-            None if kept_weight is None else g @ kept_weight.T,
-            None if kept_x is None else kept_x.T @ g,
-            to_bias,
+            None if kept_weight is None else g.dot(kept_weight.T),
+            None if kept_x is None else kept_x.T.dot(g),
+            _sum(g, 0) if wants_bias else None,
         )
 
     return y, pullback
