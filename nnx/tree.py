@@ -8,6 +8,7 @@ is a tree without leaves. An object of another class takes part by one method:
     returns a copy of the object with these in place of its own.
 """
 
+import copy
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -173,8 +174,18 @@ def _joined(
 
 
 def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Tree]], Tree]:
-    kind, keys = type(tree), list(tree)
-    return lambda children: kind(zip(keys, children, strict=True))
+    keys = list(tree)
+    if type(tree) is dict:
+        return lambda children: dict(zip(keys, children, strict=True))
+    empty = copy.copy(tree)  # such as a defaultdict, which is more than its items
+    empty.clear()
+
+    def make(children: list[Tree]) -> Tree:
+        made = copy.copy(empty)
+        made.update(zip(keys, children, strict=True))
+        return made
+
+    return make
 
 
 def _sequence_like(tree: Sequence[Any]) -> Callable[[list[Tree]], Tree]:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnx.autodiff.forward import jvp
-from nnx.autodiff.transforms import grad, gradient_form, places_of, vjp
-from nnx.backend import device_of, is_array, namespace
-from nnx.errors import ArgumentError
+from nnx.autodiff.transforms import as_argnums, grad, gradient_form, places_of, vjp
+from nnx.backend import device_of, is_array, is_floating, is_real_floating, namespace
+from nnx.errors import ArgumentError, DTypeError
 from nnx.tree import tree_leaves
 from nnx.types import Array, Tree
 
@@ -22,7 +22,8 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
     argnum : int
         Which positional argument to differentiate for: an array, a module or a tree of them.
     mode : {"forward", "reverse"}, optional
-        Default forward where the argument has no more elements than the output, else reverse.
+        Default forward where the argument has no more elements than the output, else reverse; where one of them alone
+        is complex, the one that sees the whole derivative.
 
     Returns
     -------
@@ -33,7 +34,8 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
     Raises
     ------
     ArgumentError
-        If the mode is unknown.
+        If the mode is unknown, or would lose the imaginary part of the derivative, where the argument is complex and
+        the output is not, or the other way round.
 
     Examples
     --------
@@ -46,14 +48,14 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
         raise ArgumentError(f"expected mode to be 'forward', 'reverse' or None, got {mode!r}")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        (place,) = places_of((argnum,), len(args))
+        (place,) = places_of(as_argnums(argnum), len(args))
 
         def of_argument(x: Any) -> Any:
             return function(*args[:place], x, *args[place + 1 :], **kwargs)
 
         x = args[place]
         output, pullback = vjp(of_argument, x)
-        by_forward = mode == "forward" or (mode is None and _count(x) <= _count(output))
+        by_forward = _direction(mode, x, output) == "forward"
         rows = _by_columns(of_argument, x, output) if by_forward else _by_rows(pullback, x, output)
         return gradient_form(output)([gradient_form(x)(row) for row in rows])
 
@@ -78,6 +80,11 @@ def hessian(function: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]
         Takes the arguments of ``function``; returns an array of shape ``(*argument.shape, *argument.shape)``, or a
         tree of trees of such.
 
+    Raises
+    ------
+    DTypeError
+        On a call, if the argument is complex.
+
     Examples
     --------
     >>> import numpy as np, nnx
@@ -85,7 +92,30 @@ def hessian(function: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]
     array([[6., 2.],
            [2., 0.]])
     """
-    return jacobian(grad(function, argnum), argnum, mode="forward")
+    columns = jacobian(grad(function, argnum), argnum, mode="forward")
+
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        (place,) = places_of(as_argnums(argnum), len(args))
+        if _is_complex(args[place]):
+            raise DTypeError(
+                "hessian: expected a real argument, got complex numbers; take real and imaginary part apart"
+            )
+        return columns(*args, **kwargs)
+
+    return differentiated
+
+
+def _is_complex(tree: Tree) -> bool:
+    return any(is_array(leaf) and is_floating(leaf) and not is_real_floating(leaf) for leaf in tree_leaves(tree))
+
+
+def _direction(mode: str | None, x: Tree, output: Tree) -> str:
+    # Beside complex numbers on the other side, one direction sees the real part of the derivative alone.
+    only = {(True, False): "reverse", (False, True): "forward"}.get((_is_complex(x), _is_complex(output)))
+    if only is not None and mode not in (None, only):
+        what = "a real output of a complex argument" if only == "reverse" else "a complex output of a real argument"
+        raise ArgumentError(f"expected mode {only!r} for {what}, got {mode!r}, which would lose the imaginary part")
+    return only or mode or ("forward" if _count(x) <= _count(output) else "reverse")
 
 
 def hvp(function: Callable[..., Any], primal: Tree, tangent: Tree) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive
-from nnx.autodiff.tape import escaped, next_level
+from nnx.autodiff.tape import escaped, next_level, refuse_hidden
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import is_floating, namespace
 from nnx.types import Array
@@ -53,6 +53,8 @@ class Dual:
             return primitive.plain(*args, **options)
         else:
             output, tangent = transposed_again(primitive, values, tangents, options)
+        if primitive.may_close_over_traced:
+            refuse_hidden(primitive, output, self.level)
         if isinstance(output, (tuple, list)):
             parts = tangent if tangent is not None else [None] * len(output)
             traced = [self.trace(value, part) for value, part in zip(output, parts, strict=True)]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.dual import Dual
+from nnx.autodiff.tape import refuse_escaped
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.transforms import checked_leaf, gradient_form, vjp
 from nnx.backend import dtype_name, is_array, is_floating, namespace
@@ -67,6 +68,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     def tangent_of(leaf: Any) -> Any:
         if _is_own(leaf, trace):
             return leaf.entry
+        refuse_escaped(leaf)
         return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
 
     leaves, rebuild = tree_split(output)

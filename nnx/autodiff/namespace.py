@@ -11,7 +11,7 @@ from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.traced import OPERATORS, OpenTrace, TracedArray
 from nnx.backend import library_name, namespace
-from nnx.errors import MissingRuleError, TraceError
+from nnx.errors import MissingRuleError, ShapeError, TraceError
 from nnx.types import Array, DType, Namespace
 
 
@@ -202,12 +202,35 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     return asarray
 
 
+def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[..., Any]]:
+    """Return the adapter of a reduction that may accumulate in another dtype: one of integers ends the derivative."""
+
+    def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+        bound = _bound(name, function, rule)
+
+        @functools.wraps(function, updated=())
+        def accumulated(x: Array, /, *args: Any, dtype: DType = None, **options: Any) -> Array:
+            if dtype is None:
+                return bound(x, *args, **options)
+            if namespace(_plain(x)).isdtype(dtype, ("real floating", "complex floating")):
+                return bound(x, *args, dtype=dtype, **options)
+            return function(_plain(x), *args, dtype=dtype, **options)
+
+        return accumulated
+
+    return adapt
+
+
 _ADAPTERS: dict[str, Callable[[Callable[..., Any], Rule], Callable[..., Any]]] = {
     "asarray": _asarray,
     "astype": _astype,
     "clip": _clip,
     "concat": _sequence_first,
+    "cumulative_prod": _accumulated("cumulative_prod"),
+    "cumulative_sum": _accumulated("cumulative_sum"),
+    "prod": _accumulated("prod"),
     "stack": _sequence_first,
+    "sum": _accumulated("sum"),
 }
 
 _NAMESPACES: dict[Namespace, TracedNamespace] = {}
@@ -295,5 +318,13 @@ def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) ->
 
 
 TracedArray.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
+
+
+def _transposed(self: TracedArray) -> Any:
+    if self.ndim != 2:
+        raise ShapeError(f"expected 2 axes for x.T, as in the standard, got shape {tuple(self.shape)}; use x.mT")
+    return self.mT
+
+
 TracedArray.mT = property(lambda self: self.__array_namespace__().matrix_transpose(self))  # type: ignore[attr-defined]
-TracedArray.T = TracedArray.mT  # type: ignore[attr-defined]
+TracedArray.T = property(_transposed)  # type: ignore[attr-defined]

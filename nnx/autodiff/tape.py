@@ -30,6 +30,25 @@ def escaped(primitive: Primitive[..., Any]) -> TraceError:
     )
 
 
+def refuse_hidden(primitive: Primitive[..., Any], output: Any, level: int) -> None:
+    """Raise TraceError if an output came from a traced array that is not among the arguments."""
+    for part in output if isinstance(output, (tuple, list)) else (output,):
+        if type(part) is TracedArray and part.trace.level >= level:
+            raise TraceError(
+                f"{primitive!r} uses a traced array that is not among its arguments, so that its derivative would "
+                "be lost; pass it as an argument"
+            )
+
+
+def refuse_escaped(output: Any) -> None:
+    """Raise TraceError if what a function returned is traced by a transform inside it, which has ended."""
+    if type(output) is TracedArray and output.trace.closed:
+        raise TraceError(
+            "the function returned a traced array of a transform that has ended inside it; return what you need from "
+            "that transform, with has_aux=True, or store nnx.stop_gradient(x)"
+        )
+
+
 _Node = tuple[Pullback, list[int], Any]
 
 
@@ -81,7 +100,7 @@ class Tape:
         output, pullback = forward(inputs, *values, **options)
         is_many = isinstance(output, (tuple, list))
         if (is_many or type(output) is TracedArray) and primitive.may_close_over_traced:
-            self._refuse_hidden(primitive, output)
+            refuse_hidden(primitive, output, self.level)
         if is_many:
             traced = [self.trace(value) for value in output]
             self.nodes.append((pullback, inputs, tuple(t.entry for t in traced)))
@@ -89,15 +108,6 @@ class Tape:
         self.count = index = self.count + 1
         self.nodes.append((pullback, inputs, index))
         return TracedArray(output, self, index)
-
-    def _refuse_hidden(self, primitive: Primitive[..., Any], output: Any) -> None:
-        """Raise TraceError if an output came from a traced array that is not among the arguments."""
-        for part in output if isinstance(output, (tuple, list)) else (output,):
-            if type(part) is TracedArray and part.trace.level >= self.level:
-                raise TraceError(
-                    f"{primitive!r} uses a traced array that is not among its arguments, so that its derivative would "
-                    "be lost; pass it as an argument"
-                )
 
     def walk(self, seeds: Sequence[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
         """Carry cotangents from the end of the tape to its start.
@@ -143,6 +153,11 @@ class Tape:
                 parts, are_own = pullback.carry(cotangent, bool(owned[output]))
             else:
                 parts, are_own = pullback(cotangent), False
+                if not isinstance(parts, (tuple, list)):
+                    raise TraceError(
+                        "expected a pullback that returns a tuple with a cotangent for each argument, got "
+                        f"{type(parts).__name__}"
+                    )
 
 
 def _next(nodes: list[_Node], cotangents: list[Any]) -> tuple[Pullback, list[int], Any, Any] | None:

@@ -136,6 +136,15 @@ class TracedArray:
     def __repr__(self) -> str:
         return f"TracedArray({self.value!r})"
 
+    def __copy__(self) -> TracedArray:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> TracedArray:
+        return self  # a copy would be of its transform too, and lose the derivative
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TraceError("a traced array cannot be pickled: its derivative would be lost; pickle nnx.stop_gradient(x)")
+
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(self.trace, OpenTrace):
             return self.trace.method(self, "__setitem__", key, value)

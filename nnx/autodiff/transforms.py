@@ -1,17 +1,18 @@
 """The transforms: ``vjp``, ``grad`` and ``value_and_grad``, over arrays, trees and modules."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.tape import Tape
+from nnx.autodiff.tape import Tape, refuse_escaped
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import asarray, dtype_name, is_array, is_floating, is_real_floating, namespace, one_like
-from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_map, tree_split
 from nnx.types import Array, Tree
 
-_Source = tuple[list[TracedArray], Rebuild]
-"""The arrays that were traced of one argument, and what makes its gradient of theirs."""
+_Source = tuple[list[TracedArray], Rebuild, int, list[str]]
+"""The arrays that were traced of one argument, what makes its gradient of theirs, its number, and their paths."""
 
 
 def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
@@ -101,7 +102,8 @@ def value_and_grad(
     >>> float(value), float(gradient)
     (10.0, 6.0)
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    is_one = hasattr(argnums, "__index__")
+    numbers = as_argnums(argnums)
 
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         tape, output, sources = _record(function, args, kwargs, places_of(numbers, len(args)))
@@ -109,9 +111,10 @@ def value_and_grad(
             output, aux = _with_aux(output)
         is_own = type(output) is TracedArray and output.trace is tape  # else it is a constant
         value = output.value if is_own else output
+        refuse_escaped(value)
         one = _one(value)
         found = _gather(tape.walk([(output.entry, one)] if is_own else [], consume=True), sources)
-        gradients = found[0] if isinstance(argnums, int) else found
+        gradients = found[0] if is_one else found
         return ((value, _untrace(aux, tape)) if has_aux else value), gradients
 
     return differentiated
@@ -150,7 +153,7 @@ def _record(
         leaves, rebuild = tree_split(primal)
         arrays = [tape.trace(checked_leaf(leaf, place, path)) for path, leaf in leaves.items()]
         moved[place] = rebuild(arrays)
-        sources.append((arrays, _form(primal, leaves, rebuild)))
+        sources.append((arrays, _form(primal, leaves, rebuild), place, list(leaves)))
     try:
         output = function(*moved, **kwargs)
     finally:
@@ -161,11 +164,14 @@ def _record(
 def _gather(found: Sequence[Any], sources: Sequence[_Source]) -> tuple[Any, ...]:
     """Return the cotangents that a walk found for what was traced, zeros where none arrived."""
     gathered = []
-    for arrays, form in sources:
+    for arrays, form, number, paths in sources:
         cotangents = [found[array.entry] for array in arrays]
         for i, cotangent in enumerate(cotangents):
+            value = arrays[i].value
             if cotangent is None:
-                cotangents[i] = namespace(arrays[i].value).zeros_like(arrays[i].value)
+                cotangents[i] = namespace(value).zeros_like(value)
+            elif not hasattr(cotangent, "shape") or cotangent.shape != value.shape or cotangent.dtype != value.dtype:
+                raise _misfit(cotangent, value, f"argument {number}" + (f" at {paths[i]!r}" if paths[i] else ""))
         gathered.append(form(cotangents))
     return tuple(gathered)
 
@@ -196,6 +202,19 @@ def gradient_form(primal: Tree) -> Rebuild:
     return tree_split(primal, objects_as_dicts=True)[1]
 
 
+def _misfit(cotangent: Any, value: Array, where: str) -> TraceError:
+    if not is_array(cotangent):
+        what = f"an array, got {type(cotangent).__name__}"
+    elif tuple(cotangent.shape) != tuple(value.shape):
+        what = f"shape {tuple(value.shape)}, got {tuple(cotangent.shape)}"
+    else:
+        what = f"dtype {dtype_name(value.dtype)}, got {dtype_name(cotangent.dtype)}"
+    return TraceError(
+        f"the cotangent of {where}: expected {what}; the pullback of a primitive that it came through returns the "
+        "wrong one, which nnx.testing.check_gradients(primitive, ...) finds"
+    )
+
+
 def _seeds(reached: dict[str, Any], cotangent: Tree, tape: Tape) -> list[tuple[int, Array]]:
     given = leaves_like(cotangent, reached, "a cotangent", "the output")
     seeds = []
@@ -218,9 +237,16 @@ def _seeds(reached: dict[str, Any], cotangent: Tree, tape: Tape) -> list[tuple[i
 
 
 def _untrace(tree: Tree, tape: Tape) -> Tree:
-    if type(tree) is TracedArray and tree.trace is tape:
-        return tree.value
-    return tree_map(lambda leaf: leaf.value if type(leaf) is TracedArray and leaf.trace is tape else leaf, tree)
+    if type(tree) is TracedArray:
+        return _untraced_leaf(tree, tape)
+    return tree_map(lambda leaf: _untraced_leaf(leaf, tape), tree)
+
+
+def _untraced_leaf(leaf: Any, tape: Tape) -> Any:
+    if type(leaf) is TracedArray and leaf.trace is tape:
+        return leaf.value
+    refuse_escaped(leaf)
+    return leaf
 
 
 def _one(value: Any) -> Array:
@@ -235,6 +261,14 @@ def _one(value: Any) -> Array:
             f"expected a function that returns a real floating-point number, got {dtype_name(value.dtype)}"
         )
     return one_like(value)
+
+
+def as_argnums(argnums: Any) -> tuple[int, ...]:
+    """Return the numbers of arguments as a tuple of Python integers."""
+    try:
+        return (operator.index(argnums),) if hasattr(argnums, "__index__") else tuple(map(operator.index, argnums))
+    except TypeError:
+        raise ArgumentError(f"expected argnums to be an integer or several of them, got {argnums!r}") from None
 
 
 def places_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:

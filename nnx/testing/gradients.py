@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from nnx.autodiff import jvp, vjp
 from nnx.backend import asarray, dtype_name, generator, is_array, namespace
-from nnx.errors import ArgumentError, DTypeError
+from nnx.errors import ArgumentError, DTypeError, TraceError
 from nnx.testing.assertions import assert_close
 from nnx.tree import tree_flatten, tree_leaves, tree_replace, tree_split
 from nnx.types import Array, Tree
@@ -85,6 +85,7 @@ def check_gradients(
     """
     if isinstance(order, bool) or not isinstance(order, int) or order < 1:
         raise ArgumentError(f"expected order to be an integer of at least 1, got {order!r}")
+    modes = (modes,) if isinstance(modes, str) else modes
     for mode in modes:
         if mode not in MODES:
             raise ArgumentError(f"expected modes out of {', '.join(map(repr, MODES))}, got {mode!r}")
@@ -198,6 +199,8 @@ class _Check:
             value, pullback = vjp(self.function, *self.args)
             found = pullback(cotangent)
             again = pullback(cotangent)
+        except TraceError as error:
+            raise AssertionError(f"wrong derivative of order {self.order}: {error}") from error
         except ValueError as error:
             if "read-only" not in str(error):
                 raise

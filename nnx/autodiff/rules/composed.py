@@ -4,6 +4,7 @@ Every entry takes the traced namespace, then the arguments of the standard.
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,7 +71,8 @@ def sort(xp: Namespace, x: Array, /, *, axis: int = -1, descending: bool = False
 
 def tensordot(xp: Namespace, x1: Array, x2: Array, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Array:
     """Reshape to two matrices, and multiply them."""
-    if isinstance(axes, int):
+    if not isinstance(axes, (tuple, list)):
+        axes = operator.index(axes)
         axes = (range(x1.ndim - axes, x1.ndim), range(axes))
     first, second = ([a % x.ndim for a in own] for own, x in zip(axes, (x1, x2), strict=True))
     rest1, rest2 = ([i for i in range(x.ndim) if i not in own] for x, own in ((x1, first), (x2, second)))

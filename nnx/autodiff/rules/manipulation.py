@@ -17,7 +17,7 @@ def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _negated(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    return -shift if isinstance(shift, int) else tuple(-s for s in shift)
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
 def _reshaped(xp: Namespace, g: Array, spec: Any) -> Array:

@@ -1,5 +1,6 @@
 """Shapes, dtypes and axes of cotangents and tangents."""
 
+import operator
 from typing import Any
 
 from nnx.autodiff.rules.parts import Spec
@@ -54,7 +55,7 @@ def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, 
     """Return axes as a tuple of numbers from 0."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else axis
+    axes = axis if isinstance(axis, (tuple, list)) else (operator.index(axis),)
     return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
 
 
