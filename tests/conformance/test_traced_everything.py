@@ -4,6 +4,7 @@ A call is text, because it is made in a traced namespace and in the plain one, a
 """
 
 import inspect
+import math
 import operator
 from typing import Any
 
@@ -266,3 +267,15 @@ def test_arrays_of_a_tape_still_refuse(library: Any) -> None:
 
     with pytest.raises(nnx.errors.TraceError, match="cannot become float"):
         nnx.grad(reads)(library.asarray(0.5))
+
+
+@pytest.mark.parametrize("traced", [traced_numpy, traced_strict])
+@pytest.mark.parametrize(
+    ("name", "value"), [("expm1", complex(-0.0, 0.0)), ("tanh", complex(math.inf, 3.144196018324722e153))]
+)
+def test_signs_of_zero_are_those_of_the_library(traced, name, value):
+    x = traced.asarray(value, dtype=traced.complex128)
+    plain = nnx.stop_gradient(x)
+    expected = getattr(nnx.namespace(plain), name)(plain)
+    found = nnx.stop_gradient(getattr(traced, name)(x))
+    assert str(complex(found)) == str(complex(expected))
