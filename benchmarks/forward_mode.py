@@ -69,8 +69,7 @@ def by_autograd(function, wanted, rest, moved):
         return function(anp, *args, *rest)
 
     forward = autograd.make_jvp(call)
-    tangent = moved
-    return lambda: call(wanted), lambda: forward(wanted)(tangent)
+    return lambda: call(wanted), lambda: forward(wanted)(moved)
 
 
 def by_torch(function, wanted, rest, moved):

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.dual import Dual
-from nnx.autodiff.tape import refuse_escaped
 from nnx.autodiff.traced import TracedArray
-from nnx.autodiff.transforms import checked_leaf, gradient_form, vjp
+from nnx.autodiff.transforms import checked_leaf, gradient_form, untraced_leaf, vjp
 from nnx.backend import dtype_name, is_array, is_floating, namespace
 from nnx.errors import DTypeError, ShapeError
 from nnx.tree import leaves_like, tree_map, tree_split
@@ -62,18 +61,14 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     if _is_own(output, trace):
         return output.value, output.entry
 
-    def lower(leaf: Any) -> Any:
-        return leaf.value if _is_own(leaf, trace) else leaf
-
     def tangent_of(leaf: Any) -> Any:
         if _is_own(leaf, trace):
             return leaf.entry
-        refuse_escaped(leaf)
         return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
 
     leaves, rebuild = tree_split(output)
-    tangent = gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
-    return rebuild([lower(leaf) for leaf in leaves.values()]), tangent
+    value = rebuild([untraced_leaf(leaf, trace) for leaf in leaves.values()])
+    return value, gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
 
 
 def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callable[..., Any]]:

@@ -167,6 +167,11 @@ def _clip(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     return clip
 
 
+def _is_differentiable(plain: Array, dtype: DType) -> bool:
+    """Tell whether a derivative goes on through a change to a dtype; none is no change."""
+    return dtype is None or bool(namespace(plain).isdtype(dtype, ("real floating", "complex floating")))
+
+
 def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
     bound = _bound("astype", function, rule)
@@ -174,7 +179,7 @@ def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Array:
         options = {"copy": copy} if device is None else {"copy": copy, "device": device}
         plain = _plain(x)
-        if plain is x or namespace(plain).isdtype(dtype, ("real floating", "complex floating")):
+        if plain is x or _is_differentiable(plain, dtype):
             return bound(x, dtype, **options)
         return function(plain, dtype, **options)
 
@@ -191,7 +196,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 
     def asarray(obj: Any, /, *, dtype: DType = None, device: Any = None, copy: bool | None = None) -> Array:
         if type(obj) is TracedArray:
-            if dtype is None or namespace(_plain(obj)).isdtype(dtype, ("real floating", "complex floating")):
+            if _is_differentiable(_plain(obj), dtype):
                 return bound(obj, dtype, copy)
             return convert(_plain(obj), dtype, copy)  # which ends the derivative, as astype does
         if _any_traced(obj):
@@ -210,11 +215,11 @@ def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[...
 
         @functools.wraps(function, updated=())
         def accumulated(x: Array, /, *args: Any, dtype: DType = None, **options: Any) -> Array:
-            if dtype is None:
+            if dtype is not None:
+                options["dtype"] = dtype
+            if _is_differentiable(_plain(x), dtype):
                 return bound(x, *args, **options)
-            if namespace(_plain(x)).isdtype(dtype, ("real floating", "complex floating")):
-                return bound(x, *args, dtype=dtype, **options)
-            return function(_plain(x), *args, dtype=dtype, **options)
+            return function(_plain(x), *args, **options)
 
         return accumulated
 

@@ -62,7 +62,7 @@ class Tape:
     __slots__ = ("closed", "count", "level", "nodes")
 
     def __init__(self) -> None:
-        self.level = next(_levels)
+        self.level = next_level()
         self.nodes: list[_Node] = []
         self.count = 0
         self.closed = False

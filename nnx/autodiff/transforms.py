@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.tape import Tape, refuse_escaped
-from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import asarray, dtype_name, is_array, is_floating, is_real_floating, namespace, one_like
 from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from nnx.tree import Rebuild, leaves_like, tree_flatten, tree_map, tree_split
@@ -238,12 +238,13 @@ def _seeds(reached: dict[str, Any], cotangent: Tree, tape: Tape) -> list[tuple[i
 
 def _untrace(tree: Tree, tape: Tape) -> Tree:
     if type(tree) is TracedArray:
-        return _untraced_leaf(tree, tape)
-    return tree_map(lambda leaf: _untraced_leaf(leaf, tape), tree)
+        return untraced_leaf(tree, tape)
+    return tree_map(lambda leaf: untraced_leaf(leaf, tape), tree)
 
 
-def _untraced_leaf(leaf: Any, tape: Tape) -> Any:
-    if type(leaf) is TracedArray and leaf.trace is tape:
+def untraced_leaf(leaf: Any, trace: Trace) -> Any:
+    """Return the value of what a transform traces, and all else as it is, unless it has escaped from another."""
+    if type(leaf) is TracedArray and leaf.trace is trace:
         return leaf.value
     refuse_escaped(leaf)
     return leaf

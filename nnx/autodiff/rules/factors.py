@@ -27,9 +27,8 @@ def added(first: Term, second: Term) -> Term:
 
 def fitted(term: Array, is_new: bool, output: Array) -> Term:
     """Return a summand in the shape and dtype of the output."""
-    if term.shape == output.shape and term.dtype == output.dtype:
-        return term, is_new
-    return fit(term, output), False  # what was broadcast is a view
+    found = fit(term, output)
+    return found, is_new and found is term  # what was broadcast is a view
 
 
 class Elementwise:

@@ -136,7 +136,7 @@ class Weighted:
 
     def _weights(self, output: Any, x: Array, options: dict[str, Any]) -> tuple[Array, Any]:
         spec = Spec(tuple(x.shape), x.dtype)
-        y = _with_axes(output, spec.shape, options)
+        y = _with_axes(output, x.shape, options)
         weights, scale = self._part.apply(output, *self._part.keep(y, (x,), options, spec))
         return weights, scale
 
@@ -148,8 +148,8 @@ class Weighted:
 
             def pullback(g: Array) -> tuple[Array]:
                 weights, scale = self._weights(output, x, options)
-                spec = Spec(tuple(x.shape), x.dtype)
-                return (match(multiply_into(weights, _with_axes(g, spec.shape, options) * scale), spec),)
+                product = multiply_into(weights, _with_axes(g, x.shape, options) * scale)
+                return (match(product, Spec(x.shape, x.dtype)),)
 
             return output, pullback
 

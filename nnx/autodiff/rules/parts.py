@@ -45,7 +45,7 @@ class Part:
         self.pick = _picker(self.sources)
         self.defaults = {places.get(name, name): (name, defaults.get(name)) for name in names}
 
-    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec | None) -> list[Any]:
+    def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec) -> list[Any]:
         """Return the values of the named parameters: all that the pullback holds in memory."""
         kept = []
         for source in self.sources:
