@@ -1,10 +1,10 @@
 """Pure functions of arrays: a plain forward in array API code, with its hand-written pullback under it."""
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
-from nnx.functional.cross_entropy import cross_entropy
-from nnx.functional.einsum import einsum
+from nnx.functional.classification import cross_entropy
+from nnx.functional.contraction import einsum
+from nnx.functional.dense import linear
 from nnx.functional.indexing import gather, index_add, one_hot
-from nnx.functional.linear import linear
 from nnx.functional.losses import kl_divergence_standard_normal, mse, mses
 from nnx.functional.special import erf, logsumexp
 from nnx.functional.windows import pad, sliding_window
