@@ -1,13 +1,16 @@
 """A data set: arrays whose first axis counts the samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from nnx.backend import asarray, device_of, namespace, to_numpy
+from nnx.backend import asarray, device_of, is_array, namespace, to_numpy
 from nnx.errors import ArgumentError, DataError, DeviceError
 from nnx.types import Array
+
+Sample = tuple[Array, ...] | dict[str, Array]
+"""Rows of every array: a tuple, or a dict where the arrays were given by name."""
 
 
 class Dataset:
@@ -17,15 +20,20 @@ class Dataset:
     ----------
     *arrays : array, shape (samples, ...)
         Such as images and their labels. They are kept as they are, not copied.
+    **named : array, shape (samples, ...)
+        Instead of these, arrays with names: samples are then dicts.
 
     Attributes
     ----------
     arrays : tuple of array
+    names : tuple of str or None
 
     Raises
     ------
     DataError
-        If there is no array, one has no axes, or their first axes differ in length.
+        If there is no array, one is not an array or has no axes, or their first axes differ in length.
+    ArgumentError
+        If some arrays have names and others have none.
     BackendError, DeviceError
         If the arrays belong to two libraries or lie on two devices.
 
@@ -37,35 +45,44 @@ class Dataset:
     >>> x, y = dataset[1:3]
     >>> x.shape, y
     ((2, 2), array([1, 4]))
+    >>> Dataset(height=np.asarray([1.7, 1.8]), age=np.asarray([30, 40]))[0]["age"]
+    array(30)
     """
 
-    def __init__(self, *arrays: Array) -> None:
-        if not arrays:
+    def __init__(self, *arrays: Array, **named: Array) -> None:
+        if arrays and named:
+            raise ArgumentError(
+                f"expected arrays that all have names or none, got {len(arrays)} without and {', '.join(named)}"
+            )
+        self.names = tuple(named) if named else None
+        self.arrays = arrays or tuple(named.values())
+        if not self.arrays:
             raise DataError("expected at least one array, got none; write Dataset(x) or Dataset(x, y)")
-        namespace(*arrays)
-        devices = [device_of(array) for array in arrays]
+        for number, array in enumerate(self.arrays):
+            _check_array(f"array {number}" if self.names is None else f"the array {self.names[number]!r}", array)
+        namespace(*self.arrays)
+        devices = [device_of(array) for array in self.arrays]
         if any(device != devices[0] for device in devices):
             raise DeviceError(
                 f"expected arrays on one device, got {', '.join(map(str, devices))}; "
                 "move them together, for example with nnx.to_device((x, y), ...)"
             )
-        lengths = [array.shape[0] if array.ndim else None for array in arrays]
+        lengths = [array.shape[0] if array.ndim else None for array in self.arrays]
         if None in lengths or len(set(lengths)) > 1:
-            shapes = ", ".join(str(tuple(array.shape)) for array in arrays)
+            shapes = ", ".join(str(tuple(array.shape)) for array in self.arrays)
             raise DataError(
                 f"expected first axes of one length, the number of samples, got shapes {shapes}; "
                 "check that the arrays belong together"
             )
-        self.arrays = arrays
 
     def __len__(self) -> int:
         return int(self.arrays[0].shape[0])
 
-    def __iter__(self) -> Iterator[tuple[Array, ...]]:
+    def __iter__(self) -> Iterator[Sample]:
         return (self[row] for row in range(len(self)))
 
-    def __getitem__(self, index: Any) -> tuple[Array, ...]:
-        """Return the chosen samples of each array.
+    def __getitem__(self, index: Any) -> Any:
+        """Return the chosen samples of each array: a tuple, or a dict where the arrays have names.
 
         Parameters
         ----------
@@ -84,16 +101,26 @@ class Dataset:
             rows = range(len(self))[index]
             if rows.step > 0:
                 bounds = slice(rows.start, max(rows.start, rows.stop), rows.step)
-                return tuple(array[bounds, ...] for array in self.arrays)
+                return self.pack(array[bounds, ...] for array in self.arrays)
             index = np.asarray(rows, dtype=np.int64)
         if isinstance(index, (int, np.integer)):
             row = int(self._check(np.asarray([index]))[0])
-            return tuple(array[row, ...] for array in self.arrays)
-        return take_rows(self.arrays, rows_like(self._check(np.asarray(to_numpy(index))), self.arrays[0]))
+            return self.pack(array[row, ...] for array in self.arrays)
+        return self.take(rows_like(self._check(np.asarray(to_numpy(index))), self.arrays[0]))
+
+    def take(self, rows: Array) -> Sample:
+        """Return the samples of row numbers that lie on the arrays' device and are not checked."""
+        xp = namespace(*self.arrays)
+        return self.pack(xp.take(array, rows, axis=0) for array in self.arrays)
+
+    def pack(self, parts: Iterable[Array]) -> Sample:
+        """Return what was taken of each array in the form of a sample."""
+        return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{tuple(array.shape[1:])} {array.dtype}" for array in self.arrays)
-        return f"Dataset({len(self)} samples: {kinds})"
+        labels = [f"{name}: " for name in self.names] if self.names else [""] * len(self.arrays)
+        kinds = (f"{tuple(array.shape[1:])} {array.dtype}" for array in self.arrays)
+        return f"Dataset({len(self)} samples: {', '.join(map(str.__add__, labels, kinds))})"
 
     def _check(self, rows: Any) -> Any:
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
@@ -109,13 +136,20 @@ class Dataset:
         return np.where(rows < 0, rows + len(self), rows)
 
 
-def take_rows(arrays: tuple[Array, ...], rows: Array) -> tuple[Array, ...]:
-    """Return the rows of each array; ``rows`` lies on the arrays' device and is not checked."""
-    xp = namespace(*arrays)
-    return tuple(xp.take(array, rows, axis=0) for array in arrays)
-
-
 def rows_like(rows: Any, array: Array) -> Array:
     """Move row numbers from the host to the library and device of ``array``."""
     # int32 where it is enough: JAX has no int64 unless its 64-bit mode is on.
     return asarray(rows, dtype="int32" if array.shape[0] < 2**31 else "int64", like=array)
+
+
+def _check_array(where: str, array: Any) -> None:
+    if not is_array(array):
+        raise DataError(
+            f"expected arrays, got {type(array).__name__} for {where}; convert it, for example with np.asarray"
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(f"expected no masked arrays, got one for {where}: the mask would be ignored; use filled(...)")
+    if getattr(array.dtype, "hasobject", False):
+        raise DataError(
+            f"expected numbers, got Python objects for {where}; give all rows one length and np.asarray a dtype"
+        )

@@ -1,4 +1,4 @@
-"""Turn raw data into what a network learns from: one-hot targets, normalised inputs, a held-out part."""
+"""Turn raw data into what a network learns from: one-hot targets, normalized inputs, a held-out part."""
 
 from __future__ import annotations  # naming np.random in a signature would import it with nnx
 
@@ -67,9 +67,9 @@ def normalize(
     x : array of a floating-point dtype, any shape
     mean, std : array or number, optional
         Must broadcast to the shape of ``x``. Default: those of ``x`` over ``axis``; the standard deviation is
-        the population's. Validation data take the figures of the training set, as in the example.
+        the population's. Validation data take those of the training set, as in the example.
     axis : int or tuple of int, optional
-        Axes to average over; all by default. For ``x`` of shape (batch, features) ``axis=1`` normalises each
+        Axes to average over; all by default. For ``x`` of shape (batch, features) ``axis=1`` normalizes each
         row, ``axis=0`` each feature.
 
     Returns
@@ -84,7 +84,7 @@ def normalize(
     ShapeError
         If ``mean`` or ``std`` does not broadcast to ``x``.
     DataError
-        If a figure is wanted of no elements.
+        If a mean or deviation is wanted of no elements.
 
     Examples
     --------
@@ -98,14 +98,14 @@ def normalize(
     if not xp.isdtype(x.dtype, "real floating"):
         raise DTypeError(f"expected x of a floating-point dtype, got {x.dtype}; cast it with xp.astype(x, xp.float32)")
     if (mean is None or std is None) and 0 in x.shape:
-        raise DataError(f"expected at least one element to normalise, got shape {tuple(x.shape)}; pass mean and std")
-    center = xp.mean(x, axis=axis, keepdims=True) if mean is None else _figure(mean, "mean", x)
+        raise DataError(f"expected at least one element to normalize, got shape {tuple(x.shape)}; pass mean and std")
+    center = xp.mean(x, axis=axis, keepdims=True) if mean is None else _statistic(mean, "mean", x)
     if std is None:
         scale = xp.std(x, axis=axis, keepdims=True)
         # The standard deviation of equal numbers can come out as a rounding error, so it alone tells nothing.
         constant = xp.max(x, axis=axis, keepdims=True) == xp.min(x, axis=axis, keepdims=True)
     else:
-        scale = _figure(std, "std", x)
+        scale = _statistic(std, "std", x)
         constant = scale == 0
     return xp.where(constant, xp.zeros_like(x), (x - center) / xp.where(constant, xp.ones_like(scale), scale))
 
@@ -175,7 +175,7 @@ def _is_number(value: Any) -> bool:
     return value is None or isinstance(value, (int, float, np.generic))
 
 
-def _figure(value: Any, name: str, x: Array) -> Array:
+def _statistic(value: Any, name: str, x: Array) -> Array:
     """Return a given mean or standard deviation as an array of the dtype of ``x``: no hidden float64."""
     xp = namespace(x)
     if _is_number(value):

@@ -95,6 +95,39 @@ def test_no_arrays():
         Dataset()
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (([[1.0], [2.0]],), "expected arrays, got list for array 0; convert it, for example with np.asarray"),
+        ((np.ones((2, 2)), [0, 1]), "expected arrays, got list for array 1; convert"),
+        ((None,), "expected arrays, got NoneType for array 0"),
+        (("abc",), "expected arrays, got str for array 0"),
+        ((np.ma.masked_array([1.0, 2.0], [0, 1]),), "expected no masked arrays, got one for array 0: the mask would"),
+        ((np.asarray([[1], [2, 3]], object),), "expected numbers, got Python objects for array 0; give all rows one"),
+    ],
+)
+def test_what_is_no_array_of_numbers(arrays, message):
+    with pytest.raises(DataError, match=message):
+        Dataset(*arrays)
+
+
+def test_names(xp):
+    x, y = xp.asarray(np.arange(10).reshape(5, 2)), xp.asarray(np.arange(5), "int32")
+    dataset = Dataset(image=x, label=y)
+    assert dataset.names == ("image", "label")
+    for index, shape in ((0, ()), (slice(1, 3), (2,)), ([4, 0, 4], (3,)), (slice(None, None, -1), (5,))):
+        sample = dataset[index]
+        assert list(sample) == ["image", "label"]
+        assert tuple(sample["label"].shape) == shape
+        assert tuple(sample["image"].shape) == (*shape, 2)
+    assert [int(to_numpy(sample["label"])) for sample in dataset] == [0, 1, 2, 3, 4]
+    assert repr(Dataset(x=np.ones((2, 3)))) == "Dataset(2 samples: x: (3,) float64)"
+    with pytest.raises(ArgumentError, match="expected arrays that all have names or none, got 1 without and label"):
+        Dataset(x, label=y)
+    with pytest.raises(DataError, match="expected arrays, got list for the array 'label'"):
+        Dataset(image=x, label=[0, 1])
+
+
 @pytest.mark.parametrize("shape", [(4, 2), ()])
 def test_lengths_differ(xp, shape):
     message = r"expected first axes of one length, the number of samples, got shapes \(3,\), \(.*\); check"

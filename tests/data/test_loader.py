@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -61,31 +63,148 @@ def test_batch_size_does_not_change_the_order():
     assert order(DataLoader((np.arange(10),), 3)) == order(DataLoader((np.arange(10),), 4))
 
 
-def test_epoch_counts_the_epochs_begun():
-    loader = DataLoader((np.arange(10),), 5)
-    assert loader.epoch == 0
+def test_a_look_at_the_first_batch_changes_nothing():
+    loader, plain = (DataLoader((np.arange(10),), 3) for _ in range(2))
+    epochs = [order(plain) for _ in range(2)]
+    iter(loader)
+    for _ in range(3):
+        (first,) = next(iter(loader))
+        assert first.tolist() == epochs[0][:3]
+    for _ in loader:
+        break
+    assert order(loader) == epochs[0]
     next(iter(loader))
-    assert loader.epoch == 1
-    list(loader)
-    assert loader.epoch == 2
+    assert order(loader) == epochs[1]
 
 
-def test_a_resumed_loader_goes_on_in_the_same_order():
-    loader, resumed = (DataLoader((np.arange(50),), 10, seed=3) for _ in range(2))
-    list(loader)
-    state = loader.state_dict()
-    assert state == {"epoch": 1}
-    resumed.load_state_dict(state)
+def test_an_epoch_that_was_left_after_its_second_batch_does_not_come_again():
+    loader, plain = (DataLoader((np.arange(10),), 3) for _ in range(2))
+    epochs = [order(plain) for _ in range(3)]
+    for number, _ in enumerate(loader):
+        if number == 1:
+            break
+    assert (loader.epoch, loader.batch) == (0, 2)
+    assert order(loader) == epochs[1]  # and all of it
+
+    def fail_in_the_third():
+        for number, _ in enumerate(loader, start=1):
+            assert loader.batch == number
+            1 / (3 - number)
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_third()
+    assert (loader.epoch, loader.batch) == (2, 3)
+    assert (order(loader), loader.epoch) == (order(plain), 4)
+
+
+def test_every_iterator_is_as_long_as_the_loader():
+    loader = DataLoader((np.arange(10),), 3)
+    for count in range(6):
+        list(zip(range(count), loader, strict=False))
+        assert len(list(loader)) == len(loader) == 4
+
+
+def test_two_iterators_at_once_go_through_an_epoch_each_and_the_last_to_begin_moves_the_position():
+    loader, plain = (DataLoader((np.arange(10),), 3) for _ in range(2))
+    epochs = [order(plain) for _ in range(3)]
+    pairs = [(x, y) for (x,), (y,) in zip(loader, loader, strict=True)]
+    assert np.concatenate([x for x, _ in pairs]).tolist() == epochs[0]
+    assert np.concatenate([y for _, y in pairs]).tolist() == epochs[0]
+    assert loader.state_dict() == {"version": 1, "epoch": 1, "batch": 0}
+    outer = iter(loader)
+    found = [*next(outer)[0], *next(outer)[0]]
+    assert order(loader) == epochs[2]
+    assert loader.state_dict() == {"version": 1, "epoch": 3, "batch": 0}
+    found += [row for (x,) in outer for row in x]
+    assert found == epochs[1]
+    assert loader.state_dict() == {"version": 1, "epoch": 3, "batch": 0}
+
+
+def test_the_epoch_may_be_chosen():
+    loader, plain = (DataLoader((np.arange(50),), 10) for _ in range(2))
+    epochs = [order(plain) for _ in range(4)]
+    for number in (3, 1):
+        loader.epoch = number
+        assert order(loader) == epochs[number]
+    with pytest.raises(ArgumentError, match="expected epoch to be an integer of at least 0, got -1"):
+        loader.epoch = -1
+
+
+def rows_of(loader, count):
+    """Return the rows of that many batches, over as many epochs as it takes."""
+    batches = itertools.chain.from_iterable(loader for _ in range(5))
+    return [to_numpy(batch[-1]).tolist() for batch in itertools.islice(batches, count)]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("taken", range(9))  # of epochs of 4 batches
+def test_a_run_goes_on_anywhere_with_exactly_the_rest(arrays, shuffle, taken):
+    whole, stopped, resumed = (DataLoader(arrays, 3, shuffle, seed=3) for _ in range(3))
+    expected = rows_of(whole, 12)
+    assert rows_of(stopped, taken) == expected[:taken]
+    resumed.load_state_dict(stopped.state_dict())
+    assert rows_of(resumed, 12 - taken) == expected[taken:]
+    assert resumed.state_dict() == whole.state_dict()
+
+
+def test_the_rest_after_the_last_batch_is_empty_and_then_comes_the_next_epoch():
+    loader, resumed = (DataLoader((np.arange(5),), 2) for _ in range(2))
+    states = [loader.state_dict() for _ in loader]
+    assert states[-1] == {"version": 1, "epoch": 0, "batch": 3}
+    resumed.load_state_dict(states[-1])
+    assert order(resumed) == []
+    assert resumed.state_dict() == loader.state_dict() == {"version": 1, "epoch": 1, "batch": 0}
     assert order(resumed) == order(loader)
-    assert resumed.state_dict() == loader.state_dict()
 
 
-@pytest.mark.parametrize("state", [{}, {"epoch": -1}, {"epoch": "1"}, {"epoch": 1, "batch": 2}])
-def test_bad_state(state):
+def test_a_look_after_resuming_changes_nothing():
+    loader, resumed = (DataLoader((np.arange(10),), 2) for _ in range(2))
+    whole = order(loader)
+    resumed.load_state_dict({"version": 1, "epoch": 0, "batch": 2})
+    assert next(iter(resumed))[0].tolist() == whole[4:6]
+    assert order(resumed) == whole[4:]
+    assert order(resumed) == order(loader)
+
+
+def test_a_state_of_the_first_version_still_loads():
+    loader, plain = (DataLoader((np.arange(50),), 10) for _ in range(2))
+    loader.load_state_dict({"epoch": 1})
+    order(plain)
+    assert order(loader) == order(plain)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "expected a loader's state {'version': 1, 'epoch': 0, 'batch': 0} with other numbers, got {}"),
+        ({"epoch": -1}, "with other numbers, got {'epoch': -1}"),
+        ({"epoch": "1"}, "with other numbers, got {'epoch': '1'}"),
+        ({"epoch": True}, "with other numbers, got {'epoch': True}"),
+        ({"epoch": 1, "batch": 2}, "with other numbers, got {'epoch': 1, 'batch': 2}"),
+        ({"version": 1, "epoch": 1, "batch": -2}, "with other numbers, got {.*}"),
+        ({"version": 2, "epoch": 1, "batch": 2}, "expected a loader's state of version 1, got 2; update nnx"),
+        (
+            {"version": 1, "epoch": 1, "batch": 4},
+            "expected a position in an epoch of 3 batches, got 4 taken; make the loader with the data",
+        ),
+    ],
+)
+def test_bad_state(state, message):
     loader = DataLoader((np.arange(3),), 1)
-    with pytest.raises(CheckpointError, match=r"expected the loader's state {'epoch': 0 or more}, got {.*}"):
+    with pytest.raises(CheckpointError, match=message):
         loader.load_state_dict(state)
-    assert loader.epoch == 0
+    assert loader.state_dict() == {"version": 1, "epoch": 0, "batch": 0}
+
+
+def test_arrays_with_names_come_in_dicts(arrays):
+    x, y = arrays
+    loader = DataLoader({"x": x, "y": y}, 4, seed=1)
+    plain = DataLoader(arrays, 4, seed=1)
+    for named, pair in zip(loader, plain, strict=True):
+        assert list(named) == ["x", "y"]
+        for part, same in zip(named.values(), pair, strict=True):
+            np.testing.assert_array_equal(to_numpy(part), to_numpy(same))
+    assert [list(batch) for batch in DataLoader(Dataset(x=x), 10, shuffle=False)] == [["x"]]
 
 
 def test_without_shuffle_batches_are_views():
@@ -100,8 +219,10 @@ def test_accepts_a_dataset_and_a_list():
 
 
 def test_a_single_array():
-    with pytest.raises(ArgumentError, match=r"expected a Dataset or a tuple of arrays, got ndarray; write \(x,\)"):
-        DataLoader(np.arange(3), 1)
+    for data, kind in ((np.arange(3), "ndarray"), ({0: np.arange(3)}, "dict"), (3, "int")):
+        message = rf"expected a Dataset, a tuple of arrays, or a dict of them with names, got {kind}; write \(x,\)"
+        with pytest.raises(ArgumentError, match=message):
+            DataLoader(data, 1)
 
 
 def test_no_samples(xp):

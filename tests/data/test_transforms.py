@@ -140,7 +140,7 @@ class TestNormalize:
 
     def test_no_elements(self, xp):
         x = xp.asarray(np.ones((0, 3)))
-        with pytest.raises(DataError, match=r"expected at least one element to normalise, got shape \(0, 3\); pass"):
+        with pytest.raises(DataError, match=r"expected at least one element to normalize, got shape \(0, 3\); pass"):
             normalize(x)
         assert normalize(x, mean=0, std=1).shape == (0, 3)
 
