@@ -8,6 +8,7 @@ from nnx.backend import dtype_name, is_array, is_floating, library_name, namespa
 from nnx.errors import DTypeError, UsageError
 from nnx.functional.checks import as_learning_rate
 from nnx.layers.graph import Node
+from nnx.layers.links import record_output, refuse_foreign
 from nnx.layers.location import locate
 from nnx.layers.parameter import Buffer
 from nnx.layers.state import load_state
@@ -44,7 +45,7 @@ class Module(Node):
     """
 
     training: bool = True
-    _kept: tuple[Callable[[Tree], tuple[Any, ...]], Callable[[Sequence[Array]], Any]] | None = None
+    _kept: tuple[Callable[[Tree], tuple[Any, ...]], Callable[[Sequence[Array]], Any], dict[str, Any]] | None = None
     _gradients: dict[str, Array] | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,7 +87,7 @@ class Module(Node):
         Raises
         ------
         UsageError
-            If there was no call in training mode before.
+            If there was no call in training mode before, or the gradient of a loss was made for another output.
         ShapeError, DTypeError
             If the gradient is not like the last output.
         """
@@ -95,7 +96,8 @@ class Module(Node):
                 f"{type(self).__name__}.backward needs a forward pass in training mode before it; call the model on "
                 "plain arrays first, after model.train() if model.eval() was called"
             )
-        pullback, of_inputs = self._kept
+        pullback, of_inputs, origins = self._kept
+        refuse_foreign(gradient, origins, type(self).__name__)
         try:
             found = pullback(gradient)
         except Exception as error:
@@ -234,7 +236,7 @@ class Module(Node):
     ) -> Any:
         self._kept = None  # before the call, so that two sets of intermediate results are never held
         output, pullback = vjp(run, self, *inputs)
-        self._kept = (pullback, of_inputs)
+        self._kept = (pullback, of_inputs, record_output(output))
         return output
 
     def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
 """Losses as the post has them: called on a prediction and a target, then asked for their gradient."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from nnx import functional
 from nnx.autodiff import TracedArray, vjp
@@ -9,11 +9,25 @@ from nnx.backend import is_array, namespace, one_like
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.losses import REDUCTIONS
+from nnx.layers import Module
+from nnx.layers.links import Origin, is_recorded, link_gradient, origin_of
 from nnx.types import Array
 
 
-class Loss:
+class _Call(NamedTuple):
+    """What the gradient of the last call is made from."""
+
+    args: Sequence[Array]
+    pullback: Callable[[Array], tuple[Array, ...]] | None
+    value: Array
+    origins: list[Origin | None]
+
+
+class Loss(Module):
     """Base class of losses. A subclass defines ``forward``; its first ``predictions`` arguments are differentiated.
+
+    A loss is a module: an array that it holds, such as class weights, moves with ``to``, and after ``eval()`` it
+    remembers nothing of a call.
 
     Parameters
     ----------
@@ -26,23 +40,32 @@ class Loss:
     def __init__(self, reduction: str = "mean") -> None:
         expect_choice(reduction, REDUCTIONS, "reduction")
         self.reduction = reduction
-        self._kept: tuple[Callable[[Array], tuple[Array, ...]], Array] | None = None
 
     def forward(self, *args: Array) -> Array:
         """Compute the loss; what a subclass defines."""
         raise UsageError(f"{type(self).__name__} defines no forward(self, input, target)")
 
     def __call__(self, *args: Array) -> Array:
-        """Return the loss; on plain arrays, also keep what :meth:`gradient` needs."""
+        """Return the loss; in training mode on plain arrays, also remember what :meth:`gradient` needs.
+
+        That is the pullback if the prediction is an output of a model in training mode. Else the gradient will
+        hardly be asked for, so only the arguments are held, and the pullback is made when it is.
+        """
+        own = vars(self)  # what is written there is not looked at as an attribute that may hold modules
         try:
-            if TracedArray in map(type, args):
+            if self._is_copy or not self.training or TracedArray in map(type, args):
                 return self.forward(*args)
-            rest = args[self.predictions :]
-            value, pullback = vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
+            own["_kept"] = None  # before the call, so that two sets of intermediate results are never held
+            predictions = args[: self.predictions]
+            if any(map(is_recorded, predictions)):
+                value, pullback = self._vjp(args)
+                args = ()
+            else:
+                value, pullback = self.forward(*args), None
         except NnxError as error:
             error.layer = error.layer or type(self).__name__
             raise
-        self._kept = (pullback, value)
+        own["_kept"] = _Call(args, pullback, value, [*map(origin_of, predictions)])
         return value
 
     def gradient(self) -> Any:
@@ -56,18 +79,32 @@ class Loss:
         Raises
         ------
         UsageError
-            If the loss was not called before.
+            If the loss was not called before in training mode.
         """
-        if self._kept is None:
-            raise UsageError(f"{type(self).__name__}.gradient needs a call before it: loss(model(x), target)")
-        pullback, value = self._kept
-        is_number = tuple(value.shape) == ()
-        found = pullback(one_like(value) if is_number else namespace(value).ones_like(value))
+        call: Any = self._kept
+        if call is None:
+            raise UsageError(
+                f"{type(self).__name__}.gradient needs a call before it: loss(model(x), target), in training mode"
+            )
+        pullback = call.pullback or self._vjp(call.args)[1]
+        is_number = tuple(call.value.shape) == ()
+        found = pullback(one_like(call.value) if is_number else namespace(call.value).ones_like(call.value))
+        for gradient, origin in zip(found, call.origins, strict=True):
+            link_gradient(gradient, origin)
         return found[0] if len(found) == 1 else found
 
-    def __repr__(self) -> str:
-        options = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+    def backward(self, *args: Any) -> NoReturn:
+        """Raise UsageError: a loss has no parameters to go back to."""
+        raise UsageError("a loss has no backward; hand its gradient to the model: model.backward(loss.gradient())")
+
+    def _vjp(self, args: Sequence[Array]) -> tuple[Any, ...]:
+        rest = args[self.predictions :]
+        return vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
+
+    def describe(self) -> str:
+        """Return the options."""
+        options = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"}
+        return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
 
 class MSE(Loss):

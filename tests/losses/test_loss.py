@@ -1,3 +1,7 @@
+import copy
+import pickle
+import sys
+
 import numpy as np
 import pytest
 
@@ -212,3 +216,67 @@ def test_kl_needs_two_axes():
 def test_mses_is_mse_of_the_softmax(xp):
     x, target = xp.asarray(np.eye(3), "float64"), xp.asarray(np.eye(3), "float64")
     assert_close(nnx.MSES()(x, target), nnx.MSE()(nnx.functional.softmax(x, axis=1), target))
+
+
+class TestALossIsAModule:
+    def test_its_weights_move(self, xp):
+        loss = nnx.CrossEntropy(weight=np.asarray([1.0, 2.0], np.float32)).to(xp.spec)
+        x, target = xp.asarray([[0.0, 1.0]]), xp.asarray([1], "int64")
+        loss(x, target)
+        assert loss.gradient().shape == (1, 2)
+        x = xp.asarray([[0.0, 1.0]], "float64")
+        assert loss.to(dtype="float64")(x, target).dtype == x.dtype
+
+    def test_it_has_no_parameters(self):
+        loss = nnx.CrossEntropy(weight=np.ones(2))
+        assert (loss.parameters(), loss.state_dict()) == ({}, {})
+        with pytest.raises(UsageError, match=r"model\.backward\(loss\.gradient\(\)\)"):
+            loss.backward()
+
+    def test_in_evaluation_mode_it_remembers_nothing(self):
+        loss, x = nnx.MSE(), np.ones(3)
+        loss(x, 2 * x)
+        loss.eval()
+        holders = sys.getrefcount(x)
+        loss(x, 2 * x)
+        assert sys.getrefcount(x) == holders
+        with pytest.raises(UsageError, match=r"needs a call before it: .*, in training mode"):
+            loss.gradient()
+
+    @pytest.mark.parametrize("mode", [True, False])
+    def test_a_tape_is_kept_only_for_a_model_that_can_go_backward(self, mode, monkeypatch):
+        model, loss, x = nnx.Linear(2, 2, rng=0).train(mode), nnx.MSE(), np.ones((1, 2), np.float32)
+        output = model(x)
+        taped = []
+        monkeypatch.setattr("nnx.losses.loss.vjp", lambda *args: taped.append(args) or nnx.vjp(*args))
+        loss(output, x)
+        assert bool(taped) == mode
+        assert_close(loss.gradient(), nnx.grad(lambda y: nnx.functional.mse(y, x))(output))
+
+    @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
+    def test_one_that_was_called_is_copied_and_pickled(self, copy_of):
+        model, loss = nnx.Linear(2, 2, rng=0), nnx.CrossEntropy(weight=np.ones(2, np.float32), label_smoothing=0.1)
+        x, target = np.ones((1, 2), np.float32), np.asarray([1])
+        for prediction in (x, model(x)):
+            value = loss(prediction, target)
+            again = copy_of(loss)
+            assert repr(again) == repr(loss)
+            with pytest.raises(UsageError, match="needs a call before it"):
+                again.gradient()
+            assert_close(again(prediction, target), value)
+            assert_close(again.gradient(), loss.gradient())
+
+    def test_inside_a_model(self):
+        class WithLoss(nnx.Module):
+            def __init__(self):
+                self.layer, self.loss = nnx.Linear(2, 2, rng=0), nnx.MSE()
+
+            def forward(self, x, target):
+                return self.loss(self.layer(x), target)
+
+        model, x = WithLoss(), np.ones((1, 2), np.float32)
+        model(x, x)
+        with pytest.raises(UsageError, match=r"MSE\.gradient needs a call"):
+            model.loss.gradient()
+        assert nnx.grad(lambda model: model(x, x))(model).keys() == {"layer.weight", "layer.bias"}
+        assert not model.eval().loss.training

@@ -1,0 +1,53 @@
+"""Weak links: what is known of an array beside its values, for as long as the array lives."""
+
+from functools import partial
+from typing import Any
+from weakref import ReferenceType, ref
+
+from nnx.types import Array
+
+
+class Links:
+    """A weak dictionary of arrays by identity: they have no hash, and ``==`` compares their elements.
+
+    It keeps no array alive. What takes no weak reference, such as ``numpy.float64``, is passed over. Threads may
+    share it: each operation on the dictionary is one step.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[ReferenceType[Array], Any]] = {}
+
+    def get(self, array: Array) -> Any:
+        """Return what an array is linked to, or ``None``."""
+        entry = self._entries.get(id(array))
+        return None if entry is None or entry[0]() is not array else entry[1]
+
+    def put(self, array: Array, value: Any) -> None:
+        """Link an array to a value, in place of an earlier one."""
+        entry = self._entry(array, value)
+        if entry is not None:
+            self._entries[id(array)] = entry
+
+    def setdefault(self, array: Array, value: Any) -> Any:
+        """Return what an array is linked to, and link it to a value before if it is to nothing.
+
+        ``None`` if the array takes no weak reference.
+        """
+        entry = self._entry(array, value)
+        if entry is None:
+            return None
+        found = self._entries.setdefault(id(array), entry)
+        if found[0]() is not array:
+            found = self._entries[id(array)] = entry
+        return found[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _entry(self, array: Array, value: Any) -> tuple[ReferenceType[Array], Any] | None:
+        try:
+            # The callback removes the entry before the memory, and with it the id, can go to another array. It is a
+            # call in C, dict.pop(id, reference), so no other thread can come between.
+            return ref(array, partial(self._entries.pop, id(array))), value
+        except TypeError:
+            return None
