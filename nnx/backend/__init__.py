@@ -4,7 +4,7 @@ This folder and ``nnx/kernels`` alone may name an array library.
 """
 
 from nnx.backend.in_place import add_into, divide_into, multiply_into
-from nnx.backend.indexing import add_at
+from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
 from nnx.backend.inspection import is_cheap_to_read, is_finite, is_floating, is_real_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, normal, random_bits, uniform
@@ -14,11 +14,13 @@ from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_
 
 __all__ = [
     "BACKENDS",
-    "add_at",
+    "accumulation_dtype",
     "add_into",
+    "add_rows",
     "asarray",
     "available_backends",
     "backend_of",
+    "copy_of_indices",
     "device_of",
     "divide_into",
     "dtype_name",
@@ -36,6 +38,7 @@ __all__ = [
     "normal",
     "one_like",
     "random_bits",
+    "scatter_add",
     "to_device",
     "to_numpy",
     "uniform",

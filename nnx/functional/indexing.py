@@ -1,12 +1,11 @@
 """Indexing with arrays of indices: one-hot vectors, taking along an axis, and adding along an axis."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
-from nnx.autodiff.rules.indexing import key_along_axis, place
-from nnx.backend import device_of, dtype_name, is_cheap_to_read, namespace
+from nnx.autodiff.rules.indexing import add_taken, key_along_axis, scatter
+from nnx.backend import accumulation_dtype, device_of, dtype_name, is_cheap_to_read, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.checks import as_class_indices, expect_same_dtype, expect_shape, normalise_axis
 from nnx.types import Array
@@ -99,11 +98,11 @@ def gather(x: Array, indices: Array, *, axis: int) -> Array:
 
 @gather.with_pullback
 def _(wanted: Sequence[Any], x: Array, indices: Array, *, axis: int) -> tuple[Array, Pullback]:
-    axis, places = _check_gather(x, indices, axis)
+    axis, indices = _check_gather(x, indices, axis)
     shape = tuple(x.shape)
 
     def pullback(cotangent: Array) -> tuple[Array, None]:
-        return place(cotangent, shape=shape, key=key_along_axis(places, shape, axis)), None
+        return scatter(cotangent, shape=shape, key=key_along_axis(indices, shape, axis)), None
 
     return gather(x, indices, axis=axis), pullback
 
@@ -145,20 +144,18 @@ def index_add(x: Array, indices: Array, values: Array, *, axis: int = 0) -> Arra
     """
     axis, indices = _check_index_add(x, indices, values, axis)
     xp = namespace(x, indices, values)
-    shape = tuple(x.shape)
-    folded = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-    slices = xp.reshape(values, (folded[0], indices.shape[0], folded[2]))
-    key = key_along_axis(namespace(indices).reshape(indices, (1, -1, 1)), folded, 1)
-    return x + xp.reshape(place(slices, shape=folded, key=key), shape)
+    wide = accumulation_dtype(x)
+    added = add_taken(xp.astype(values, wide, copy=False), indices, tuple(x.shape), axis)
+    return xp.astype(xp.astype(x, wide, copy=False) + added, x.dtype, copy=False)
 
 
 @index_add.with_pullback
 def _(wanted: Sequence[Any], x: Array, indices: Array, values: Array, *, axis: int = 0) -> tuple[Array, Pullback]:
-    axis, places = _check_index_add(x, indices, values, axis)
+    axis, indices = _check_index_add(x, indices, values, axis)
 
     def pullback(cotangent: Array) -> tuple[Array | None, None, Array | None]:
         xp = namespace(cotangent)
-        return cotangent if wanted[0] else None, None, xp.take(cotangent, places, axis=axis) if wanted[2] else None
+        return cotangent if wanted[0] else None, None, xp.take(cotangent, indices, axis=axis) if wanted[2] else None
 
     return index_add(x, indices, values, axis=axis), pullback
 

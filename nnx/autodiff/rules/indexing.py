@@ -5,73 +5,127 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback, WithPullback, WithTangent
-from nnx.autodiff.rules.kinds import Linear, Rule
-from nnx.autodiff.rules.parts import Spec
-from nnx.backend import add_at, device_of, namespace
-from nnx.types import Array, Namespace, Shape
+from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.traced import TracedArray
+from nnx.backend import add_rows, copy_of_indices, device_of, is_array, namespace, scatter_add
+from nnx.types import Array, Shape
 
 
-def _place(g: Array, *, shape: Shape, key: Any) -> Array:
-    xp = namespace(g)
-    return add_at(xp.zeros(shape, dtype=g.dtype, device=device_of(g)), key, g)
+def _scatter(g: Array, *, shape: Shape, key: Any) -> Array:
+    return scatter_add(g, shape, key)
 
 
-place: Primitive[..., Array] = Primitive(_place)
+scatter: Primitive[..., Array] = Primitive(_scatter)
 """Zeros with the elements of ``g`` added where ``key`` points: the transpose of ``x[key]``, and it of this."""
-place.name = "place"
-place.with_tangent(lambda args, tangents, options: (place(*args, **options), place(*tangents, **options)))
+scatter.name = "scatter"
+scatter.with_tangent(lambda args, tangents, options: (scatter(*args, **options), scatter(*tangents, **options)))
 
 
-@place.with_pullback
-def _place_with_pullback(wanted: Sequence[Any], g: Array, *, shape: Shape, key: Any) -> tuple[Array, Pullback]:
-    return place(g, shape=shape, key=key), lambda cotangent: (cotangent[key],)
+@scatter.with_pullback
+def _scatter_with_pullback(wanted: Sequence[Any], g: Array, *, shape: Shape, key: Any) -> tuple[Array, Pullback]:
+    return scatter(g, shape=shape, key=key), lambda cotangent: (cotangent[key],)
 
 
-class _Getitem:
-    """``x[key]`` for any key that the library takes; repeated indices add up."""
+def _sum_rows(g: Array, *, indices: Array, count: int) -> Array:
+    return add_rows(g, indices, count)
+
+
+sum_rows: Primitive[..., Array] = Primitive(_sum_rows)
+"""Sums of the rows of ``g`` by their index: the transpose of ``take`` along the first axis, and it of this."""
+sum_rows.name = "sum_rows"
+sum_rows.with_tangent(lambda args, tangents, options: (sum_rows(*args, **options), sum_rows(*tangents, **options)))
+
+
+@sum_rows.with_pullback
+def _sum_rows_with_pullback(wanted: Sequence[Any], g: Array, *, indices: Array, count: int) -> tuple[Array, Pullback]:
+    def pullback(cotangent: Array) -> tuple[Array]:
+        return (namespace(cotangent).take(cotangent, indices, axis=0),)
+
+    return sum_rows(g, indices=indices, count=count), pullback
+
+
+class Indexed:
+    """A function that takes the elements of its first argument that the second names.
+
+    ``transpose(g, key, shape, **options)`` puts them back into zeros of the shape of the first, adding up those of
+    repeated indices. The key is copied at the call: who changes a list of indices later does not change a derivative.
+    """
+
+    def __init__(self, transpose: Callable[..., Array]) -> None:
+        self._transpose = transpose
 
     def bind(self, function: Callable[..., Any]) -> WithPullback:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
-        def with_pullback(wanted: Sequence[Any], x: Array, key: Any) -> tuple[Array, Pullback]:
-            shape: Shape = tuple(x.shape)
-            return function(x, key), lambda g: (place(g, shape=shape, key=key), None)
+        def with_pullback(wanted: Sequence[Any], x: Array, key: Any, **options: Any) -> tuple[Array, Pullback]:
+            key, shape = constant_key(key), tuple(x.shape)
+            output = function(x, key, **options)
+            return output, lambda g: (self._transpose(g, key, shape, **options), None)
 
         return with_pullback
 
     def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
         """Return the form that takes the same elements of the tangent."""
-        return lambda args, tangents, options: (function(*args), function(tangents[0], args[1]))
+
+        def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
+            key = constant_key(args[1])
+            return function(args[0], key, **options), function(tangents[0], key, **options)
+
+        return with_tangent
+
+
+def constant_key(key: Any) -> Any:
+    """Return a key with its own copies of all lists and arrays, and plain arrays where they are traced."""
+    kind = type(key)
+    if kind is int or kind is slice:
+        return key
+    if isinstance(key, tuple):
+        return tuple(map(constant_key, key))
+    if isinstance(key, list):
+        return list(map(constant_key, key))
+    if kind is TracedArray:
+        key = key.untraced
+    return copy_of_indices(key) if is_array(key) else key
 
 
 def key_along_axis(indices: Array, shape: Shape, axis: int) -> tuple[Array, ...]:
-    """Return the key that takes ``indices`` along one axis at every place of the others."""
+    """Return the key that takes ``indices`` along one axis, at each index of the others."""
     xp = namespace(indices)
-    # A key of arrays alone is all that the standard promises. The indices may be of a dtype too narrow for a place.
+    # A key of arrays alone is all that the standard promises. The indices may be of a dtype too narrow for the rest.
     key = []
     for i, length in enumerate(shape):
-        places = xp.arange(length, device=device_of(indices))
+        numbers = xp.arange(length, device=device_of(indices))
         along = (1,) * i + (-1,) + (1,) * (len(shape) - i - 1)
-        key.append(xp.astype(indices, places.dtype, copy=False) if i == axis else xp.reshape(places, along))
+        key.append(xp.astype(indices, numbers.dtype, copy=False) if i == axis else xp.reshape(numbers, along))
     return tuple(key)
 
 
-def _take(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int | None = None) -> Array:
-    axis = 0 if axis is None else axis % len(spec.shape)
-    before, after = math.prod(spec.shape[:axis]), math.prod(spec.shape[axis + 1 :])
-    folded = (before, spec.shape[axis], after)
-    key = key_along_axis(xp.reshape(indices, (1, -1, 1)), folded, 1)
-    g = xp.reshape(g, (before, math.prod(indices.shape), after))
-    return xp.reshape(place(g, shape=folded, key=key), spec.shape)
+def _getitem(g: Array, key: Any, shape: Shape) -> Array:
+    return scatter(g, shape=shape, key=key)
 
 
-def _take_along_axis(xp: Namespace, g: Array, indices: Array, spec: Spec, axis: int = -1) -> Array:
-    return place(g, shape=spec.shape, key=key_along_axis(indices, spec.shape, axis % len(spec.shape)))
+def add_taken(g: Array, indices: Array, shape: Shape, axis: int | None = None) -> Array:
+    """Return zeros of a shape with the slices of ``g`` added at indices along an axis: the transpose of ``take``."""
+    xp, plain = namespace(g), namespace(indices)
+    axis = 0 if axis is None else axis % len(shape)
+    before, length, after = shape[:axis], shape[axis], shape[axis + 1 :]
+    count = math.prod(indices.shape)
+    # The function itself says what a negative index means, and the dtype of the indices may be too narrow for it.
+    numbers = plain.arange(length, device=device_of(indices))
+    numbers = plain.take(numbers, plain.reshape(indices, (-1,)), axis=0) if count else numbers[:0]
+    rows = xp.moveaxis(xp.reshape(g, (math.prod(before), count, math.prod(after))), 1, 0)
+    sums = sum_rows(xp.reshape(rows, (count, math.prod(before) * math.prod(after))), indices=numbers, count=length)
+    folded = xp.moveaxis(xp.reshape(sums, (length, math.prod(before), math.prod(after))), 0, 1)
+    return xp.reshape(folded, shape)
 
 
-GETITEM: Rule = _Getitem()
+def _take_along_axis(g: Array, indices: Array, shape: Shape, axis: int = -1) -> Array:
+    return scatter(g, shape=shape, key=key_along_axis(indices, shape, axis % len(shape)))
+
+
+GETITEM: Rule = Indexed(_getitem)
 
 INDEXING: dict[str, Rule] = {
-    "take": Linear("x, indices", _take),
-    "take_along_axis": Linear("x, indices", _take_along_axis),
+    "take": Indexed(add_taken),
+    "take_along_axis": Indexed(_take_along_axis),
 }
