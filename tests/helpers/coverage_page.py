@@ -18,6 +18,7 @@ KINDS = {
     "Multilinear": "linear in each argument",
     "Weighted": "a weighted sum, for both modes",
     "Joined": "linear: each array takes its part",
+    "Indexed": "linear: applied to tangents, added up at the indices for cotangents",
 }
 CHAPTERS = {
     "Elementwise functions": ("", elementwise.ELEMENTWISE),
