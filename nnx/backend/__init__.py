@@ -7,7 +7,7 @@ from nnx.backend.in_place import add_into, divide_into, multiply_into
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
 from nnx.backend.inspection import is_cheap_to_read, is_finite, is_floating, is_real_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
-from nnx.backend.random import generator, normal, random_bits, uniform
+from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
 from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_like, to_device, to_numpy
@@ -32,12 +32,14 @@ __all__ = [
     "is_finite",
     "is_floating",
     "is_real_floating",
+    "keep_mask",
     "library_name",
     "multiply_into",
     "namespace",
     "normal",
     "one_like",
     "random_bits",
+    "scaled_mask",
     "scatter_add",
     "to_device",
     "to_numpy",

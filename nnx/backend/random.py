@@ -1,10 +1,13 @@
-"""Random numbers: host generators for first values and shuffles, a counter-based one for noise and masks.
+"""Random numbers: host generators for initial values and shuffles, a counter-based one for noise and masks.
 
-First values and the order of the data are drawn on the host by NumPy and then moved, so they are the same numbers
-on every backend. Noise and masks come from Philox 4x32-10, a function of (key, counter): the same bits
-everywhere, and a run resumes from its counter alone.
+Initial values and the order of the data are drawn on the host by NumPy and then moved, so they are the same numbers
+on every backend. Noise and masks come from Philox 4x32-10 (:mod:`nnx.backend.philox`), a function of (key, counter),
+computed on the device of the data: the same bits on every backend, and a run resumes from its counter alone.
 
-Source: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Random123).
+**Layout.** The key is the first eight bytes of the SHA-256 of ``f"{seed}/{stream}"``, as two little-endian words.
+Block ``b`` of a draw is the output for the counter ``(b, 0, step mod 2**32, step // 2**32)``. Element ``i`` of a draw
+in C order is word ``i % 4`` of block ``i // 4``. An element of a mask takes 16 bits: half ``i % 2`` (0 is the low
+one) of word ``i // 2 % 4`` of block ``i // 8``. A longer draw therefore begins with the shorter one.
 """
 
 from __future__ import annotations  # naming np.random in a signature would import it with nnx
@@ -14,20 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backend.transfer import asarray
-from nnx.errors import ArgumentError
-from nnx.types import Array, Shape
-
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
-_BLOCK = 8192  # counters a pass: the four words of a pass stay in the processor's cache
+from nnx.backend.in_place import multiply_into
+from nnx.backend.inspection import is_real_floating
+from nnx.backend.namespaces import is_array, library_name, namespace
+from nnx.backend.philox import philox, signed
+from nnx.backend.transfer import device_of, dtype_name
+from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.types import Array, Device, Namespace, Shape
 
 
 def generator(rng: int | np.random.Generator | None = None) -> np.random.Generator:
     """Return a NumPy generator: from a seed, the one given, or for ``None`` a fresh one from the system's entropy.
 
-    Layers that draw first values take the same argument as ``rng=``. Hand one generator to all layers of a
+    Layers that draw initial values take the same argument as ``rng=``. Hand one generator to all layers of a
     model: a seed repeated in each would give them the same numbers.
 
     Raises
@@ -48,73 +50,184 @@ def generator(rng: int | np.random.Generator | None = None) -> np.random.Generat
     return np.random.default_rng(rng)
 
 
-def philox(counter: Any, key: tuple[int, int]) -> Any:
-    """Return the four output words of Philox 4x32-10 for each counter.
+def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+    """Return booleans that are true with a probability, in the library and on the device of ``like``.
 
-    Parameters
-    ----------
-    counter : NumPy array of uint32, shape (count, 4)
-    key : pair of int, each below 2**32
-
-    Returns
-    -------
-    words : NumPy array of uint32, shape (count, 4)
-    """
-    words = np.empty(counter.shape, np.uint32)
-    for start in range(0, counter.shape[0], _BLOCK):
-        c0, c1, c2, c3 = (counter[start : start + _BLOCK, i].astype(np.uint64) for i in range(4))
-        k0, k1 = key
-        for _ in range(10):
-            p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
-            c0, c1 = (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0), p1 & _LOW
-            c2, c3 = (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1), p0 & _LOW
-            k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
-        for i, word in enumerate((c0, c1, c2, c3)):
-            words[start : start + _BLOCK, i] = word
-    return words
-
-
-def random_bits(shape: Shape, *, seed: int, stream: str, step: int) -> Any:
-    """Return uint32 random bits as a NumPy array, a function of the arguments alone.
+    Each element takes 16 random bits, so the probability is rounded to a multiple of ``2**-16``: one below ``2**-17``
+    gives no true element at all. The bits are those of every backend; the module's text says which.
 
     Parameters
     ----------
     shape : tuple of int
+    probability : float
+        Of true, in [0, 1].
+    like : array
+        Chooses library and device; its dtype and values do not matter.
     seed : int
         The run's seed.
     stream : str
         Tells the users of one seed apart; a layer gives its dotted path.
-    step : int
-        How often the stream was drawn from before.
+    step : int or integer array of shape ()
+        How often the stream was drawn from before, at least 0. An array, of the library and on the device of
+        ``like``, is not read on the host: the step may be counted on the device.
+
+    Raises
+    ------
+    ArgumentError
+        If the probability is outside [0, 1], or the step is negative or no integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> keep_mask((2, 3), 0.5, like=np.zeros(1), seed=0, stream="dropout", step=0)
+    array([[ True, False, False],
+           [False,  True, False]])
     """
+    threshold = _threshold(probability)
+    xp, _ = _place(like)
+    count = math.prod(shape)
+    words = _words(-(-count // 2), like, seed, stream, step)
+    if library_name(xp) == "numpy":
+        halves = words.astype("<i4", copy=False).view("<u2")
+    else:
+        halves = xp.reshape(xp.stack([words & 0xFFFF, (words >> 16) & 0xFFFF], axis=-1), (-1,))
+    return xp.reshape(halves[:count] < threshold, shape)
+
+
+def scaled_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+    """Return :func:`keep_mask` as numbers with the dtype of ``like``: 1 / probability where it is true, else 0.
+
+    Their mean is 1: the divisor is the probability as it was rounded. With probability 0 all of them are 0.
+
+    Raises
+    ------
+    ArgumentError
+        As :func:`keep_mask`.
+    DTypeError
+        If ``like`` holds no real floating-point numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scaled_mask((4,), 0.5, like=np.zeros(1, "float32"), seed=0, stream="dropout", step=0)
+    array([2., 0., 0., 0.], dtype=float32)
+    """
+    _expect_real(like)
+    keep = keep_mask(shape, probability, like=like, seed=seed, stream=stream, step=step)
+    return multiply_into(_place(like)[0].astype(keep, like.dtype), 65536 / max(_threshold(probability), 1))
+
+
+def random_bits(shape: Shape, *, seed: int, stream: str, step: int | Array, like: Array | None = None) -> Array:
+    """Return random bits as uint32, in the library and on the device of ``like``; by default a NumPy array.
+
+    The other arguments are those of :func:`keep_mask`.
+    """
+    like = np.empty(0) if like is None else like
+    xp, _ = _place(like)
+    count = math.prod(shape)
+    words = _words(count, like, seed, stream, step)[:count]
+    words = words.view(np.uint32) if library_name(xp) == "numpy" else xp.astype(words, xp.uint32)
+    return xp.reshape(words, shape)
+
+
+def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+    """Return numbers in [0, 1) with the dtype, library and device of ``like``.
+
+    They are multiples of ``2**-24``, or of the resolution of a dtype that has fewer bits, made of the high bits of
+    :func:`random_bits`. The other arguments are those of :func:`keep_mask`.
+
+    Raises
+    ------
+    DTypeError
+        If ``like`` holds no real floating-point numbers.
+    """
+    _expect_real(like)
+    xp, _ = _place(like)
+    count = math.prod(shape)
+    words = _words(count, like, seed, stream, step)[:count]
+    return xp.reshape(_unit(words, like.dtype, xp), shape)
+
+
+def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+    """Return standard normal numbers with the dtype, library and device of ``like``.
+
+    They are drawn by the method of Box and Muller (1958) from two draws of :func:`random_bits`, one after the other, in
+    float64 and then rounded, so that backends agree to rounding. Where a library has no float64 they are computed in
+    float32 and differ from that by a few units in the last place. The other arguments are those of :func:`keep_mask`.
+
+    Raises
+    ------
+    DTypeError
+        If ``like`` holds no real floating-point numbers.
+    """
+    _expect_real(like)
+    xp, device = _place(like)
+    count = math.prod(shape)
+    available = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
+    dtype = available.get("float64", xp.float32)
+    words = _words(2 * count, like, seed, stream, step)
+    radius = xp.sqrt(-2.0 * xp.log(_unit(words[:count], dtype, xp) + 2.0**-33))
+    angle = multiply_into(_unit(words[count : 2 * count], dtype, xp), 2.0 * math.pi)
+    return xp.reshape(xp.astype(multiply_into(radius, xp.cos(angle)), like.dtype, copy=False), shape)
+
+
+def _words(count: int, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+    """Return at least ``count`` words as bit patterns of int32, in one axis."""
     import hashlib  # slow to import, and only noise needs it
 
-    count = math.prod(shape)
+    blocks = -(-count // 4)
+    if blocks > 2**31:
+        raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
+    xp, device = _place(like)
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))
-    blocks = -(-count // 4)
-    counter = np.empty((blocks, 4), np.uint32)
-    index = np.arange(blocks, dtype=np.uint64)
-    counter[:, 0], counter[:, 1] = index & _LOW, index >> np.uint64(32)
-    counter[:, 2], counter[:, 3] = step & 0xFFFFFFFF, (step >> 32) & 0xFFFFFFFF
-    return philox(counter, key).reshape(-1)[:count].reshape(shape)
+    low, high = (xp.broadcast_to(half, (blocks,)) for half in _step_words(step, like))
+    zero = xp.zeros((blocks,), dtype=xp.int32, device=device)
+    index = xp.arange(blocks, dtype=xp.int32, device=device)
+    return philox((index, zero, low, high), key, xp=xp, device=device)
 
 
-def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int) -> Array:
-    """Return numbers in [0, 1) with the dtype, library and device of ``like``; see :func:`random_bits`."""
-    return asarray(_unit(random_bits(shape, seed=seed, stream=stream, step=step)), dtype=like.dtype, like=like)
+def _step_words(step: int | Array, like: Array) -> tuple[Array, Array]:
+    """Return the low and the high word of a step as arrays of int32, without reading it where it is an array."""
+    xp, device = _place(like)
+    if isinstance(step, (int, np.integer)):
+        if step < 0:
+            raise ArgumentError(f"expected step >= 0, got {step}")
+        words = (int(step) & 0xFFFFFFFF, int(step) >> 32 & 0xFFFFFFFF)
+        low, high = (xp.full((1,), signed(word), dtype=xp.int32, device=device) for word in words)
+        return low, high
+    if not is_array(step) or not namespace(step, like).isdtype(step.dtype, "integral"):
+        raise ArgumentError(f"expected step to be an integer, or an integer array of shape (), got {step!r}")
+    if step.ndim:
+        raise ShapeError(f"expected step of shape (), got {tuple(step.shape)}")
+    step = xp.reshape(step, (1,))
+    if xp.iinfo(step.dtype).bits < 64:
+        low = xp.astype(step, xp.int32)
+        return low, xp.zeros_like(low)
+    step = xp.astype(step, xp.int64)
+    low = (step & 0x7FFFFFFF) - (step & 0x80000000)  # the pattern as a number that int32 has
+    return xp.astype(low, xp.int32), xp.astype(step >> 32, xp.int32)
 
 
-def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int) -> Array:
-    """Return standard normal numbers with the dtype, library and device of ``like``; see :func:`random_bits`.
-
-    Drawn in float64 by the method of Box and Muller (1958) and rounded, so that all backends agree.
-    """
-    bits = random_bits((2, *shape), seed=seed, stream=stream, step=step)
-    radius = np.sqrt(-2.0 * np.log(_unit(bits[0]) + 2.0**-33))
-    return asarray(radius * np.cos(2.0 * np.pi * _unit(bits[1])), dtype=like.dtype, like=like)
+def _unit(words: Array, dtype: Any, xp: Namespace) -> Array:
+    # As many high bits as the dtype can hold, at most 24: rounding can then never reach 1.
+    bits = min(24, 1 - round(math.log2(float(xp.finfo(dtype).eps))))
+    high = words >> (32 - bits)
+    high &= 2**bits - 1
+    return multiply_into(xp.astype(high, dtype), 2.0**-bits)
 
 
-def _unit(bits: Any) -> Any:
-    # The 24 high bits alone: rounding to float32 can then never reach 1.
-    return (bits >> np.uint32(8)) * 2.0**-24
+def _threshold(probability: float) -> int:
+    if not 0 <= probability <= 1:
+        raise ArgumentError(f"expected a probability in [0, 1], got {probability!r}")
+    return round(probability * 65536)
+
+
+def _place(like: Array) -> tuple[Namespace, Device]:
+    xp = namespace(like)
+    return getattr(xp, "untraced", xp), device_of(like)
+
+
+def _expect_real(like: Array) -> None:
+    if not is_real_floating(like):
+        raise DTypeError(f"expected like of a real floating-point dtype, got {dtype_name(like.dtype)}")
