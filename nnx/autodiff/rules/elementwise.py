@@ -6,26 +6,30 @@ from typing import Any
 
 from nnx.autodiff.rules.factors import Elementwise
 from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.traced import stop_gradient
 from nnx.backend import add_into, divide_into
 from nnx.types import Array, Namespace
 
 
 def _power_of_base(xp: Namespace, x1: Array, x2: Array | float) -> Array | float:
-    # At x1 = x2 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf, where the derivative is 0.
     if isinstance(x2, (int, float, complex)):
         if x2 == 0:
             return 0.0
         return x2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
-    zero = (x1 == 0) & (x2 == 0)
-    return x2 * x1 ** xp.where(zero, xp.ones_like(x2), x2 - 1)
+    if xp.isdtype(x2.dtype, "integral"):  # 0 - 1 is no number of an unsigned dtype
+        x2 = xp.astype(xp.asarray(x2), xp.result_type(x1.dtype, x2.dtype))
+    # For x2 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf at 0 and at what has no inverse, where the derivative is 0.
+    flat = (x2 == 0) & (xp.abs(x1) < xp.finfo(x1.dtype).smallest_normal)
+    return x2 * x1 ** xp.where(flat, xp.ones_like(x2), x2 - 1)
 
 
 def _power_of_exponent(xp: Namespace, y: Array, x1: Array | float) -> Array | float:
-    # 0**x2 is constant for x2 > 0, and log(0) * 0 would be NaN.
-    if isinstance(x1, (int, float, complex)):
-        return y * _log(x1, xp.isdtype(y.dtype, "complex floating")) if x1 != 0 else 0.0
-    zero = x1 == 0
-    return y * xp.log(xp.astype(xp.where(zero, xp.ones_like(x1), x1), y.dtype, copy=False))
+    # x1**x2 is constant where x1 = 0 and x2 >= 0, or x1 = inf and x2 < 0, and log(x1) * y would be NaN there.
+    if isinstance(x1, (int, float, complex)) and x1 != 0 and abs(x1) != math.inf:
+        return y * _log(x1, xp.isdtype(y.dtype, "complex floating"))
+    flat = (y == 0) | ((x1 == 0) & xp.isfinite(y))
+    base = xp.zeros_like(y) + x1 if isinstance(x1, (int, float, complex)) else xp.astype(x1, y.dtype, copy=False)
+    return y * xp.log(xp.where(flat, xp.ones_like(base), base))
 
 
 def _log(x: Any, is_complex: bool) -> Any:
@@ -35,8 +39,9 @@ def _log(x: Any, is_complex: bool) -> Any:
 
 
 def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
-    # At a tie each argument has half of the derivative.
-    return xp.astype(x1 > x2, y.dtype) + 0.5 * xp.astype(x1 == x2, y.dtype)
+    # At a tie each argument has half of the derivative. Of NaN neither comparison holds, and 0 / 0 is NaN again.
+    share, other = xp.astype(x1 >= x2, y.dtype), xp.astype(x1 <= x2, y.dtype)
+    return divide_into(share, add_into(other, share))
 
 
 def slope_of_abs(xp: Namespace, x: Array, y: Array) -> Array:
@@ -45,39 +50,102 @@ def slope_of_abs(xp: Namespace, x: Array, y: Array) -> Array:
     if xp.isdtype(x.dtype, "complex floating"):
         zero = y == 0
         return xp.conj(x) / xp.where(zero, xp.ones_like(y), y)
-    return xp.astype(x > 0, y.dtype) - xp.astype(x < 0, y.dtype)
+    return _unless_nan(xp, x, xp.astype(x > 0, y.dtype) - xp.astype(x < 0, y.dtype))
 
 
-def _hypot(xp: Namespace, x: Array, y: Array) -> Array:
+def _unless_nan(xp: Namespace, x: Array, slope: Array) -> Array:
+    """Return a slope, and NaN where ``x`` is: comparisons alone would give 0 there."""
+    x = stop_gradient(x)
+    return xp.where(xp.isnan(x), x, slope)
+
+
+def _direction(xp: Namespace, x1: Array | float, x2: Array | float) -> tuple[Array, Array, Array]:
+    """Return two numbers divided by the larger size, and that size.
+
+    The sum of their squares lies between 1 and 2, where that of the numbers themselves may over- or underflow. It is 0
+    at the origin. At infinity what is finite becomes 0. The size is a constant to the derivative, which it leaves as
+    it is.
+    """
+    size = stop_gradient(xp.maximum(abs(x1), abs(x2)))
+    infinite = xp.isinf(size)
+    divisor = xp.where((size == 0) | infinite, xp.ones_like(size), size)
+
+    def divided(x: Array | float) -> Array:
+        at_infinity = xp.astype(x == size, size.dtype) - xp.astype(x == -size, size.dtype)
+        return xp.where(infinite, at_infinity, x / divisor)
+
+    return divided(x1), divided(x2), size
+
+
+def _hypot(xp: Namespace, x1: Array | float, x2: Array | float) -> Array:
     # The kink at the origin has derivative 0, as that of abs.
-    zero = y == 0
-    return xp.where(zero, xp.zeros_like(y), x / xp.where(zero, xp.ones_like(y), y))
+    own, across, size = _direction(xp, x1, x2)
+    square = own * own + across * across
+    return own / xp.sqrt(xp.where(size == 0, xp.ones_like(square), square))
 
 
-def _atan2(xp: Namespace, x: Array | float, x1: Array | float, x2: Array | float) -> Array:
+def _atan2(xp: Namespace, across: Array | float, x: Array | float) -> Array:
     # The derivative at the origin, where there is none, is 0, as that of hypot.
-    square = x1 * x1 + x2 * x2
-    return x / xp.where(square == 0, xp.ones_like(square), square)
+    side, own, size = _direction(xp, across, x)
+    square = side * side + own * own
+    divisor = xp.where(size == 0, xp.ones_like(size), size)
+    return xp.where(xp.isinf(size), xp.zeros_like(size), side / xp.where(size == 0, divisor, square) / divisor)
+
+
+def _one_beside(xp: Namespace, x: Array) -> tuple[Array, Array]:
+    """Return the inverse of the larger of 1 and abs(x), and 1 + x * x times its square, which does not overflow."""
+    size = xp.maximum(xp.abs(stop_gradient(x)), 1.0)  # a constant, as in _direction
+    inverse = 1.0 / size
+    scaled = x / xp.minimum(size, xp.finfo(size.dtype).max)
+    return inverse, inverse * inverse + scaled * scaled
+
+
+def _atan(xp: Namespace, x: Array) -> Array:
+    if xp.isdtype(x.dtype, "complex floating"):
+        return 1.0 / (1.0 - 1j * x) / (1.0 + 1j * x)
+    inverse, square = _one_beside(xp, x)
+    return inverse / square * inverse
+
+
+def _asinh(xp: Namespace, x: Array) -> Array:
+    if xp.isdtype(x.dtype, "complex floating"):
+        return 1.0 / (xp.sqrt(1.0 - 1j * x) * xp.sqrt(1.0 + 1j * x))
+    inverse, square = _one_beside(xp, x)
+    return inverse / xp.sqrt(square)
 
 
 def _share(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
-    # exp(x1 - y), but inf - inf is NaN: an infinite argument that decides the result has all, of two each a half.
-    infinite, zero = xp.isinf(y), xp.zeros_like(y)
-    share = xp.exp(xp.where(infinite, zero, x1) - xp.where(infinite, zero, y))
-    return xp.where(infinite, _larger(xp, x1, x2, y), share)
+    # Of the difference, since exp(x1 - y) has the rounding error of y. The shares of both add up to 1; an infinite
+    # argument has all, and of two that are the same infinity each a half.
+    tied, zero = xp.isinf(y) & (x1 == x2), xp.zeros_like(y)
+    gap = xp.where(tied, zero, x2) - xp.where(tied, zero, x1)
+    falls = gap > 0
+    power = xp.exp(xp.where(falls, -gap, gap))
+    return xp.where(falls, power, xp.ones_like(y)) / (1.0 + power)
 
 
 def _copysign(xp: Namespace, x1: Array, y: Array) -> Array:
     return slope_of_abs(xp, x1, x1) * slope_of_abs(xp, y, y)
 
 
-def _clipped(xp: Namespace, x: Array, min: Any = None, max: Any = None) -> Array:
+def _inside(xp: Namespace, x: Array, y: Array, min: Any = None, max: Any = None) -> Array:
+    # At a bound the derivative is that of x, as in PyTorch. Where min > max the result is max, on every library.
     inside = xp.ones_like(x, dtype=xp.bool)
     if min is not None:
         inside = inside & (x >= min)
     if max is not None:
         inside = inside & (x <= max)
-    return xp.astype(inside, x.dtype)
+    return _unless_nan(xp, y, xp.astype(inside, y.dtype))
+
+
+def _below(xp: Namespace, x: Array, y: Array, min: Any, max: Any = None) -> Array:
+    below = x < min if max is None else (x < min) & (min <= max)
+    return _unless_nan(xp, y, xp.astype(below, y.dtype))
+
+
+def _above(xp: Namespace, x: Array, y: Array, max: Any, min: Any = None) -> Array:
+    above = x > max if min is None else (x > max) | (min > max)
+    return _unless_nan(xp, y, xp.astype(above, y.dtype))
 
 
 def _inverse(x2: Array | complex) -> Any:
@@ -97,8 +165,8 @@ def _quotient(x1: Array, x2: Array, y: Array, dx1: Array, dx2: Array) -> Array:
     return divide_into(dx1 - y * dx2, x2)
 
 
-_LN2 = math.log(2.0)
-_LN10 = math.log(10.0)
+_LOG2_E = 1.0 / math.log(2.0)
+_LOG10_E = 1.0 / math.log(10.0)
 
 ELEMENTWISE: dict[str, Rule] = {
     "abs": Elementwise(slope_of_abs),
@@ -106,31 +174,25 @@ ELEMENTWISE: dict[str, Rule] = {
     "acosh": Elementwise(lambda xp, x: 1.0 / (xp.sqrt(x - 1.0) * xp.sqrt(x + 1.0))),
     "add": Elementwise(1, 1),
     "asin": Elementwise(lambda xp, x: 1.0 / xp.sqrt((1.0 - x) * (1.0 + x))),
-    "asinh": Elementwise(lambda xp, x: 1.0 / xp.sqrt(x * x + 1.0)),
-    "atan": Elementwise(lambda x: 1.0 / (1.0 + x * x)),
-    "atan2": Elementwise(lambda xp, x1, x2: _atan2(xp, x2, x1, x2), lambda xp, x1, x2: _atan2(xp, -x1, x1, x2)),
-    "atanh": Elementwise(lambda x: 1.0 / ((1.0 - x) * (1.0 + x))),
-    # At a bound the derivative is that of x, as in PyTorch.
-    "clip": Elementwise(
-        _clipped,
-        lambda xp, x, min, y: xp.astype(x < min, y.dtype),
-        lambda xp, x, max, y: xp.astype(x > max, y.dtype),
-        parameters="x, min, max",
-    ),
+    "asinh": Elementwise(_asinh),
+    "atan": Elementwise(_atan),
+    "atan2": Elementwise(lambda xp, x1, x2: _atan2(xp, x2, x1), lambda xp, x1, x2: -_atan2(xp, x1, x2)),
+    "atanh": Elementwise(lambda x: 1.0 / (1.0 - x) / (1.0 + x)),
+    "clip": Elementwise(_inside, _below, _above, parameters="x, min, max"),
     "conj": Linear("x", lambda xp, g: xp.conj(g)),
     "copysign": Elementwise(_copysign, None),
     "cos": Elementwise(lambda xp, x: -xp.sin(x)),
     "cosh": Elementwise(lambda xp, x: xp.sinh(x)),
     "divide": Elementwise(_inverse, lambda y, x2: y / -x2, both=_quotient),
     "exp": Elementwise("y"),
-    "expm1": Elementwise(lambda y: y + 1.0),
-    "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),
+    "expm1": Elementwise(lambda xp, x: xp.exp(x)),
+    "hypot": Elementwise(_hypot, lambda xp, x1, x2: _hypot(xp, x2, x1)),
     # With pairs of numbers for complex ones and no conjugation in between, the transpose of imag is -i times.
     "imag": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype) * -1j),
     "log": Elementwise(lambda x: 1.0 / x),
-    "log10": Elementwise(lambda x: 1.0 / (_LN10 * x)),
+    "log10": Elementwise(lambda x: _LOG10_E / x),
     "log1p": Elementwise(lambda x: 1.0 / (1.0 + x)),
-    "log2": Elementwise(lambda x: 1.0 / (_LN2 * x)),
+    "log2": Elementwise(lambda x: _LOG2_E / x),
     "logaddexp": Elementwise(_share, lambda xp, x1, x2, y: _share(xp, x2, x1, y)),
     "maximum": Elementwise(_larger, lambda xp, x1, x2, y: _larger(xp, x2, x1, y)),
     "minimum": Elementwise(lambda xp, x1, x2, y: _larger(xp, x2, x1, y), _larger),
