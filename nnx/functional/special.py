@@ -193,8 +193,8 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
 
     Notes
     -----
-    The derivative is the softmax. If all elements are -inf the value is -inf, if one is inf it is inf; there the
-    derivative is taken as 0.
+    The derivative is the softmax: shares that add up to 1. If one element is inf, or all are -inf, so is the value;
+    there the elements that are equal to it share the derivative evenly.
 
     Examples
     --------
@@ -218,20 +218,40 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
 def _(
     wanted: Sequence[Any], x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> tuple[Array, Pullback]:
-    y = logsumexp(x, axis=axis, keepdims=keepdims)
     axes = _reduced_axes(x, axis)
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
     def pullback(cotangent: Array) -> tuple[Array]:
-        xp = namespace(cotangent, x, y)
-        if not axes:
-            return (cotangent,)
-        total = xp.reshape(y, kept)
-        infinite = xp.isinf(total)
-        powers = xp.exp(xp.where(infinite, 0.0, x) - xp.where(infinite, 0.0, total))
-        return (xp.where(infinite, 0.0, powers) * xp.reshape(cotangent, kept),)
+        xp = namespace(cotangent, x)
+        return (_shares(x, axes) * xp.reshape(cotangent, kept) if axes else cotangent,)
 
-    return y, pullback
+    return logsumexp(x, axis=axis, keepdims=keepdims), pullback
+
+
+def _logsumexp_tangent(
+    args: Sequence[Array], tangents: Sequence[Array], options: dict[str, Any]
+) -> tuple[Array, Array]:
+    (x,), (tangent,) = args, tangents
+    axes = _reduced_axes(x, options.get("axis"))
+    y = logsumexp(x, **options)
+    if not axes:
+        return y, tangent
+    xp = namespace(x, tangent)
+    return y, xp.sum(_shares(x, axes) * tangent, axis=axes, keepdims=options.get("keepdims", False))
+
+
+logsumexp.with_tangent(_logsumexp_tangent)
+
+
+def _shares(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the softmax: not by the logarithm, whose rounding error is an error of the shares where it is large."""
+    xp = namespace(x)
+    plain = stop_gradient(x)
+    top = xp.max(plain, axis=axes, keepdims=True)
+    infinite = xp.isinf(top)
+    tied = xp.where(plain == top, xp.zeros_like(top), -math.inf)
+    powers = xp.exp(xp.where(infinite, tied, x - xp.where(infinite, 0.0, top)))
+    return powers / xp.sum(powers, axis=axes, keepdims=True)
 
 
 def _reduced_axes(x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:

@@ -6,12 +6,13 @@ Sources: M. B. Giles, "Collected matrix derivative results for forward and rever
 Z.-Q. Wan and S.-X. Zhang, "Automatic differentiation for complex valued SVD", 2019.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.rules.composed import tensordot
-from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, eye, filled, is_complex, qr, reciprocal, svd
+from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, eye, filled, is_complex, qr, svd
 from nnx.autodiff.rules.elementwise import slope_of_abs
 from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
@@ -98,14 +99,17 @@ def _vector_norm(xp: Namespace, x: Array, y: Array, axis: Any = None, ord: float
     # At the kinks, 0 and for some orders any element that is 0, the derivative is 0.
     if ord == 0 or 0 in x.shape:
         return xp.zeros_like(x), 1.0
+    length = xp.where(y == 0, xp.ones_like(y), y)
     if ord == 2:
-        return xp.conj(x) * reciprocal(xp, y), 1.0
+        return (xp.conj(x) if is_complex(xp, x) else x) / length, 1.0
     size = xp.abs(x)
     slope = slope_of_abs(xp, x, size)
-    if ord in (float("inf"), -float("inf")):
-        ties, share = shared_extremum(xp, size, y, axis)
+    if ord in (math.inf, -math.inf):
+        # Not of y: a library may round the sizes of an array in another layout in another way.
+        extremum = (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=True)
+        ties, share = shared_extremum(xp, size, extremum, axis)
         return slope * ties, share
-    ratio = xp.where(size == 0, xp.ones_like(size), size * reciprocal(xp, y))
+    ratio = xp.where(size == 0, xp.ones_like(size), size / length)
     return slope * ratio ** (ord - 1), 1.0
 
 

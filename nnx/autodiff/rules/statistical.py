@@ -6,7 +6,7 @@ from typing import Any
 from nnx.autodiff.rules.kinds import Linear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.shapes import at, normalise_axes, spread
-from nnx.backend import multiply_into
+from nnx.backend import divide_into, multiply_into
 from nnx.types import Array, Namespace
 
 
@@ -20,19 +20,31 @@ def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: floa
     centred = x - xp.mean(x, axis=axis, keepdims=True)
     if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
         centred = xp.conj(centred)
-    # Each weight is scaled before they are added up, which float16 would not hold. Of as many numbers as the correction
-    # the variance is a division by 0, which Python refuses.
-    freedom = _count(spec, axis) - correction
-    return multiply_into(centred, 2.0 / freedom if freedom else math.inf), 1.0
+    weight, scale = _of_freedom(2.0, spec, axis, correction)
+    return multiply_into(centred, weight), scale
 
 
 def _std(
     xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0
 ) -> tuple[Array, Array]:
-    # At 0 the derivative is 0, as that of a norm.
-    zero = y == 0
-    half = xp.where(zero, xp.zeros_like(y), 0.5 / xp.where(zero, xp.ones_like(y), y))
-    return _var(xp, x, spec, axis, correction)[0], half
+    # At 0 the derivative is 0, as that of a norm: all of the deviations are 0.
+    centred = divide_into(x - xp.mean(x, axis=axis, keepdims=True), xp.where(y == 0, xp.ones_like(y), y))
+    weight, scale = _of_freedom(1.0, spec, axis, correction)
+    return multiply_into(centred, weight), scale
+
+
+def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> tuple[float, float]:
+    """Return two factors whose product is the numerator by the number of degrees of freedom.
+
+    float16 would neither hold that quotient, of many elements, nor the sum of weights that it was not yet applied to:
+    so about its root goes to each weight, and the rest to their sum.
+    """
+    # Without a degree of freedom the variance is a division by 0, which Python refuses.
+    freedom = max(_count(spec, axis) - correction, 0.0)
+    if freedom == 0:
+        return math.inf, 1.0
+    weight = 2.0 ** -(math.frexp(freedom)[1] // 2)
+    return weight, numerator / freedom / weight
 
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
@@ -74,20 +86,31 @@ def _cumulative_prod(
     g = xp.moveaxis(g, axis, -1)
     if include_initial:
         g = g[..., 1:]
-    slopes = xp.concat([last[..., 1:], xp.zeros_like(last[..., :1])], axis=-1)
     before = _shifted(xp, xp.cumulative_prod(last, axis=-1))
-    return xp.moveaxis(before * _backward_recurrence(xp, slopes, g), -1, axis)
+    return xp.moveaxis(before * _backward_recurrence(xp, last[..., 1:], g), -1, axis)
 
 
 def _backward_recurrence(xp: Namespace, slopes: Array, values: Array) -> Array:
-    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in as many passes as the log of its length."""
+    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in as many passes as the log of its length.
+
+    The last element has no slope: a 0 in its place would meet an infinity in another.
+    """
     step, length = 1, values.shape[-1]
     while step < length:
-        zeros = xp.zeros_like(values[..., :step])
-        values = values + slopes * xp.concat([values[..., step:], zeros], axis=-1)
-        slopes = slopes * xp.concat([slopes[..., step:], zeros], axis=-1)
+        moved = values[..., :-step] + slopes * values[..., step:]
+        values = xp.concat([moved, values[..., -step:]], axis=-1)
+        slopes = slopes[..., :-step] * slopes[..., step:] if 2 * step < length else slopes
         step *= 2
     return values
+
+
+def _divided(g: Array, count: int) -> Array:
+    """Return an array divided by a number that may be more than float16 holds, as its inverse may be less."""
+    if count < 32768:
+        return g / count
+    mantissa, exponent = math.frexp(count)
+    half = exponent // 2
+    return g / mantissa * 2.0**-half * 2.0 ** (half - exponent)
 
 
 def _count(spec: Spec, axis: Any) -> int:
@@ -100,7 +123,9 @@ STATISTICAL: dict[str, Rule] = {
     "max": Weighted(shared_extremum),
     "mean": Linear(
         "x",
-        lambda xp, g, spec, axis=None, keepdims=False: spread(xp, g / _count(spec, axis), spec, axis, keepdims),
+        lambda xp, g, spec, axis=None, keepdims=False: spread(
+            xp, _divided(g, _count(spec, axis)), spec, axis, keepdims
+        ),
     ),
     "min": Weighted(shared_extremum),
     "prod": Weighted(lambda xp, x, spec, axis=None: (products_of_others(xp, x, spec, axis), 1.0)),
