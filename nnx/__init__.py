@@ -56,6 +56,7 @@ from nnx.layers import (
     Sequential,
     Sigmoid,
     Softmax,
+    Tied,
     layer_outputs,
 )
 from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
@@ -83,6 +84,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Tied",
     "__version__",
     "available_backends",
     "backend",

@@ -7,6 +7,7 @@ from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.sequential import Model, Sequential
+from nnx.layers.ties import Tied
 
 __all__ = [
     "Buffer",
@@ -20,5 +21,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "Tied",
     "layer_outputs",
 ]

@@ -15,9 +15,7 @@ class ReLU(Module):
     array([0., 2.])
     """
 
-    def forward(self, x: Array) -> Array:
-        """Map an array of any shape to one of the same shape."""
-        return functional.relu(x)
+    forward = staticmethod(functional.relu)
 
 
 class Sigmoid(Module):
@@ -30,9 +28,7 @@ class Sigmoid(Module):
     array([0.5])
     """
 
-    def forward(self, x: Array) -> Array:
-        """Map an array of any shape to one of the same shape."""
-        return functional.sigmoid(x)
+    forward = staticmethod(functional.sigmoid)
 
 
 class Exponential(Module):
@@ -45,9 +41,7 @@ class Exponential(Module):
     array([1.])
     """
 
-    def forward(self, x: Array) -> Array:
-        """Map an array of any shape to one of the same shape."""
-        return functional.exponential(x)
+    forward = staticmethod(functional.exponential)
 
 
 class Softmax(Module):

@@ -1,68 +1,98 @@
-"""The graph of modules: what a module holds, in which order, under which paths, and how it is copied."""
+"""The graph of modules: what a module holds, under which names and paths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from nnx.backend import is_array
-from nnx.errors import ArgumentError, DTypeError
+from nnx.backend import dtype_name, is_array
+from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.layers.containers import followed, may_hold_nodes
+from nnx.layers.hidden import PLAIN
+from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, structure_changed
 from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.plan import Plan, children, plan_of, usable_plan, walk
+from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
 Watcher = Callable[[Any, Any], None]
 """Is told of a module, a copy, and what its ``forward`` returned."""
 
+_RESERVED = frozenset(name for name in vars(Node) if not name.startswith("__")) | {"_arguments"}
 
-class Node:
+
+class Graph(Node):
     """A module as a node of the graph; :class:`nnx.Module` adds what it computes.
 
-    Attributes that are nodes, or lists, tuples and dicts of them, are children; those assigned as
+    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
     :class:`Parameter` are trained; those that are a :class:`Buffer` change and are saved; all else is constant.
     """
 
-    _numbered: ClassVar[str] = ""  # the attribute whose children are named by their place alone, as in Sequential
-    _parameter_names: tuple[str, ...] = ()
-    _child_names: tuple[str, ...] = ()  # attributes in which nodes may be: a node or a container
-    _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
-    _watcher: Watcher | None = None
+    def plan(self) -> Plan:
+        """Return what this model holds: its modules, parameters and buffers with their paths, found once."""
+        return plan_of(self)
 
     def named_children(self) -> Iterator[tuple[str, Any]]:
         """Iterate over the modules directly below this one, with their names."""
-        found: list[tuple[str, Any]] = []
         members = vars(self)
         if self._numbered:
-            _collect("", members.get(self._numbered), found)
+            yield from children("", members.get(self._numbered))
         for name in self._child_names:
             if name != self._numbered:
-                _collect(name, members.get(name), found)
-        return iter(found)
+                yield from children(name, members.get(name))
 
     def named_modules(self) -> Iterator[tuple[str, Any]]:
         """Iterate over this module, of path ``""``, and all below it; a shared one comes once, by its first path."""
-        seen: set[int] = set()
-        found: list[tuple[str, Any]] = []
-        pending: list[tuple[str, Any]] = [("", self)]
-        while pending:
-            path, node = place = pending.pop()
-            if id(node) in seen:
-                continue
-            seen.add(id(node))
-            found.append(place)
-            if node._child_names:
-                below = node.named_children()
-                pending += reversed([(f"{path}.{name}", child) for name, child in below] if path else [*below])
-        return iter(found)
+        plan = plan_of(self)
+        return zip(plan.module_paths, (self, *plan.below), strict=False)  # the rest below has no path
 
     def parameters(self) -> dict[str, Array]:
-        """Return the parameters by dotted path, as in ``{"0.weight": array, ...}``."""
-        return {path: vars(module)[name] for path, module, name in _parameter_places(self.named_modules())}
+        """Return the parameters by dotted path, as in ``{"0.weight": array, ...}``.
+
+        Raises
+        ------
+        ArgumentError
+            If one array is the value of two parameters: tie them with :class:`nnx.Tied`.
+        UsageError
+            If a parameter is tied to one outside of this model, or a list was changed that a module had copied.
+        """
+        plan = usable_plan(self)
+        modules = (self, *plan.below)
+        found = {}
+        for path, i, name in plan.parameters:
+            found[path] = modules[i].__dict__[name]
+        return found
+
+    def parameter_slots(self) -> list[tuple[dict[str, Any], str]]:
+        """Return where the parameters are, in the order of their paths: the ``vars`` of a module, and a name in it."""
+        plan = usable_plan(self)
+        modules = (self, *plan.below)
+        found = []
+        for _, i, name in plan.parameters:
+            found.append((modules[i].__dict__, name))  # noqa: PERF401  a comprehension is one more call
+        return found
 
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
-        """Put new arrays in place of parameters, by dotted path; nothing is checked or converted."""
-        for path, module, name in _parameter_places(self.named_modules()):
-            if path in values:
-                vars(module)[name] = values[path]
+        """Put new arrays in place of parameters, by dotted path.
+
+        Raises
+        ------
+        ArgumentError
+            Lists every path that is no parameter, and every array of another shape or dtype. Nothing is then replaced.
+        """
+        self._refuse_change("replace_parameters")
+        slots = dict(zip(usable_plan(self).paths, self.parameter_slots(), strict=True))
+        problems = [f"{path}: not in the model" for path in values if path not in slots]
+        for path in values.keys() & slots.keys():
+            members, name = slots[path]
+            problems += _misfit(path, members[name], values[path])
+        if problems:
+            raise ArgumentError("the new parameters do not fit: " + "; ".join(sorted(problems)))
+        for path, value in values.items():
+            members, name = slots[path]
+            members[name] = value
+        STAMP.values = object()
 
     def update_parameters(self, rule: Callable[[Array, Array], Array], gradients: Mapping[str, Array]) -> None:
         """Put ``rule(array, gradient)`` in place of every parameter, once all of them are computed.
@@ -72,137 +102,138 @@ class Node:
         ArgumentError
             If ``gradients`` has not one for each parameter, by dotted path.
         """
-        places = _parameter_places(self.named_modules())
-        paths = [path for path, _, _ in places]
+        self._refuse_change("update")
+        paths, slots = usable_plan(self).paths, self.parameter_slots()
         if gradients.keys() != set(paths):
             missing, extra = sorted(set(paths) - gradients.keys()), sorted(gradients.keys() - set(paths))
             raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
-        new = [rule(vars(module)[name], gradients[path]) for path, module, name in places]
-        for (_, module, name), value in zip(places, new, strict=True):
-            vars(module)[name] = value
+        new = []
+        for (members, name), path in zip(slots, paths, strict=True):
+            new.append(rule(members[name], gradients[path]))  # noqa: PERF401  a comprehension is one more call
+        for (members, name), value in zip(slots, new, strict=True):
+            members[name] = value
 
     def buffers(self) -> dict[str, Buffer]:
         """Return the buffers by dotted path."""
-        return {
-            f"{path}.{name}" if path else name: value
-            for path, module in self.named_modules()
-            for name, value in vars(module).items()
-            if isinstance(value, Buffer)
-        }
+        plan = plan_of(self)
+        modules = (self, *plan.below)
+        return {path: modules[i].__dict__[name] for path, i, name in plan.buffers}
 
     def copies(self, **marks: Any) -> dict[int, Any]:
         """Copy the graph of modules, and return the copy of each by its id; arrays and buffers stay shared.
 
         ``marks`` are attributes that the copies get.
         """
-        return _copies([module for _, module in self.named_modules()], {"_kept": None, **marks})
+        plan = plan_of(self)
+        return dict(zip(map(id, (self, *plan.below)), plan.copies(self, marks), strict=True))
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], Node]]:
-        modules = list(self.named_modules())
-        places = _parameter_places(modules)
-
-        def rebuild(leaves: Sequence[Array]) -> Node:
-            copies = _copies([module for _, module in modules], {"_is_copy": True, "_kept": None})
-            for (_, module, name), leaf in zip(places, leaves, strict=True):
-                vars(copies[id(module)])[name] = leaf
-            return copies[id(self)]
-
-        leaves = {path: vars(module)[name] for path, module, name in places}
-        if len(leaves) < len(places):
-            raise ArgumentError(f"{type(self).__name__} has two parameters of one path; rename a key or an attribute")
-        return leaves, rebuild
+        plan = usable_plan(self)
+        modules = (self, *plan.below)
+        leaves = {}
+        for path, i, name in plan.parameters:
+            leaves[path] = modules[i].__dict__[name]
+        return leaves, partial(plan.copy, self)
 
     def __tree_boxes__(self) -> list[Buffer]:
         return list(self.buffers().values())
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            if name not in self._parameter_names:
-                vars(self)["_parameter_names"] = (*self._parameter_names, name)
-            value = value.value
-        elif name in self._parameter_names and not is_array(value):
-            if value is not None:
-                raise DTypeError(
-                    f"expected an array in place of the parameter {name!r}, got {type(value).__name__}; "
-                    "make it one, or remove the parameter with del"
-                )
+        self._refuse_change(name)
+        if name in _RESERVED:
+            raise ArgumentError(f"{type(self).__name__}: expected another name than {name!r}, which nnx.Module uses")
+        if hasattr(type(getattr(type(self), name, None)), "__set__") or name.startswith("__"):  # such as a property
+            object.__setattr__(self, name, value)
+        elif type(value) is Tied:
+            refuse_tie_to_itself(value, self, name)
             self._forget(name)
-        if isinstance(value, (Node, list, tuple, dict)) and name not in self._child_names:
-            _refuse_boxes(name, value)
-            vars(self)["_child_names"] = (*self._child_names, name)
-        vars(self)[name] = value
+            vars(self).pop(name, None)
+            vars(self)["_ties"] = {**self._ties, name: value}
+            structure_changed()
+        elif name in self._ties and not isinstance(value, Parameter) and value is not None:
+            raise ArgumentError(
+                f"{name!r} is tied to {self._ties[name].name!r} of a {type(self._ties[name].owner).__name__}: assign to "
+                f"that, or end the tie first, with del module.{name}"
+            )
+        elif name in self._parameter_names and not isinstance(value, Parameter) and value is not None:
+            _expect_like(vars(self)[name], value, name)
+            vars(self)[name] = value
+            STAMP.values = object()
+        else:
+            self._set_structure(name, value)
+
+    def _set_structure(self, name: str, value: Any) -> None:
+        """Assign what may be a parameter, a buffer, a module, or take the place of one."""
+        members = vars(self)
+        old = members.get(name)
+        if isinstance(old, Buffer) and (is_array(value) or type(value) in (bool, int, float)):
+            raise ArgumentError(f"{name!r} is a Buffer: write module.{name}.value, or remove it first with del")
+        names = ""
+        if isinstance(value, Parameter):
+            names, value = "_parameter_names", value.value
+        elif type(value) not in PLAIN and not isinstance(value, Buffer):
+            value = followed(value, name)
+            names = "_child_names" if may_hold_nodes(value) else ""
+        was_structure = isinstance(old, Buffer) or self._forget(name, but=names)
+        if names and name not in getattr(self, names):
+            members[names] = (*getattr(self, names), name)
+        members[name] = value
+        if names or was_structure or isinstance(value, Buffer):
+            structure_changed()
 
     def __delattr__(self, name: str) -> None:
-        self._forget(name)
-        object.__delattr__(self, name)
+        self._refuse_change(name)
+        if name in self._ties:
+            self._forget(name)
+        else:
+            object.__delattr__(self, name)
+            self._forget(name)
+        structure_changed()
 
-    def _forget(self, name: str) -> None:
-        vars(self)["_parameter_names"] = tuple(n for n in self._parameter_names if n != name)
-        vars(self)["_child_names"] = tuple(n for n in self._child_names if n != name)
+    if not TYPE_CHECKING:  # else every attribute would have a type
 
+        def __getattr__(self, name: str) -> Any:
+            tie = self._ties.get(name)
+            return object.__getattribute__(self, name) if tie is None else tie.read()
 
-def _parameter_places(modules: Iterable[tuple[str, Any]]) -> list[tuple[str, Any, str]]:
-    """Return where the parameters are: dotted path, module and name of the attribute."""
-    return [
-        (f"{path}.{name}" if path else name, module, name)
-        for path, module in modules
-        for name in module._parameter_names
-    ]
-
-
-def _refuse_boxes(name: str, value: Any) -> None:
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
-        if isinstance(item, (Parameter, Buffer)):
-            raise ArgumentError(
-                f"expected a {type(item).__name__} as an attribute of its own, got one inside {name!r}, where it would "
-                "be neither trained nor saved; put it into a module, and the modules into the list or dict"
-            )
-
-
-def _collect(name: str, value: Any, found: list[tuple[str, Any]]) -> None:
-    """Append the nodes in an attribute to what was found."""
-    if isinstance(value, Node):
-        found.append((name, value))
-    elif isinstance(value, (list, tuple, dict)):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            path = f"{name}.{key}" if name else str(key)
-            if isinstance(item, Node):  # most are, and need no call
-                found.append((path, item))
-            else:
-                _collect(path, item, found)
-
-
-def _copies(modules: Sequence[Any], marks: dict[str, Any]) -> dict[int, Any]:
-    copies: dict[int, Any] = {}
-
-    def copy_of(module: Any) -> Any:
-        found = copies.get(id(module))
-        if found is None:
-            found = copies[id(module)] = object.__new__(type(module))
-            object.__setattr__(found, "__dict__", vars(module) | marks)  # no attribute is looked at one by one
-            pending.append(module)
+    def _forget(self, name: str, but: str = "") -> bool:
+        """Take a name out of those of parameters, children and ties; tell whether it was among them."""
+        found = name in self._ties or name in self._parameter_names or name in self._child_names
+        if found:
+            members = vars(self)
+            for names in ("_parameter_names", "_child_names"):
+                if names != but:
+                    members[names] = tuple(n for n in getattr(self, names) if n != name)
+            members["_ties"] = {n: tie for n, tie in self._ties.items() if n != name}
         return found
 
-    pending: list[Any] = []
-    for module in modules:
-        copy_of(module)
-    while pending:  # which a module may join that named_children does not name
-        module = pending.pop()
-        if module._child_names:
-            members = vars(copies[id(module)])
-            for name in module._child_names:
-                if name in members:
-                    members[name] = _with_copies(members[name], copy_of)
-    return copies
+    def _refuse_change(self, what: str) -> None:
+        if self._is_copy or (RUNNING.models is not None and is_running(self)):
+            raise refused_write(f"cannot change {type(self).__name__} ({what})")
+
+    def _members(self) -> frozenset[int]:
+        return plan_of(self).members(self)
 
 
-def _with_copies(value: Any, copy_of: Callable[[Any], Any]) -> Any:
-    if isinstance(value, Node):
-        return copy_of(value)
-    if isinstance(value, dict):
-        return {key: _with_copies(item, copy_of) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_with_copies(item, copy_of) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+def _expect_like(old: Any, new: Any, name: str) -> None:
+    """Raise unless a new array may take the place of a parameter; its library and dtype are the caller's affair."""
+    if not is_array(new):
+        raise DTypeError(
+            f"expected an array in place of the parameter {name!r}, got {type(new).__name__}; "
+            "make it one, or remove the parameter with del"
+        )
+    if tuple(new.shape) != tuple(old.shape):
+        raise ShapeError(
+            f"expected an array of shape {tuple(old.shape)} in place of the parameter {name!r}, got "
+            f"{tuple(new.shape)}; assign nnx.Parameter(array) for one of another shape"
+        )
+
+
+def _misfit(path: str, old: Any, new: Any) -> list[str]:
+    if not is_array(new):
+        return [f"{path}: expected an array, got {type(new).__name__}"]
+    if tuple(new.shape) != tuple(old.shape):
+        return [f"{path}: expected shape {tuple(old.shape)}, got {tuple(new.shape)}"]
+    if dtype_name(new.dtype) != dtype_name(old.dtype):
+        return [f"{path}: expected dtype {dtype_name(old.dtype)}, got {dtype_name(new.dtype)}"]
+    return []

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from nnx.backend import device_of, is_array, library_name, namespace
 from nnx.errors import BackendError, DeviceError, NnxError
+from nnx.layers.plan import walk
 
 if TYPE_CHECKING:
     from nnx.layers.module import Module
 
-_MARK = "__nnx_module__"
+_MARK = "__nnx_module__"  # the id of a module: an error must be picklable, as one of a worker process is
 
 
 def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> None:
@@ -27,13 +28,13 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
         mismatch = _mismatch(module, args)
         if mismatch is not None:
             mismatch.layer = type(module).__name__
-            setattr(mismatch, _MARK, module)
+            setattr(mismatch, _MARK, id(module))
             raise mismatch from error
     layer, path = getattr(error, "layer", None) or type(module).__name__, getattr(error, "module_path", ())
-    if inner is not None and inner is not module:
-        names = [name for name, child in module.named_modules() if child is inner]
+    if inner is not None and inner != id(module):
+        names = [name for name, child in walk(module) if id(child) == inner]
         path = (*names, *path)
-    setattr(error, _MARK, module)
+    setattr(error, _MARK, id(module))
     error.layer, error.module_path = layer, path  # type: ignore[attr-defined]
     if not isinstance(error, NnxError):
         notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("in the module ")]
@@ -44,7 +45,11 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
 
 
 def _mismatch(module: "Module", args: tuple[Any, ...]) -> BackendError | DeviceError | None:
-    parameters = list(module.parameters().items())
+    parameters = [
+        (f"{path}.{name}" if path else name, vars(node)[name])
+        for path, node in walk(module)
+        for name in node._parameter_names
+    ]
     for i, arg in enumerate(args):
         for path, parameter in parameters:
             if not is_array(arg):

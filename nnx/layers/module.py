@@ -1,22 +1,23 @@
 """Module: a tree of layers with parameters and buffers, called like a function."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-from nnx.autodiff import TracedArray, vjp
+from nnx.autodiff import TracedArray
 from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
 from nnx.errors import DTypeError, UsageError
 from nnx.functional.checks import as_learning_rate
-from nnx.layers.graph import Node
-from nnx.layers.links import record_output, refuse_foreign
+from nnx.layers.backward import NOT_KEPT, backward, call_and_keep
+from nnx.layers.graph import Graph
 from nnx.layers.location import locate
+from nnx.layers.node import RUNNING, is_running
 from nnx.layers.parameter import Buffer
+from nnx.layers.plan import plan_of, usable_plan
 from nnx.layers.state import load_state
-from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, DType, Tree
 
 
-class Module(Node):
+class Module(Graph):
     """Base class of layers and models. A subclass defines ``forward`` in array API code.
 
     Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
@@ -45,8 +46,7 @@ class Module(Node):
     """
 
     training: bool = True
-    _kept: tuple[Callable[[Tree], tuple[Any, ...]], Callable[[Sequence[Array]], Any], dict[str, Any]] | None = None
-    _gradients: dict[str, Array] | None = None
+    _returns_input_gradient: ClassVar[bool] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; what a subclass defines."""
@@ -54,12 +54,23 @@ class Module(Node):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
-        if not self._is_copy and self.training and TracedArray not in map(type, args):
-            if len(args) == 1 and not kwargs and is_array(args[0]) and is_floating(args[0]):  # most calls
-                return self._keep(_call, args, _only)
-            leaves, rebuild = tree_split((args, kwargs))
-            if TracedArray not in map(type, leaves.values()):
-                return self._call_and_keep(list(leaves.values()), rebuild, args, kwargs)
+        if self._is_copy:
+            return self._run(args, kwargs)
+        outer = RUNNING.models
+        if self.training and TracedArray not in map(type, args) and (outer is None or not is_running(self)):
+            output = call_and_keep(self, args, kwargs)
+            if output is not NOT_KEPT:
+                return output
+        RUNNING.models = [self, outer, None]
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            locate(error, self, args)
+            raise
+        finally:
+            RUNNING.models = outer
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             output = self.forward(*args, **kwargs)
         except Exception as error:
@@ -69,42 +80,33 @@ class Module(Node):
             self._watcher(self, output)
         return output
 
-    def backward(self, gradient: Tree) -> Any:
-        """Carry the gradient of a loss back through the last call.
+    def backward(self, gradient: Tree, input_gradient: bool | None = None) -> Any:
+        """Carry the gradient of a loss back through the last call, once: what that kept is freed on the way.
 
         Parameters
         ----------
         gradient : array, shape of the last output
             The gradient of the loss with respect to the output. It is not changed.
+        input_gradient : bool, optional
+            Whether to compute and return the gradient of the input. As in the post a layer does, and a
+            :class:`Sequential`, also called ``Model``, does not.
 
         Returns
         -------
         gradient : array, shape of the last input
             With respect to the input; ``None`` for an input that is not floating-point, and a tuple if the call had
-            several arguments, with a dict of those that were passed by name at its end. The gradients of the
-            parameters are then in :meth:`gradients`.
+            several arguments, with a dict of those that were passed by name at its end. ``None`` without
+            ``input_gradient``. The gradients of the parameters are then in :meth:`gradients`.
 
         Raises
         ------
         UsageError
-            If there was no call in training mode before, or the gradient of a loss was made for another output.
+            If there was no call in training mode before, or a backward pass since, or if the gradient of a loss was
+            made for another output.
         ShapeError, DTypeError
             If the gradient is not like the last output.
         """
-        if self._kept is None:
-            raise UsageError(
-                f"{type(self).__name__}.backward needs a forward pass in training mode before it; call the model on "
-                "plain arrays first, after model.train() if model.eval() was called"
-            )
-        pullback, of_inputs, origins = self._kept
-        refuse_foreign(gradient, origins, type(self).__name__)
-        try:
-            found = pullback(gradient)
-        except Exception as error:
-            locate(error, self)
-            raise
-        self._gradients = found[0]
-        return of_inputs(found[1:])
+        return backward(self, gradient, self._returns_input_gradient if input_gradient is None else input_gradient)
 
     def gradients(self) -> dict[str, Array]:
         """Return the gradients of the parameters by dotted path, as the last :meth:`backward` left them."""
@@ -134,9 +136,10 @@ class Module(Node):
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for this module and all below it, and return it."""
-        for _, module in self.named_modules():
-            module.training = mode
-            module._kept = None
+        self._refuse_change("train or eval")
+        for module in (self, *plan_of(self).below):
+            module.__dict__["training"] = mode
+            module.__dict__["_kept"] = None
         return self
 
     def eval(self) -> Self:
@@ -167,6 +170,7 @@ class Module(Node):
         CheckpointError
             Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
         """
+        self._refuse_change("load_state_dict")
         load_state(self, state, strict)
         return self
 
@@ -195,13 +199,14 @@ class Module(Node):
                 value = to_device(value, device)
             return value if dtype is None or not is_floating(value) else _cast(value, dtype)
 
-        for _, module in self.named_modules():
+        self._refuse_change("to")
+        for module in (self, *usable_plan(self).below):
             for name, value in vars(module).items():
                 if isinstance(value, Buffer):
                     value.value = convert(value.value)
                 elif is_array(value):
                     vars(module)[name] = convert(value)
-            module._kept = module._gradients = None
+            module.__dict__["_kept"] = module.__dict__["_gradients"] = None
         return self
 
     def summary(self, *args: Any) -> str:
@@ -229,44 +234,10 @@ class Module(Node):
 
     def __getstate__(self) -> dict[str, Any]:
         # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.
-        return {name: value for name, value in vars(self).items() if name != "_kept"}
-
-    def _keep(
-        self, run: Callable[..., Any], inputs: Sequence[Array], of_inputs: Callable[[Sequence[Array]], Any]
-    ) -> Any:
-        self._kept = None  # before the call, so that two sets of intermediate results are never held
-        output, pullback = vjp(run, self, *inputs)
-        self._kept = (pullback, of_inputs, record_output(output))
-        return output
-
-    def _call_and_keep(self, values: list[Any], rebuild: Rebuild, args: Any, kwargs: Any) -> Any:
-        places = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
-
-        def run(model: Module, *inputs: Array) -> Any:
-            replaced = list(values)
-            for place, value in zip(places, inputs, strict=True):
-                replaced[place] = value
-            again, named = rebuild(replaced)
-            return model(*again, **named)
-
-        form = tree_split((args, kwargs), objects_as_dicts=True)[1]
-        count = len(values)
-
-        def of_inputs(cotangents: Sequence[Array]) -> Any:
-            found = dict(zip(places, cotangents, strict=True))
-            by_place, by_name = form([found.get(i) for i in range(count)])
-            parts = (*by_place, by_name) if by_place and by_name else by_place or tuple(by_name.values())
-            return parts[0] if len(parts) == 1 else parts
-
-        return self._keep(run, [values[place] for place in places], of_inputs)
+        return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
 
 
-def _call(model: Module, x: Array) -> Any:
-    return model(x)
-
-
-def _only(cotangents: Sequence[Array]) -> Array:
-    return cotangents[0]
+_NOT_PICKLED = frozenset({"_kept", "_plan", "_is_copy", "_watcher"})
 
 
 def _cast(array: Array, dtype: DType | str) -> Array:

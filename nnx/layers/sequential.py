@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nnx.errors import ArgumentError
+from nnx.layers.location import locate
 from nnx.layers.module import Module
 
 
@@ -32,6 +33,7 @@ class Sequential(Module):
     """
 
     _numbered = "layers"
+    _returns_input_gradient = False
 
     def __init__(self, layers: Iterable[Module]) -> None:
         self.layers = list(layers)
@@ -41,8 +43,14 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each on the output of the one before."""
+        is_quick = self._watcher is None
         for layer in self.layers:
-            x = layer(x)
+            try:
+                # What __call__ of a layer would do, without a call more for each.
+                x = layer.forward(x) if is_quick and type(layer).__call__ is _CALL else layer(x)
+            except Exception as error:
+                locate(error, layer, (x,))
+                raise
         return x
 
     def __len__(self) -> int:
@@ -56,3 +64,4 @@ class Sequential(Module):
 
 
 Model = Sequential
+_CALL = Module.__call__

@@ -1,0 +1,114 @@
+"""The post's style: a call keeps its pullback, and ``backward`` uses it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nnx.autodiff import TracedArray, vjp
+from nnx.backend import is_array, is_floating
+from nnx.errors import UsageError
+from nnx.layers.links import record_output, refuse_foreign
+from nnx.layers.location import locate
+from nnx.tree import Rebuild, tree_split
+from nnx.types import Array, Tree
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
+
+NOT_KEPT = object()
+"""Returned by :func:`call_and_keep` in place of an output where an argument is traced."""
+
+
+class Kept(NamedTuple):
+    """What a call in training mode keeps for the backward pass that follows it.
+
+    Attributes
+    ----------
+    pullback : callable
+    inputs : int
+        How many arrays of the call have a gradient.
+    of_inputs : callable
+        Makes of their gradients what ``backward`` returns.
+    origins : mapping
+        Of the output, to know a gradient that was made for another one.
+    """
+
+    pullback: Callable[..., Any]
+    inputs: int
+    of_inputs: Rebuild
+    origins: Mapping[str, Any]
+
+
+_SPENT = object()  # kept after a backward pass
+
+
+def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a module on plain arrays, and keep what :func:`backward` needs."""
+    members = module.__dict__
+    members["_kept"] = None  # before the call, so that two sets of residuals are never held
+    if len(args) == 1 and not kwargs and is_array(args[0]) and is_floating(args[0]):  # most calls
+        output, pullback = vjp(_forward, module, args[0])
+        members["_kept"] = Kept(pullback, 1, _only, record_output(output))
+        return output
+    leaves, rebuild = tree_split((args, kwargs))
+    values = list(leaves.values())
+    if TracedArray in map(type, values):
+        return NOT_KEPT
+    slots = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
+
+    def run(model: Module, *inputs: Array) -> Any:
+        replaced = list(values)
+        for slot, value in zip(slots, inputs, strict=True):
+            replaced[slot] = value
+        again, named = rebuild(replaced)
+        return _forward(model, *again, **named)
+
+    form = tree_split((args, kwargs), objects_as_dicts=True)[1]
+
+    def of_inputs(cotangents: Sequence[Array]) -> Any:
+        found = dict(zip(slots, cotangents, strict=True))
+        by_position, by_name = form([found.get(i) for i in range(len(values))])
+        parts = (*by_position, by_name) if by_position and by_name else by_position or tuple(by_name.values())
+        return parts[0] if len(parts) == 1 else parts
+
+    output, pullback = vjp(run, module, *(values[slot] for slot in slots))
+    members["_kept"] = Kept(pullback, len(slots), of_inputs, record_output(output))
+    return output
+
+
+def backward(module: Module, gradient: Tree, input_gradient: bool) -> Any:
+    """Do the work of :meth:`nnx.Module.backward`."""
+    members, kept = module.__dict__, module._kept
+    if kept is None:
+        raise UsageError(
+            f"{type(module).__name__}.backward needs a forward pass in training mode before it; call the model on "
+            "plain arrays first, after model.train() if model.eval() was called"
+        )
+    if kept is _SPENT:
+        raise UsageError(
+            f"{type(module).__name__}.backward was called already for the last forward pass, and has freed what that "
+            "kept; call the model again before the next backward"
+        )
+    pullback, inputs, of_inputs, origins = kept
+    refuse_foreign(gradient, origins, type(module).__name__)
+    try:
+        found = pullback(gradient, consume=True)
+    except Exception as error:
+        locate(error, module)
+        raise
+    members["_kept"] = _SPENT
+    members["_gradients"] = found[0]
+    return of_inputs(found[1:]) if input_gradient else None
+
+
+def _forward(model: Module, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return model.forward(*args, **kwargs)
+    except Exception as error:
+        locate(error, model, args)
+        raise
+
+
+def _only(cotangents: Sequence[Array]) -> Array:
+    return cotangents[0]

@@ -1,0 +1,189 @@
+"""Lists and dicts that are attributes of a module: they notice what is put into them and taken out."""
+
+import sys
+from collections.abc import Callable, Iterable
+from operator import is_
+from typing import Any, SupportsIndex
+
+from nnx.errors import ArgumentError, UsageError
+from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
+from nnx.layers.node import RUNNING, Node, is_running, refused_write, structure_changed
+
+
+class _Watched:
+    """What both have: where they stand, whether they may be changed, and the original that they were made of."""
+
+    where: str = ""
+    is_locked: bool = False  # of the copy of a module that a transform calls
+    original: Any = None
+    contents: tuple[Any, ...] = ()  # of the original, when it was assigned
+
+    def _open(self) -> None:
+        if self.is_locked or (RUNNING.models is not None and is_running(self)):
+            raise refused_write(f"cannot change {self.where!r}")
+
+    def _take(self, item: Any, key: Any) -> Any:
+        return item if isinstance(item, Node) else followed(item, f"{self.where}.{key}")
+
+    def check_original(self) -> bool:
+        """Return whether somebody else still holds the original; it must not have been changed.
+
+        Raises
+        ------
+        UsageError
+            If it was changed.
+        """
+        if self.original is None:
+            return False
+        now = _contents(self.original)
+        if len(now) != len(self.contents) or not all(map(is_, now, self.contents)):
+            kind = "dict" if isinstance(self, dict) else "list"
+            raise UsageError(
+                f"the {kind} that was assigned to {self.where!r} was changed afterwards; a module keeps a {kind} of its "
+                f"own, so change that one: module.{self.where}"
+            )
+        del now
+        if _holders(self) > _ONLY_ITS_OWN:
+            return True
+        self.original, self.contents = None, ()
+        return False
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        if isinstance(self, dict):
+            return type(self), (), {"where": self.where}, None, iter(self.items())
+        return type(self), (), {"where": self.where}, iter(self)  # type: ignore[call-overload]
+
+
+class WatchedList(_Watched, list[Any]):
+    """A list of a module."""
+
+    def __init__(self, items: Iterable[Any] = (), where: str = "") -> None:
+        self.where = where
+        list.__init__(self, [self._take(item, i) for i, item in enumerate(items)])
+
+    def append(self, item: Any) -> None:
+        self.insert(len(self), item)
+
+    def extend(self, items: Iterable[Any]) -> None:
+        self[len(self) :] = items
+
+    def insert(self, index: SupportsIndex, item: Any) -> None:
+        self._open()
+        list.insert(self, index, self._take(item, len(self)))
+        structure_changed()
+
+    def __setitem__(self, index: Any, item: Any) -> None:
+        self._open()
+        if isinstance(index, slice):
+            list.__setitem__(self, index, [self._take(one, i) for i, one in enumerate(item, index.start or 0)])
+        else:
+            list.__setitem__(self, index, self._take(item, index))
+        structure_changed()
+
+    def __iadd__(self, items: Iterable[Any]) -> "WatchedList":  # type: ignore[misc,override]
+        self.extend(items)
+        return self
+
+
+class WatchedDict(_Watched, dict[Any, Any]):
+    """A dict of a module."""
+
+    def __init__(self, items: Any = (), where: str = "") -> None:
+        self.where = where
+        dict.__init__(self, {key: self._take(item, key) for key, item in dict(items).items()})
+
+    def __setitem__(self, key: Any, item: Any) -> None:
+        self._open()
+        dict.__setitem__(self, key, self._take(item, key))
+        structure_changed()
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *items: Any, **named: Any) -> None:
+        for key, item in dict(*items, **named).items():
+            self[key] = item
+
+    def __ior__(self, items: Any) -> "WatchedDict":  # type: ignore[misc,override]
+        self.update(items)
+        return self
+
+    def copy(self) -> dict[Any, Any]:
+        return dict(self)
+
+
+def _removing(kind: type, name: str) -> Callable[..., Any]:
+    method = getattr(kind, name)
+
+    def change(self: Any, *args: Any, **options: Any) -> Any:
+        self._open()
+        try:
+            return method(self, *args, **options)
+        finally:
+            structure_changed()
+
+    change.__name__, change.__doc__ = name, method.__doc__
+    return change
+
+
+for _name in ("__delitem__", "__imul__", "clear", "pop", "remove", "reverse", "sort"):
+    setattr(WatchedList, _name, _removing(list, _name))
+for _name in ("__delitem__", "clear", "pop", "popitem"):
+    setattr(WatchedDict, _name, _removing(dict, _name))
+
+
+def followed(value: Any, where: str) -> Any:
+    """Return an attribute with its lists and dicts replaced by watched ones, at any depth.
+
+    Raises
+    ------
+    ArgumentError
+        If a parameter or buffer is in a container, or a module where nothing follows it.
+    """
+    kind = type(value)
+    if kind in PLAIN or isinstance(value, Node):
+        return value
+    if isinstance(value, MARKED):
+        raise ArgumentError(
+            f"expected a {kind.__name__} as an attribute of its own, got one inside {where.partition('.')[0]!r}, where "
+            "it would be neither trained nor saved; put it into a module, and the modules into the list or dict"
+        )
+    if kind is list or kind is dict:
+        made = (WatchedList if kind is list else WatchedDict)(value, where)
+        made.original, made.contents = value, _contents(value)
+        return made
+    if kind is WatchedList or kind is WatchedDict:
+        return kind(value, where) if value.is_locked else value
+    if isinstance(value, tuple):
+        if PLAIN.issuperset(map(type, value)):
+            return value
+        items = [followed(item, f"{where}.{i}") for i, item in enumerate(value)]
+        if all(map(is_, items, value)):
+            return value
+        return kind(*items) if hasattr(value, "_fields") else kind(items)
+    refuse_hidden(value, where)
+    return value
+
+
+def may_hold_nodes(value: Any) -> bool:
+    """Tell whether an attribute is a node, or a container in which nodes are followed."""
+    return isinstance(value, (Node, _Watched)) or (isinstance(value, tuple) and any(map(may_hold_nodes, value)))
+
+
+def _contents(original: Any) -> tuple[Any, ...]:
+    return (*original, *original.values()) if isinstance(original, dict) else tuple(original)
+
+
+def _holders(watched: _Watched) -> int:
+    return sys.getrefcount(watched.original)
+
+
+def _count_of_one_holder() -> int:
+    probe = WatchedList()
+    probe.original = [object()]
+    return _holders(probe)
+
+
+_ONLY_ITS_OWN = _count_of_one_holder()  # counted in the same way, since Python 3.14 counts less than 3.13

@@ -1,0 +1,260 @@
+"""The plan of a model: what it holds, found once and kept while no structure changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from nnx.errors import ArgumentError, NnxError, UsageError
+from nnx.layers.containers import WatchedDict, WatchedList, _Watched
+from nnx.layers.hidden import PLAIN, refuse_hidden
+from nnx.layers.node import STAMP, Node
+from nnx.layers.parameter import Buffer
+from nnx.layers.ties import Tied
+
+_NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_plan", "_kept", "_gradients", "_arguments"})
+
+
+class Slot(NamedTuple):
+    """Where an array is: its dotted path, the index of its module in the plan, and the name of the attribute."""
+
+    path: str
+    index: int
+    name: str
+
+
+class _Container(NamedTuple):
+    """How a container is copied."""
+
+    kind: type
+    keys: tuple[Any, ...]
+    items: tuple[Any, ...]
+    holds: str  # "modules": by their index in the plan; "constants": as they are; "both": index, container or constant
+
+
+class _Constant(NamedTuple):
+    value: Any
+
+
+class Plan:
+    """What a model holds. The model itself is not in it, so that the two are no circle of references.
+
+    Attributes
+    ----------
+    paths : tuple of str
+        Of the parameters.
+    module_paths : tuple of str
+        Of the modules, the model itself first, of path ``""``.
+    below : tuple of Module
+        The modules without the model itself, then those that are copied with it although it does not name them.
+    parameters, buffers : tuple of Slot
+    ties : tuple of (index of the module, name, index of the owner, :class:`Tied`)
+    """
+
+    def __init__(self, root: Any) -> None:
+        self.stamp = STAMP.structure  # first: what changes meanwhile must make this plan invalid
+        self.values: object = None
+        self.problem: tuple[type[NnxError], str] | None = None
+        self._members: frozenset[int] | None = None
+        named = list(walk(root))
+        index = {id(module): i for i, (_, module) in enumerate(named)}
+        modules = [module for _, module in named]
+        self.containers: list[_Watched] = []
+        links = []
+        i = 0
+        while i < len(modules):  # which modules join that named_children does not name
+            for name in modules[i]._child_names:
+                if name in modules[i].__dict__:
+                    links.append((i, name, self._template(modules[i].__dict__[name], name, modules, index)))
+            i += 1
+        self.module_paths = tuple(path for path, _ in named)
+        self.below = tuple(modules[1:])
+        self.links = tuple(links)
+        self.watched = tuple(container for container in self.containers if container.check_original())
+        self.parameters = tuple(
+            Slot(f"{path}.{name}" if path else name, i, name)
+            for i, (path, module) in enumerate(named)
+            for name in module._parameter_names
+        )
+        self.buffers = tuple(self._buffers(named))
+        self.ties = tuple(self._ties(modules, index))
+        self.paths = tuple(slot.path for slot in self.parameters)
+        if len(set(self.paths)) < len(self.parameters):
+            text = f"{type(root).__name__} has two parameters of one path; rename a key or an attribute"
+            self.problem = (ArgumentError, text)
+
+    def members(self, root: Any) -> frozenset[int]:
+        """Return the ids of the modules and of their containers."""
+        if self._members is None:
+            self._members = frozenset(map(id, (root, *self.below, *self.containers)))
+        return self._members
+
+    def check_values(self, root: Any) -> None:
+        """Raise ArgumentError if one array is the value of two parameters: they would be trained apart."""
+        values = STAMP.values
+        nodes = (root, *self.below)
+        seen: dict[int, Slot] = {}
+        for slot in self.parameters:
+            first = seen.setdefault(id(nodes[slot.index].__dict__[slot.name]), slot)
+            if first is not slot:
+                raise ArgumentError(
+                    f"one array is the value of two parameters, {first.path!r} and {slot.path!r}, which would be trained "
+                    f"apart; tie them with module.{slot.name} = nnx.Tied(owner, {first.name!r}), or give one a copy"
+                )
+        self.values = values
+
+    def copy(self, root: Any, leaves: Sequence[Any] = (), **marks: Any) -> Any:
+        """Copy a model with other arrays in place of its parameters; see :meth:`copies`."""
+        return self.copies(root, {"_is_copy": True, **marks}, leaves)[0]
+
+    def copies(self, root: Any, marks: dict[str, Any], leaves: Sequence[Any] = ()) -> list[Any]:
+        """Copy the modules, containers included; arrays and buffers stay shared.
+
+        Parameters
+        ----------
+        root : Module
+            The model of this plan.
+        marks : dict
+            Attributes that each copy gets.
+        leaves : sequence of arrays
+            In place of the parameters, in their order; default their own.
+        """
+        marks = {"_plan": None, "_kept": None, **marks}
+        is_locked = "_is_copy" in marks
+        made: list[Any] = []
+        for module in (root, *self.below):
+            copy = _new(type(module))
+            _set(copy, "__dict__", {**module.__dict__, **marks})  # no attribute is looked at one by one
+            made.append(copy)
+        for i, name, template in self.links:
+            if type(template) is int:
+                made[i].__dict__[name] = made[template]
+            elif template.holds == "modules" and template.kind is WatchedList:  # most do, and need no call
+                children = _new_list(WatchedList)
+                _extend(children, map(made.__getitem__, template.items))
+                children.is_locked = is_locked
+                made[i].__dict__[name] = children
+            else:
+                made[i].__dict__[name] = _filled(template, made, is_locked)
+        for i, name, owner, tie in self.ties:
+            members = made[i].__dict__
+            members["_ties"] = {**members["_ties"], name: Tied(made[owner], tie.name, transpose=tie.transpose)}
+        if leaves:
+            for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
+                made[i].__dict__[name] = leaf
+        return made
+
+    def _template(self, value: Any, where: str, modules: list[Any], index: dict[int, int]) -> Any:
+        if isinstance(value, Node):
+            found = index.get(id(value))
+            if found is None:
+                found = index[id(value)] = len(modules)
+                modules.append(value)
+            return found
+        if not isinstance(value, (_Watched, tuple)):
+            refuse_hidden(value, where)
+            return _Constant(value)
+        if isinstance(value, _Watched):
+            self.containers.append(value)
+        held: Any = value.values() if isinstance(value, dict) else value
+        keys = tuple(value) if isinstance(value, dict) else ()
+        if PLAIN.issuperset(map(type, held)):
+            return _Container(type(value), keys, tuple(held), "constants")
+        items = tuple([self._template(item, f"{where}.{i}", modules, index) for i, item in enumerate(held)])
+        return _Container(type(value), keys, items, "modules" if set(map(type, items)) == {int} else "both")
+
+    def _buffers(self, named: Sequence[tuple[str, Any]]) -> Iterator[Slot]:
+        for i, (path, module) in enumerate(named):
+            skipped = {*_NO_CHILDREN, *module._parameter_names, *module._child_names}
+            for name, value in module.__dict__.items():
+                if isinstance(value, Buffer):
+                    yield Slot(f"{path}.{name}" if path else name, i, name)
+                elif type(value) not in PLAIN and name not in skipped:
+                    refuse_hidden(value, name)  # it may have been filled after it was assigned
+
+    def _ties(self, modules: Sequence[Any], index: dict[int, int]) -> Iterator[tuple[int, str, int, Tied]]:
+        for i, module in enumerate(modules):
+            for name, tie in module._ties.items():
+                owner = index.get(id(tie.owner))
+                if owner is not None:
+                    yield i, name, owner, tie
+                elif self.problem is None:
+                    text = (
+                        f"{name!r} of {type(module).__name__} is tied to {tie.name!r} of a {type(tie.owner).__name__} "
+                        "that is not in this model; call, differentiate and save the model that holds both"
+                    )
+                    self.problem = (UsageError, text)
+
+
+def plan_of(root: Any) -> Plan:
+    """Return the plan of a model, made anew only where a structure has changed since it was made."""
+    plan: Plan | None = root._plan
+    if plan is None or plan.stamp is not STAMP.structure:
+        plan = root.__dict__["_plan"] = Plan(root)
+    for container in plan.watched:
+        container.check_original()
+    return plan
+
+
+def usable_plan(root: Any) -> Plan:
+    """Return the plan of a model whose parameters are to be used.
+
+    Raises
+    ------
+    UsageError, ArgumentError
+        If a parameter would be lost, trained twice, or is not there yet.
+    """
+    plan: Plan | None = root._plan
+    if plan is None or plan.stamp is not STAMP.structure or plan.watched:
+        plan = plan_of(root)
+    if plan.problem is not None:
+        kind, text = plan.problem
+        raise kind(text)
+    if plan.values is not STAMP.values:
+        plan.check_values(root)
+    return plan
+
+
+def walk(root: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over a module, of path ``""``, and all below it; a shared one comes once, by its first path."""
+    seen: set[int] = set()
+    pending: list[tuple[str, Any]] = [("", root)]
+    while pending:
+        path, node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield path, node
+        if node._child_names:
+            below = list(node.named_children())
+            pending += reversed([(f"{path}.{name}", child) for name, child in below] if path else below)
+
+
+def children(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the modules in an attribute, with their paths below it."""
+    if isinstance(value, Node):
+        yield name, value
+    elif isinstance(value, (_Watched, tuple)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):  # type: ignore[arg-type]
+            yield from children(f"{name}.{key}" if name else str(key), item)
+
+
+def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
+    if type(template) is int:
+        return made[template]
+    if type(template) is _Constant:
+        return template.value
+    kind, keys, items, holds = template
+    parts = items if holds == "constants" else [_filled(item, made, is_locked) for item in items]
+    if issubclass(kind, tuple):
+        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    copy = kind.__new__(kind)
+    if kind is WatchedDict:
+        dict.update(copy, zip(keys, parts, strict=True))
+    else:
+        list.extend(copy, parts)
+    copy.is_locked = is_locked
+    return copy
+
+
+_new, _set, _new_list, _extend = object.__new__, object.__setattr__, list.__new__, list.extend
