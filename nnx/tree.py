@@ -5,7 +5,11 @@ is a tree without leaves. An object of another class takes part by one method:
 
 ``__tree_split__()``
     returns a dict from dotted path to leaf, and a function that takes as many leaves, in the same order, and
-    returns a copy of the object with these in place of its own.
+    returns a copy of the object with these in place of its own. It may share with the object what is no leaf.
+
+``__tree_release__()``
+    may be defined too: makes such a copy one that shares nothing, since it goes to the caller of :func:`tree_map` or
+    :func:`tree_replace`.
 """
 
 import copy
@@ -123,7 +127,7 @@ def tree_replace(tree: Tree, leaves: Sequence[Any]) -> Tree:
     found, rebuild = tree_split(tree)
     if len(leaves) != len(found):
         raise ArgumentError(f"expected {len(found)} leaves for this tree, got {len(leaves)}")
-    return rebuild(leaves)
+    return _released(rebuild(leaves))
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
@@ -146,7 +150,18 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
         if list(found) != list(flat):
             raise ArgumentError(f"expected a tree with the leaves {list(flat)}, got one with {list(found)}")
         columns.append(list(found.values()))
-    return rebuild([function(*leaves) for leaves in zip(*columns, strict=True)])
+    return _released(rebuild([function(*leaves) for leaves in zip(*columns, strict=True)]))
+
+
+def _released(tree: Tree) -> Tree:
+    """Return a tree whose objects are the caller's: a copy for a transform is not to be changed."""
+    if isinstance(tree, (dict, list, tuple)):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            _released(child)
+    release = getattr(type(tree), "__tree_release__", None)
+    if release is not None:
+        release(tree)
+    return tree
 
 
 def _joined(

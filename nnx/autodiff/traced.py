@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
 from nnx.backend import device_of, is_array
 from nnx.errors import MissingRuleError, TraceError
-from nnx.tree import tree_map
+from nnx.tree import tree_split
 from nnx.types import Array, Device, DType, Shape, Tree
 
 if TYPE_CHECKING:
@@ -230,7 +230,10 @@ def stop_gradient(x: Tree) -> Tree:
     """
     if type(x) is TracedArray:
         return x.untraced
-    return x if is_array(x) else tree_map(lambda leaf: leaf.untraced if type(leaf) is TracedArray else leaf, x)
+    if is_array(x):
+        return x
+    leaves, rebuild = tree_split(x)  # a module's copy shares its buffers, which tree_map would not
+    return rebuild([leaf.untraced if type(leaf) is TracedArray else leaf for leaf in leaves.values()])
 
 
 _REFUSED = {

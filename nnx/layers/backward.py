@@ -25,7 +25,8 @@ class Kept(NamedTuple):
 
     Attributes
     ----------
-    pullback : callable
+    pullback : callable or None
+        ``None`` after a backward pass.
     inputs : int
         How many arrays of the call have a gradient.
     of_inputs : callable
@@ -34,13 +35,10 @@ class Kept(NamedTuple):
         Of the output, to know a gradient that was made for another one.
     """
 
-    pullback: Callable[..., Any]
+    pullback: Callable[..., Any] | None
     inputs: int
     of_inputs: Rebuild
     origins: Mapping[str, Any]
-
-
-_SPENT = object()  # kept after a backward pass
 
 
 def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -85,19 +83,19 @@ def backward(module: Module, gradient: Tree, input_gradient: bool) -> Any:
             f"{type(module).__name__}.backward needs a forward pass in training mode before it; call the model on "
             "plain arrays first, after model.train() if model.eval() was called"
         )
-    if kept is _SPENT:
+    pullback, inputs, of_inputs, origins = kept
+    refuse_foreign(gradient, origins, type(module).__name__)
+    if pullback is None:
         raise UsageError(
             f"{type(module).__name__}.backward was called already for the last forward pass, and has freed what that "
             "kept; call the model again before the next backward"
         )
-    pullback, inputs, of_inputs, origins = kept
-    refuse_foreign(gradient, origins, type(module).__name__)
     try:
         found = pullback(gradient, consume=True)
     except Exception as error:
         locate(error, module)
         raise
-    members["_kept"] = _SPENT
+    members["_kept"] = Kept(None, inputs, of_inputs, origins)
     members["_gradients"] = found[0]
     return of_inputs(found[1:]) if input_gradient else None
 

@@ -39,8 +39,8 @@ class _Watched:
         if len(now) != len(self.contents) or not all(map(is_, now, self.contents)):
             kind = "dict" if isinstance(self, dict) else "list"
             raise UsageError(
-                f"the {kind} that was assigned to {self.where!r} was changed afterwards; a module keeps a {kind} of its "
-                f"own, so change that one: module.{self.where}"
+                f"the {kind} that was assigned to {self.where!r} was changed afterwards; a module has a {kind} of its "
+                f"own: change that one, module.{self.where}"
             )
         del now
         if _holders(self) > _ONLY_ITS_OWN:
@@ -62,12 +62,15 @@ class WatchedList(_Watched, list[Any]):
         list.__init__(self, [self._take(item, i) for i, item in enumerate(items)])
 
     def append(self, item: Any) -> None:
+        """See :meth:`list.append`."""
         self.insert(len(self), item)
 
     def extend(self, items: Iterable[Any]) -> None:
+        """See :meth:`list.extend`."""
         self[len(self) :] = items
 
     def insert(self, index: SupportsIndex, item: Any) -> None:
+        """See :meth:`list.insert`."""
         self._open()
         list.insert(self, index, self._take(item, len(self)))
         structure_changed()
@@ -80,7 +83,7 @@ class WatchedList(_Watched, list[Any]):
             list.__setitem__(self, index, self._take(item, index))
         structure_changed()
 
-    def __iadd__(self, items: Iterable[Any]) -> "WatchedList":  # type: ignore[misc,override]
+    def __iadd__(self, items: Iterable[Any]) -> "WatchedList":  # type: ignore[misc]
         self.extend(items)
         return self
 
@@ -98,19 +101,22 @@ class WatchedDict(_Watched, dict[Any, Any]):
         structure_changed()
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
+        """See :meth:`dict.setdefault`."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def update(self, *items: Any, **named: Any) -> None:
+        """See :meth:`dict.update`."""
         for key, item in dict(*items, **named).items():
             self[key] = item
 
-    def __ior__(self, items: Any) -> "WatchedDict":  # type: ignore[misc,override]
+    def __ior__(self, items: Any) -> "WatchedDict":  # type: ignore[misc]
         self.update(items)
         return self
 
     def copy(self) -> dict[Any, Any]:
+        """Return a dict of no module."""
         return dict(self)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from nnx.backend import dtype_name, is_array
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.layers.containers import followed, may_hold_nodes
-from nnx.layers.hidden import PLAIN
+from nnx.layers.hidden import PLAIN, refuse_on_class
 from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, structure_changed
 from nnx.layers.parameter import Buffer, Parameter
-from nnx.layers.plan import Plan, children, plan_of, usable_plan, walk
+from nnx.layers.plan import Plan, children, plan_of, usable_plan
 from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
@@ -28,6 +28,10 @@ class Graph(Node):
     Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
     :class:`Parameter` are trained; those that are a :class:`Buffer` change and are saved; all else is constant.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_on_class(cls)
 
     def plan(self) -> Plan:
         """Return what this model holds: its modules, parameters and buffers with their paths, found once."""
@@ -70,7 +74,7 @@ class Graph(Node):
         modules = (self, *plan.below)
         found = []
         for _, i, name in plan.parameters:
-            found.append((modules[i].__dict__, name))  # noqa: PERF401  a comprehension is one more call
+            found.append((modules[i].__dict__, name))
         return found
 
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
@@ -109,7 +113,7 @@ class Graph(Node):
             raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
         new = []
         for (members, name), path in zip(slots, paths, strict=True):
-            new.append(rule(members[name], gradients[path]))  # noqa: PERF401  a comprehension is one more call
+            new.append(rule(members[name], gradients[path]))
         for (members, name), value in zip(slots, new, strict=True):
             members[name] = value
 
@@ -135,6 +139,18 @@ class Graph(Node):
             leaves[path] = modules[i].__dict__[name]
         return leaves, partial(plan.copy, self)
 
+    def __tree_release__(self) -> None:
+        """Make a copy that :meth:`__tree_split__` made a model of its own, with buffers of its own."""
+        plan = plan_of(self)
+        for module in (self, *plan.below):
+            vars(module).pop("_is_copy", None)
+        for container in plan.containers:
+            container.is_locked = False
+        own: dict[int, Buffer] = {}
+        for _, i, name in plan.buffers:
+            members = vars((self, *plan.below)[i])
+            members[name] = own.setdefault(id(members[name]), Buffer(members[name].value))
+
     def __tree_boxes__(self) -> list[Buffer]:
         return list(self.buffers().values())
 
@@ -152,8 +168,8 @@ class Graph(Node):
             structure_changed()
         elif name in self._ties and not isinstance(value, Parameter) and value is not None:
             raise ArgumentError(
-                f"{name!r} is tied to {self._ties[name].name!r} of a {type(self._ties[name].owner).__name__}: assign to "
-                f"that, or end the tie first, with del module.{name}"
+                f"{name!r} is tied to {self._ties[name].name!r} of a {type(self._ties[name].owner).__name__}: assign "
+                f"to that, or end the tie first, with del module.{name}"
             )
         elif name in self._parameter_names and not isinstance(value, Parameter) and value is not None:
             _expect_like(vars(self)[name], value, name)

@@ -8,7 +8,8 @@ from typing import Any
 
 from nnx.errors import ArgumentError
 from nnx.layers.node import Node
-from nnx.layers.parameter import Buffer, Parameter, Tied
+from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.ties import Tied
 
 PLAIN: frozenset[type] = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type})
 MARKED = (Parameter, Buffer, Tied)
@@ -29,9 +30,20 @@ def refuse_hidden(value: Any, where: str) -> None:
     if found is not None:
         kind = type(value).__name__
         raise ArgumentError(
-            f"{where}: found {_named(found)} inside {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, where it would "
-            "be neither trained nor saved; make it an attribute of its own, or keep it in a list or dict"
+            f"{where!r}: found {_named(found)} inside {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, where it "
+            "would be neither trained nor saved; make it an attribute of its own, or keep it in a list or dict"
         )
+
+
+def refuse_on_class(kind: type) -> None:
+    """Raise ArgumentError if a class has a module, a parameter or a buffer of its own."""
+    for name, value in vars(kind).items():
+        found = _search([value] if isinstance(value, (Node, *MARKED, *_COLLECTIONS, *_KEYED)) else (), 2)
+        if found is not None:
+            raise ArgumentError(
+                f"{name!r} of the class {kind.__name__}: expected modules and parameters to be made in __init__, got "
+                f"{_named(found)}, which would be neither trained nor saved"
+            )
 
 
 def _named(found: Any) -> str:

@@ -237,7 +237,7 @@ class Module(Graph):
         return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
 
 
-_NOT_PICKLED = frozenset({"_kept", "_plan", "_is_copy", "_watcher"})
+_NOT_PICKLED = frozenset({"_kept", "_is_copy", "_watcher"})
 
 
 def _cast(array: Array, dtype: DType | str) -> Array:

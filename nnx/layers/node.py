@@ -1,27 +1,41 @@
 """What is known of a module everywhere in this folder: its marks, the stamp of changes, and the models that run."""
 
 import threading
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from nnx.errors import UsageError
 
 
 class Node:
-    """The marks of a module; they stand in its ``__dict__`` and are never children."""
+    """The marks of a module; they stand in its ``__dict__`` and are never children. Its plan stands beside that."""
 
+    __slots__ = ("__dict__", "__weakref__", "_plan")
+
+    _plan: Any
     _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index alone, as in Sequential
     _parameter_names: tuple[str, ...] = ()
     _child_names: tuple[str, ...] = ()  # attributes in which nodes may be: a node or a container
     _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never written
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
     _watcher: Any = None
-    _plan: Any = None
     _kept: Any = None
     _gradients: dict[str, Any] | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make a module; what is done here needs no ``super().__init__()``."""
+        self = object.__new__(cls)
+        set_plan(self, None)
+        return self
+
+    def __init__(self) -> None:
+        """Take no arguments; a subclass need not call it."""
 
     def _members(self) -> frozenset[int]:
         """Return the ids of this module, of all below it, and of the lists and dicts that they hold."""
         raise NotImplementedError
+
+
+set_plan = Node._plan.__set__
 
 
 class Stamp:
@@ -47,7 +61,7 @@ def structure_changed() -> None:
 
 class _Running(threading.local):
     models: list[Any] | None = None
-    """The innermost model whose ``forward`` runs in this thread: ``[model, the same of the outer one, its members]``."""
+    """The innermost model whose ``forward`` runs in this thread: ``[model, the outer one, likewise, its members]``."""
 
 
 RUNNING = _Running()

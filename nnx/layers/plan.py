@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.layers.containers import WatchedDict, WatchedList, _Watched
 from nnx.layers.hidden import PLAIN, refuse_hidden
-from nnx.layers.node import STAMP, Node
+from nnx.layers.node import STAMP, Node, set_plan
 from nnx.layers.parameter import Buffer
 from nnx.layers.ties import Tied
 
-_NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_plan", "_kept", "_gradients", "_arguments"})
+_NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
 
 
 class Slot(NamedTuple):
     """Where an array is: its dotted path, the index of its module in the plan, and the name of the attribute."""
 
     path: str
-    index: int
+    module: int
     name: str
 
 
@@ -61,12 +61,9 @@ class Plan:
         modules = [module for _, module in named]
         self.containers: list[_Watched] = []
         links = []
-        i = 0
-        while i < len(modules):  # which modules join that named_children does not name
-            for name in modules[i]._child_names:
-                if name in modules[i].__dict__:
-                    links.append((i, name, self._template(modules[i].__dict__[name], name, modules, index)))
-            i += 1
+        for i, module in enumerate(modules):  # which modules join on the way that named_children does not name
+            found = [(name, module.__dict__[name]) for name in module._child_names]
+            links += [(i, name, self._template(value, name, modules, index)) for name, value in found]
         self.module_paths = tuple(path for path, _ in named)
         self.below = tuple(modules[1:])
         self.links = tuple(links)
@@ -95,11 +92,12 @@ class Plan:
         nodes = (root, *self.below)
         seen: dict[int, Slot] = {}
         for slot in self.parameters:
-            first = seen.setdefault(id(nodes[slot.index].__dict__[slot.name]), slot)
+            first = seen.setdefault(id(nodes[slot.module].__dict__[slot.name]), slot)
             if first is not slot:
                 raise ArgumentError(
-                    f"one array is the value of two parameters, {first.path!r} and {slot.path!r}, which would be trained "
-                    f"apart; tie them with module.{slot.name} = nnx.Tied(owner, {first.name!r}), or give one a copy"
+                    f"one array is the value of two parameters, {first.path!r} and {slot.path!r}, which would be "
+                    f"trained apart; tie them with module.{slot.name} = nnx.Tied(owner, {first.name!r}), or give one "
+                    "a copy"
                 )
         self.values = values
 
@@ -119,11 +117,12 @@ class Plan:
         leaves : sequence of arrays
             In place of the parameters, in their order; default their own.
         """
-        marks = {"_plan": None, "_kept": None, **marks}
+        marks = {"_kept": None, **marks}
         is_locked = "_is_copy" in marks
         made: list[Any] = []
         for module in (root, *self.below):
             copy = _new(type(module))
+            set_plan(copy, None)
             _set(copy, "__dict__", {**module.__dict__, **marks})  # no attribute is looked at one by one
             made.append(copy)
         for i, name, template in self.links:
@@ -190,7 +189,8 @@ def plan_of(root: Any) -> Plan:
     """Return the plan of a model, made anew only where a structure has changed since it was made."""
     plan: Plan | None = root._plan
     if plan is None or plan.stamp is not STAMP.structure:
-        plan = root.__dict__["_plan"] = Plan(root)
+        plan = Plan(root)
+        set_plan(root, plan)
     for container in plan.watched:
         container.check_original()
     return plan

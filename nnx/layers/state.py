@@ -20,9 +20,20 @@ def load_state(module: "Module", state: Mapping[str, Any], strict: bool) -> None
     if problems:
         raise CheckpointError(f"the saved values do not fit {type(module).__name__}: " + "; ".join(problems))
     new = {path: _moved(state[path], own[path]) for path in common}
-    module.replace_parameters(new)
-    for path, buffer in module.buffers().items():
+    _copy_what_comes_twice(new)
+    buffers = module.buffers()
+    module.replace_parameters({path: value for path, value in new.items() if path not in buffers})
+    for path, buffer in buffers.items():
         buffer.value = new.get(path, buffer.value)
+
+
+def _copy_what_comes_twice(state: dict[str, Any]) -> None:
+    """Let no two parameters be one array, as in a state of tied weights that is loaded into weights that are not."""
+    seen = set()
+    for path, value in state.items():
+        if is_array(value) and id(value) in seen:
+            state[path] = namespace(value).asarray(value, copy=True)
+        seen.add(id(value))
 
 
 def _misfit(path: str, own: Any, new: Any) -> str | None:

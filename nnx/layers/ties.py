@@ -9,9 +9,9 @@ from nnx.layers.node import Node
 class Tied:
     """Makes an attribute read a parameter of another module: ``decoder.weight = Tied(embedding, "weight")``.
 
-    The parameter stays one: it has its owner's path, its gradients from all uses add up there, and it is saved and moved
-    once. A new array is assigned to the owner; ``del decoder.weight`` ends the tie. The owner must be somewhere in the
-    model that is differentiated or saved.
+    The parameter stays one: it has its owner's path, its gradients from all uses add up there, and it is saved and
+    moved once. A new array is assigned to the owner; ``del decoder.weight`` ends the tie. The owner must be somewhere
+    in the model that is differentiated or saved.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
 import copy
+import weakref
 from collections import namedtuple
 
 import numpy as np
@@ -204,18 +205,47 @@ class TestBackward:
         assert_close(to_x, np.ones((3, 2)))
         assert_close(module.gradients()["table"][:, 0], np.asarray([2.0, 0.0, 0.0, 1.0]))
 
-    def test_twice_gives_the_same(self):
+    def test_once_for_each_call(self):
         model = mlp()
         model(np.ones((1, 3), F32))
         g = np.ones((1, 2), F32)
-        assert_close(model.backward(g), model.backward(g), rtol=0.0)
+        model.backward(g)
+        with pytest.raises(UsageError, match=r"Sequential\.backward was called already for the last forward pass, .*"):
+            model.backward(g)
+        model(np.ones((1, 3), F32))
+        model.backward(g)
+
+    def test_frees_what_the_call_kept(self):
+        class Doubled(Module):
+            def forward(self, x):
+                y = x * 2.0
+                kept.append(weakref.ref(nnx.stop_gradient(y)))
+                return y * y
+
+        kept = []
+        model = Doubled()
+        output = model(np.ones(3))
+        assert kept[0]() is not None
+        model.backward(output)
+        assert kept[0]() is None
+
+    @pytest.mark.parametrize(("module", "default"), [(mlp, False), (lambda: Linear(3, 2, rng=0), True)])
+    def test_the_gradient_of_the_input_is_a_choice(self, module, default):
+        module, x, g = module(), np.ones((4, 3), F32), np.ones((4, 2), F32)
+        found = {}
+        for choice in (None, False, True):
+            module(x)
+            found[choice] = module.backward(g) if choice is None else module.backward(g, input_gradient=choice)
+        assert found[False] is None
+        assert (found[None] is not None) is default
+        assert_close(found[True], nnx.vjp(module.eval(), x)[1](g)[0])
 
     def test_does_not_change_the_gradient_it_is_given(self):
         model = Model([ReLU()])
         model(np.asarray([[-1.0, 1.0]]))
         g = np.ones((1, 2))
         g.flags.writeable = False
-        assert_close(model.backward(g), np.asarray([[0.0, 1.0]]))
+        assert_close(model.backward(g, input_gradient=True), np.asarray([[0.0, 1.0]]))
 
     def test_before_a_forward_pass(self):
         with pytest.raises(UsageError, match=r"Linear\.backward needs a forward pass .* after model\.train\(\)"):
