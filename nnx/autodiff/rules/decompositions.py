@@ -26,7 +26,8 @@ def eye(xp: Namespace, like: Array) -> Array:
     return xp.eye(like.shape[-1], dtype=like.dtype, device=device_of(like))
 
 
-def _diagonal_matrix(xp: Namespace, x: Array) -> Array:
+def diagonal_matrix(xp: Namespace, x: Array) -> Array:
+    """Return a matrix with a vector on its diagonal."""
     return x[..., None] * eye(xp, x)
 
 
@@ -74,7 +75,7 @@ def eigh(xp: Namespace, g: Any, y: Any) -> Array:
     """Return the cotangent of a Hermitian matrix from those of its eigenvalues and vectors."""
     values, vectors = y
     g_values, g_vectors = filled(xp, g, y)
-    inner = _diagonal_matrix(xp, g_values) + _inverse_gaps(xp, values) * (vectors.mT @ g_vectors)
+    inner = diagonal_matrix(xp, g_values) + _inverse_gaps(xp, values) * (vectors.mT @ g_vectors)
     return _hermitian_part(xp, xp.conj(vectors) @ inner @ vectors.mT)
 
 
@@ -86,7 +87,7 @@ def eig(xp: Namespace, g: Any, y: Any) -> Array:
     # Vectors are of length 1, so their cotangent along themselves does not count.
     along = xp.sum(xp.real(vectors * g_vectors), axis=-2, keepdims=True)
     inner = vectors.mT @ (g_vectors - xp.conj(vectors) * along)
-    inner = _diagonal_matrix(xp, g_values) + _inverse_gaps(xp, values) * inner
+    inner = diagonal_matrix(xp, g_values) + _inverse_gaps(xp, values) * inner
     return xp.linalg.solve(vectors.mT, inner @ vectors.mT)
 
 
@@ -133,7 +134,7 @@ def svd(xp: Namespace, g: Any, y: Any) -> Array:
     inverse = reciprocal(xp, values)
     scale = values[..., None, :]
     inner = (half_u + adjoint(xp, half_u)) * scale + (half_v + adjoint(xp, half_v)) * values[..., None]
-    inner = inner + _diagonal_matrix(xp, g_values)
+    inner = inner + diagonal_matrix(xp, g_values)
     if is_complex(xp, u):
         inner = inner + _imaginary_diagonal(xp, inner_u) * inverse[..., None]
     g_x = xp.conj(u) @ inner @ v.mT

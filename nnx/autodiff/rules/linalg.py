@@ -7,56 +7,21 @@ Z.-Q. Wan and S.-X. Zhang, "Automatic differentiation for complex valued SVD", 2
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback
 from nnx.autodiff.rules.composed import tensordot
-from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, eye, filled, is_complex, qr, svd
+from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, filled, is_complex, qr, svd
+from nnx.autodiff.rules.determinant import cofactor
 from nnx.autodiff.rules.elementwise import slope_of_abs
 from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
 from nnx.autodiff.rules.manipulation import MANIPULATION
-from nnx.autodiff.rules.parts import Spec
-from nnx.autodiff.rules.statistical import products_of_others, shared_extremum
+from nnx.autodiff.rules.statistical import shared_extremum
 from nnx.autodiff.traced import stop_gradient
 from nnx.backend import namespace
 from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace
-
-
-def _cofactor(x: Array) -> Array:
-    # det(x) x^-T, which is finite where x has no inverse.
-    xp = namespace(x)
-    u, values, vh = xp.linalg.svd(x, full_matrices=False)
-    others = products_of_others(xp, values, Spec(tuple(values.shape), values.dtype), axis=-1)
-    phase = xp.linalg.det(u) * xp.linalg.det(vh)
-    return phase[..., None, None] * ((xp.conj(u) * others[..., None, :]) @ xp.conj(vh))
-
-
-def _cofactor_tangent(x: Array, tangent: Array) -> Array:
-    """Return the derivative of the matrix of cofactors: a symmetric one, so its transpose too."""
-    # A singular matrix is moved a little, by what makes the least error: about the third root of a rounding error.
-    xp = namespace(x, tangent)
-    singular = (xp.linalg.det(x) == 0)[..., None, None]
-    size = xp.sum(xp.abs(x), axis=(-2, -1), keepdims=True)
-    size = xp.where(size == 0, xp.ones_like(size), size) * xp.finfo(x.dtype).eps ** (1 / 3)
-    x = x + xp.where(singular, size, xp.zeros_like(size)) * eye(xp, x)
-    inverse = xp.linalg.inv(x)
-    product = inverse @ tangent
-    trace = xp.linalg.trace(product)[..., None, None]
-    return (xp.linalg.det(x)[..., None, None] * (trace * inverse - product @ inverse)).mT
-
-
-cofactor: Primitive[..., Array] = Primitive(_cofactor)
-"""The derivative of the determinant."""
-cofactor.name = "cofactor"
-cofactor.with_tangent(lambda args, tangents, options: (cofactor(*args), _cofactor_tangent(args[0], tangents[0])))
-
-
-@cofactor.with_pullback
-def _cofactor_with_pullback(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
-    return cofactor(x), lambda g: (_cofactor_tangent(x, g),)
 
 
 def _det(g: Array, x: Array) -> Array:
