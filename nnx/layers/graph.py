@@ -106,16 +106,18 @@ class Graph(Node):
         ArgumentError
             If ``gradients`` has not one for each parameter, by dotted path.
         """
-        self._refuse_change("update")
-        paths, slots = usable_plan(self).paths, self.parameter_slots()
-        if gradients.keys() != set(paths):
-            missing, extra = sorted(set(paths) - gradients.keys()), sorted(gradients.keys() - set(paths))
+        if self._is_copy or RUNNING.models is not None:
+            self._refuse_change("update")
+        plan = usable_plan(self)
+        modules = (self, *plan.below)
+        if gradients.keys() != plan.path_set:
+            missing, extra = sorted(plan.path_set - gradients.keys()), sorted(gradients.keys() - plan.path_set)
             raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
         new = []
-        for (members, name), path in zip(slots, paths, strict=True):
-            new.append(rule(members[name], gradients[path]))
-        for (members, name), value in zip(slots, new, strict=True):
-            members[name] = value
+        for path, i, name in plan.parameters:
+            new.append(rule(modules[i].__dict__[name], gradients[path]))
+        for (_, i, name), value in zip(plan.parameters, new, strict=True):
+            modules[i].__dict__[name] = value
 
     def buffers(self) -> dict[str, Buffer]:
         """Return the buffers by dotted path."""
@@ -128,8 +130,9 @@ class Graph(Node):
 
         ``marks`` are attributes that the copies get.
         """
-        plan = plan_of(self)
-        return dict(zip(map(id, (self, *plan.below)), plan.copies(self, marks), strict=True))
+        plan, made = plan_of(self), []  # type: ignore[var-annotated]
+        plan.copy(self, marks={"_kept": None, **marks}, made=made)
+        return dict(zip(map(id, (self, *plan.below)), made, strict=True))
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], Node]]:
         plan = usable_plan(self)

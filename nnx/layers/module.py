@@ -54,28 +54,20 @@ class Module(Graph):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
-        if self._is_copy:
-            return self._run(args, kwargs)
         outer = RUNNING.models
-        if self.training and TracedArray not in map(type, args) and (outer is None or not is_running(self)):
-            output = call_and_keep(self, args, kwargs)
-            if output is not NOT_KEPT:
-                return output
-        RUNNING.models = [self, outer, None]
-        try:
-            return self.forward(*args, **kwargs)
-        except Exception as error:
-            locate(error, self, args)
-            raise
-        finally:
-            RUNNING.models = outer
-
-    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self._is_copy:
+            if self.training and TracedArray not in map(type, args) and (outer is None or not is_running(self)):
+                output = call_and_keep(self, args, kwargs)
+                if output is not NOT_KEPT:
+                    return output
+            RUNNING.models = [self, outer, None]
         try:
             output = self.forward(*args, **kwargs)
         except Exception as error:
             locate(error, self, args)
             raise
+        finally:
+            RUNNING.models = outer
         if self._watcher is not None:
             self._watcher(self, output)
         return output

@@ -15,6 +15,9 @@ from nnx.layers.ties import Tied
 _NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
 
 
+_COPY = {"_kept": None, "_is_copy": True}  # the marks of a copy that a transform calls
+
+
 class Slot(NamedTuple):
     """Where an array is: its dotted path, the index of its module in the plan, and the name of the attribute."""
 
@@ -76,7 +79,8 @@ class Plan:
         self.buffers = tuple(self._buffers(named))
         self.ties = tuple(self._ties(modules, index))
         self.paths = tuple(slot.path for slot in self.parameters)
-        if len(set(self.paths)) < len(self.parameters):
+        self.path_set = frozenset(self.paths)
+        if len(self.path_set) < len(self.parameters):
             text = f"{type(root).__name__} has two parameters of one path; rename a key or an attribute"
             self.problem = (ArgumentError, text)
 
@@ -101,25 +105,24 @@ class Plan:
                 )
         self.values = values
 
-    def copy(self, root: Any, leaves: Sequence[Any] = (), **marks: Any) -> Any:
-        """Copy a model with other arrays in place of its parameters; see :meth:`copies`."""
-        return self.copies(root, {"_is_copy": True, **marks}, leaves)[0]
-
-    def copies(self, root: Any, marks: dict[str, Any], leaves: Sequence[Any] = ()) -> list[Any]:
-        """Copy the modules, containers included; arrays and buffers stay shared.
+    def copy(
+        self, root: Any, leaves: Sequence[Any] = (), *, marks: dict[str, Any] = _COPY, made: list[Any] | None = None
+    ) -> Any:
+        """Copy a model, its containers included; arrays and buffers stay shared.
 
         Parameters
         ----------
         root : Module
             The model of this plan.
-        marks : dict
-            Attributes that each copy gets.
         leaves : sequence of arrays
             In place of the parameters, in their order; default their own.
+        marks : dict
+            Attributes that each copy gets.
+        made : list, optional
+            Takes the copies of all modules, in the order of the plan.
         """
-        marks = {"_kept": None, **marks}
+        made = [] if made is None else made
         is_locked = "_is_copy" in marks
-        made: list[Any] = []
         for module in (root, *self.below):
             copy = _new(type(module))
             set_plan(copy, None)
@@ -141,7 +144,7 @@ class Plan:
         if leaves:
             for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
                 made[i].__dict__[name] = leaf
-        return made
+        return made[0]
 
     def _template(self, value: Any, where: str, modules: list[Any], index: dict[int, int]) -> Any:
         if isinstance(value, Node):
