@@ -8,7 +8,7 @@ and nnx.value_and_grad goes back through all its steps.
 Expect the loss to become hundreds of times smaller, and a learned law that from its start alone follows an orbit
 between the three, never seen, twice around.
 
---checkpoint wraps each integration step in nnx.checkpoint, which keeps the states alone and computes the rest again on
+--checkpoint wraps each integration step in nnx.remat, which keeps the states alone and computes the rest again on
 the way back. It prints what that changes: the gradient by no more than a rounding, the peak of memory from 2.1 to
 0.3 MB.
 
@@ -96,7 +96,7 @@ def train(network, counts, steps, step, learning_rate=0.01):
 def compare_checkpoint(network, counts):
     """Print how far the gradient moves when each integration step is computed again on the way back, and both peaks."""
     found, peaks = [], []
-    for step in (runge_kutta_step, nnx.checkpoint(runge_kutta_step)):
+    for step in (runge_kutta_step, nnx.remat(runge_kutta_step)):
         tracemalloc.start()
         found.append(nnx.grad(loss)(network, counts, step))
         peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
@@ -147,7 +147,7 @@ def main():
     network = Network(32, rng)
     if arguments.checkpoint:
         compare_checkpoint(network, counts)
-    step = nnx.checkpoint(runge_kutta_step) if arguments.checkpoint else runge_kutta_step
+    step = nnx.remat(runge_kutta_step) if arguments.checkpoint else runge_kutta_step
     losses = train(network, counts, arguments.steps, step)
     print(f"loss from {losses[0]:.4f} to {losses[-1]:.5f}, {losses[0] / losses[-1]:.0f} times smaller")
     print(f"loss of the true law on the same counts: {loss(lotka_volterra, counts, runge_kutta_step):.5f}")

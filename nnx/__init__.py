@@ -21,7 +21,6 @@ from nnx import (
 )
 from nnx.autodiff import (
     Primitive,
-    checkpoint,
     custom_jvp,
     custom_vjp,
     grad,
@@ -31,6 +30,7 @@ from nnx.autodiff import (
     jvp,
     linearize,
     primitive,
+    remat,
     stop_gradient,
     value_and_grad,
     vjp,
@@ -44,6 +44,7 @@ from nnx.backend import (
     to_numpy,
     use_backend,
 )
+from nnx.kernels import use_kernels
 from nnx.layers import (
     Buffer,
     Exponential,
@@ -62,8 +63,6 @@ from nnx.layers import (
 from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
 from nnx.optimizers import SGD
 from nnx.version import __version__
-
-kernels.register()
 
 __all__ = [
     "MSE",
@@ -88,7 +87,6 @@ __all__ = [
     "__version__",
     "available_backends",
     "backend",
-    "checkpoint",
     "custom_jvp",
     "custom_vjp",
     "data",
@@ -112,12 +110,14 @@ __all__ = [
     "namespace",
     "optimizers",
     "primitive",
+    "remat",
     "stop_gradient",
     "testing",
     "to_device",
     "to_numpy",
     "training",
     "use_backend",
+    "use_kernels",
     "value_and_grad",
     "vjp",
 ]

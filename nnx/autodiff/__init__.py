@@ -1,18 +1,20 @@
 """The core: primitives with their pullbacks, the tape, the traced array, and the transforms."""
 
-from nnx.autodiff import namespace as _namespace  # noqa: F401  completes TracedArray
-from nnx.autodiff.custom import checkpoint, custom_jvp, custom_vjp
+from nnx.autodiff import operators as _operators  # noqa: F401  completes TracedArray
+from nnx.autodiff.custom import custom_jvp, custom_vjp
 from nnx.autodiff.derivatives import hessian, hvp, jacobian
+from nnx.autodiff.dispatch import Declined
 from nnx.autodiff.forward import jvp, linearize
-from nnx.autodiff.primitive import Primitive, Pullback, primitive
+from nnx.autodiff.primitives import Primitive, Pullback, primitive
+from nnx.autodiff.recomputation import remat
 from nnx.autodiff.traced import TracedArray, stop_gradient
 from nnx.autodiff.transforms import grad, value_and_grad, vjp
 
 __all__ = [
+    "Declined",
     "Primitive",
     "Pullback",
     "TracedArray",
-    "checkpoint",
     "custom_jvp",
     "custom_vjp",
     "grad",
@@ -22,6 +24,7 @@ __all__ = [
     "jvp",
     "linearize",
     "primitive",
+    "remat",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -1,114 +1,17 @@
-"""Functions with a derivative of their own, and functions that are computed again instead of remembered."""
+"""Functions with a derivative of their own, over trees and modules."""
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback
-from nnx.autodiff.transforms import gradient_form, vjp
+from nnx.autodiff.primitives import Pullback
+from nnx.autodiff.recording import gradient_form
+from nnx.autodiff.transforms import vjp
+from nnx.autodiff.tree_calls import TreeCall, scattered
 from nnx.backend import dtype_name, is_array, namespace
 from nnx.errors import ShapeError, UsageError
-from nnx.tree import Rebuild, leaves_like, tree_boxes, tree_flatten, tree_leaves, tree_split
+from nnx.tree import leaves_like, tree_flatten, tree_leaves
 from nnx.types import Tree
-
-
-class _Node:
-    """A call of a function of trees as one primitive of the arrays in them."""
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], name: str) -> None:
-        found, self.rebuild = tree_split(args)
-        self.leaves = list(found.values())
-        self.form: Rebuild = lambda leaves: leaves
-        self.primitive: Primitive[..., Any] = Primitive(lambda *leaves: self.flat(function(*self.rebuild(leaves))))
-        self.primitive.name = name
-        self.primitive.retraced = False
-        self.primitive.takes_keywords = False
-
-    def flat(self, output: Tree) -> tuple[Any, ...]:
-        """Return the arrays of an output, and remember its form."""
-        leaves, self.form = tree_split(output)
-        return tuple(leaves.values())
-
-    def cotangent(self, parts: Sequence[Any], outputs: Sequence[Any]) -> Tree:
-        """Return the cotangent in the form of the output, with zeros for what nothing arrived at."""
-        pairs = zip(parts, outputs, strict=True)
-        return self.form([namespace(out).zeros_like(out) if part is None else part for part, out in pairs])
-
-    def __call__(self) -> Any:
-        leaves, self.leaves = self.leaves, []  # a node and its primitive are a cycle, which must hold no array
-        outputs = self.primitive(*leaves)  # which sets the form
-        return self.form(outputs)
-
-
-def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that keeps its arguments alone for the way back, and there computes the rest again.
-
-    Memory falls by what ``function`` would keep; time grows by one run of it. The gradient is the same bit for bit, if
-    ``function`` gives the same result for the same arguments, and each argument goes into one checkpointed call; of an
-    argument of several, the parts are added in another order, which may change the last bit. The buffers of modules
-    among the arguments are put back for the second run, so that noise is the same.
-
-    Parameters
-    ----------
-    function : callable
-        Takes arrays, modules and trees of them by position, and constants by name; returns an array or a tree.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    TraceError
-        On a call, if ``function`` uses a traced array that is not among its arguments: its derivative would be lost.
-
-    Notes
-    -----
-    Source: T. Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174.
-
-    Examples
-    --------
-    >>> import numpy as np, nnx
-    >>> block = nnx.checkpoint(lambda x: nnx.namespace(x).tanh(x) ** 2)
-    >>> float(nnx.grad(block)(np.asarray(0.0)))
-    0.0
-    """
-
-    @functools.wraps(function)
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        def run(*again: Any) -> Any:
-            return function(*again, **kwargs)
-
-        node = _Node(run, args, f"checkpoint({getattr(function, '__name__', function)})")
-        boxes = tree_boxes(args)
-
-        @node.primitive.with_pullback
-        def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
-            before = [box.value for box in boxes]
-            outputs = node.primitive(*leaves)
-            places = [i for i, want in enumerate(wanted) if want]
-
-            def of_wanted(*moved: Any) -> Any:
-                replaced = list(leaves)
-                for place, value in zip(places, moved, strict=True):
-                    replaced[place] = value
-                return run(*node.rebuild(replaced))
-
-            def pullback(parts: Any) -> list[Any]:
-                after = [box.value for box in boxes]
-                _fill(boxes, before)  # the same noise again, and no counter counts twice
-                try:
-                    again, back = vjp(of_wanted, *(leaves[place] for place in places))
-                finally:
-                    _fill(boxes, after)
-                found = back(node.cotangent(parts, tree_leaves(again)), consume=True)
-                return _placed(places, found, len(leaves))
-
-            return outputs, pullback
-
-        return node()
-
-    return checkpointed
 
 
 class custom_vjp:  # noqa: N801  a decorator
@@ -149,7 +52,7 @@ class custom_vjp:  # noqa: N801  a decorator
 
     def __call__(self, *args: Any) -> Any:
         """Call the function; under a transform, with its own pullback."""
-        node = _Node(self._function, args, f"custom_vjp({self._name})")
+        node = TreeCall(self._function, args, f"custom_vjp({self._name})")
         if self._rule is None:
             raise UsageError(f"{self._name} has no pullback yet; register one with @{self._name}.with_pullback")
         rule = self._rule
@@ -214,7 +117,7 @@ class custom_jvp:  # noqa: N801  a decorator
         if self._rule is None:
             raise UsageError(f"{name} has no tangent yet; register one with @{name}.with_tangent")
         rule = self._rule
-        node = _Node(self._function, args, f"custom_jvp({name})")
+        node = TreeCall(self._function, args, f"custom_jvp({name})")
         as_tangents = gradient_form(args)
 
         def with_tangent(leaves: Sequence[Any], tangents: Sequence[Any], options: Any) -> tuple[Any, Any]:
@@ -229,15 +132,15 @@ class custom_jvp:  # noqa: N801  a decorator
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
             outputs = node.primitive(*leaves)
-            places = [i for i, want in enumerate(wanted) if want]
+            indices = [i for i, want in enumerate(wanted) if want]
 
             def of_tangents(*moved: Any) -> Any:
-                return with_tangent(leaves, _placed(places, moved, len(leaves)), {})[1]
+                return with_tangent(leaves, scattered(indices, moved, len(leaves)), {})[1]
 
             def pullback(parts: Any) -> list[Any]:
-                _, transpose = vjp(of_tangents, *(namespace(leaves[i]).zeros_like(leaves[i]) for i in places))
+                _, transpose = vjp(of_tangents, *(namespace(leaves[i]).zeros_like(leaves[i]) for i in indices))
                 found = transpose(tuple(tree_leaves(node.cotangent(parts, outputs))))
-                return _placed(places, found, len(leaves))
+                return scattered(indices, found, len(leaves))
 
             return outputs, pullback
 
@@ -258,17 +161,6 @@ def _cotangents(cotangent: Tree, argument: Tree, where: str) -> list[Any]:
                 f"{where}{at}: expected a cotangent of shape {tuple(leaf.shape)} of {dtype_name(leaf.dtype)}, got {got}"
             )
     return found
-
-
-def _fill(boxes: Sequence[Any], values: Sequence[Any]) -> None:
-    for box, value in zip(boxes, values, strict=True):
-        box.value = value
-
-
-def _placed(places: Sequence[int], values: Sequence[Any], count: int) -> list[Any]:
-    """Return a list with values at their places, and None elsewhere."""
-    found = dict(zip(places, values, strict=True))
-    return [found.get(i) for i in range(count)]
 
 
 def _zero(leaf: Any) -> Any:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnx.autodiff.forward import jvp
-from nnx.autodiff.transforms import as_argnums, grad, gradient_form, places_of, vjp
+from nnx.autodiff.recording import as_argnums, gradient_form, indices_of
+from nnx.autodiff.transforms import grad, vjp
 from nnx.backend import device_of, is_array, is_floating, is_real_floating, namespace
 from nnx.errors import ArgumentError, DTypeError
 from nnx.tree import tree_leaves
@@ -48,12 +49,12 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
         raise ArgumentError(f"expected mode to be 'forward', 'reverse' or None, got {mode!r}")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        (place,) = places_of(as_argnums(argnum), len(args))
+        (index,) = indices_of(as_argnums(argnum), len(args))
 
         def of_argument(x: Any) -> Any:
-            return function(*args[:place], x, *args[place + 1 :], **kwargs)
+            return function(*args[:index], x, *args[index + 1 :], **kwargs)
 
-        x = args[place]
+        x = args[index]
         output, pullback = vjp(of_argument, x)
         by_forward = _direction(mode, x, output) == "forward"
         rows = _by_columns(of_argument, x, output) if by_forward else _by_rows(pullback, x, output)
@@ -95,8 +96,8 @@ def hessian(function: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]
     columns = jacobian(grad(function, argnum), argnum, mode="forward")
 
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        (place,) = places_of(as_argnums(argnum), len(args))
-        if _is_complex(args[place]):
+        (index,) = indices_of(as_argnums(argnum), len(args))
+        if _is_complex(args[index]):
             raise DTypeError(
                 "hessian: expected a real argument, got complex numbers; take real and imaginary part apart"
             )

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive
-from nnx.autodiff.tape import escaped, next_level, refuse_hidden
-from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.primitives import Primitive, Wanted
+from nnx.autodiff.tape import escaped, refuse_hidden
+from nnx.autodiff.traced import Trace, TracedArray, refuse_other_thread
 from nnx.backend import is_floating, namespace
 from nnx.types import Array
 
 
-class Dual:
-    """One forward-mode transform. A traced array of it has its tangent as entry."""
+class Dual(Trace):
+    """One forward-mode transform. A traced array of it has its tangent as entry, or ``None`` for zero."""
 
-    __slots__ = ("closed", "level")
-
-    def __init__(self) -> None:
-        self.level = next_level()
-        self.closed = False
+    __slots__ = ()
 
     def trace(self, value: Array, tangent: Array | None) -> Any:
         """Return ``value`` with its tangent; a value without one stays a constant."""
-        return value if tangent is None or not is_floating(value) else TracedArray(value, self, tangent)
+        if tangent is None or not is_floating(value):
+            return value
+        if type(value) is TracedArray:
+            value = value.alias()
+        return TracedArray(value, self, tangent.alias() if type(tangent) is TracedArray else tangent)
+
+    def constant(self, value: Array) -> TracedArray:
+        """Return a value whose tangent is zero."""
+        return TracedArray(value, self, None)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here, on the values and on the tangents."""
@@ -43,18 +47,20 @@ class Dual:
                 if type(value) is TracedArray or type(tangent) is TracedArray:
                     nested = True
             else:
-                values.append(arg)
+                refuse_other_thread(self, arg.trace)
+                values.append(arg.alias())
                 tangents.append(None)
                 nested = True
-        form = primitive.tangent if nested else primitive.tangent_of_plain
-        if form is not None:
-            output, tangent = form(values, tangents, options)
+        rule = primitive.tangent_rule if nested else primitive.plain_tangent_rule
+        if rule is not None:
+            output, tangent = rule(values, tangents, options)
         elif primitive.retraced:
-            return primitive.plain(*args, **options)
+            return primitive.function(*args, **options)
         else:
             output, tangent = transposed_again(primitive, values, tangents, options)
-        if primitive.may_close_over_traced:
+        if primitive.may_hide_traced:
             refuse_hidden(primitive, output, self.level)
+            refuse_hidden(primitive, tangent, self.level)
         if isinstance(output, (tuple, list)):
             parts = tangent if tangent is not None else [None] * len(output)
             traced = [self.trace(value, part) for value, part in zip(output, parts, strict=True)]
@@ -68,8 +74,8 @@ def transposed_again(
     """Return output and tangent of a primitive that has only a pullback: the transpose of the pullback."""
     from nnx.autodiff.transforms import vjp  # which needs the traces first
 
-    wanted = [tangent is not None for tangent in tangents]
-    output, pullback = primitive.forward(wanted, *values, **options)
+    wanted = Wanted([tangent is not None for tangent in tangents])
+    output, pullback = primitive.rule(wanted, *values, **options)
 
     def of_cotangent(g: Any) -> dict[str, Any]:
         found = pullback(g)

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.dual import Dual
+from nnx.autodiff.recording import checked_leaf, gradient_form, own, untraced_leaf
 from nnx.autodiff.traced import TracedArray
-from nnx.autodiff.transforms import checked_leaf, gradient_form, untraced_leaf, vjp
-from nnx.backend import dtype_name, is_array, is_floating, namespace
+from nnx.autodiff.transforms import vjp
+from nnx.backend import dtype_name, is_array, is_floating, is_view, namespace
 from nnx.errors import DTypeError, ShapeError
-from nnx.tree import leaves_like, tree_map, tree_split
+from nnx.tree import leaves_like, tree_leaves, tree_map, tree_split
 from nnx.types import Array, Tree
 
 
@@ -58,17 +59,23 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     finally:
         trace.closed = True
 
-    if _is_own(output, trace):
-        return output.value, output.entry
+    others = {id(array) for tree in (primals, tangents) for array in tree_leaves(tree)}
 
     def tangent_of(leaf: Any) -> Any:
-        if _is_own(leaf, trace):
-            return leaf.entry
-        return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
+        if not _is_own(leaf, trace) or leaf.entry is None:
+            return namespace(leaf).zeros_like(leaf) if is_array(leaf) and is_floating(leaf) else None
+        tangent = leaf.entry
+        if id(tangent) in others or (type(tangent) is not TracedArray and is_view(tangent)):
+            tangent = own(tangent)
+        others.add(id(tangent))  # it lives as long as what is returned
+        return tangent
 
+    if _is_own(output, trace):
+        return output.value, tangent_of(output)
     leaves, rebuild = tree_split(output)
+    found = [tangent_of(leaf) for leaf in leaves.values()]
     value = rebuild([untraced_leaf(leaf, trace) for leaf in leaves.values()])
-    return value, gradient_form(output)([tangent_of(leaf) for leaf in leaves.values()])
+    return value, gradient_form(output)(found)
 
 
 def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callable[..., Any]]:

@@ -1,17 +1,15 @@
 """The traced namespace: the functions of an array API namespace, for traced arrays beside plain ones."""
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive
+from nnx.autodiff.primitives import Primitive
 from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES
-from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.rules.kinds import Rule
-from nnx.autodiff.traced import OPERATORS, OpenTrace, TracedArray
+from nnx.autodiff.traced import TracedArray
 from nnx.backend import library_name, namespace
-from nnx.errors import MissingRuleError, ShapeError, TraceError
+from nnx.errors import ArgumentError, MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
 
 
@@ -54,23 +52,48 @@ class TracedNamespace:
         return f"<namespace {self.__name__}>"
 
 
-def _bound(name: str, function: Callable[..., Any], rule: Rule) -> Primitive[..., Any]:
-    bound: Primitive[..., Any] = Primitive(function)
-    bound.name = name
-    bound.takes_keywords = False  # arrays are positional-only in the standard
-    bound.forward = rule.bind(bound)
-    bound.forward_of_plain = rule.bind(function)
-    bound.tangent = rule.bind_tangent(bound)
-    bound.tangent_of_plain = rule.bind_tangent(function)
-    bound.most_by_position = getattr(rule, "positional", None)
-    bound.retraced = bound.may_close_over_traced = False
-    return bound
+class LibraryFunction(Primitive[..., Any]):
+    """A function of the standard with its rule from the tables, bound to one library.
+
+    The rule has two forms: the one for plain values calls the library's function directly, the other calls this
+    primitive again, which an enclosing trace can see.
+    """
+
+    checks_calls = True
+
+    def __init__(self, name: str, function: Callable[..., Any], rule: Rule) -> None:
+        # Arrays are positional-only in the standard.
+        super().__init__(
+            function,
+            name=name,
+            retraced=False,
+            takes_keywords=False,
+            may_hide_traced=False,
+            may_have_kernels=False,
+        )
+        self.fresh = rule.fresh
+        self.rule, self.plain_rule = rule.bind(self), rule.bind(function)
+        self.tangent_rule, self.plain_tangent_rule = rule.bind_tangent(self), rule.bind_tangent(function)
+        self.most_by_position = rule.positional
+
+    def check_call(self, args: Sequence[Any], options: dict[str, Any]) -> None:
+        """Refuse what the standard does not name: a library may take more, which a rule does not see."""
+        if self.most_by_position is not None and len(args) > self.most_by_position:
+            raise ArgumentError(
+                f"{self.name}: expected at most {self.most_by_position} arguments by position, as in the standard, got "
+                f"{len(args)}; pass options by name, as in xp.sum(x, axis=0)"
+            )
+
+
+def bind(name: str, function: Callable[..., Any], rule: Rule) -> LibraryFunction:
+    """Return a function of a library as a primitive with a rule."""
+    return LibraryFunction(name, function, rule)
 
 
 def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if name in _ADAPTERS:
         return _ADAPTERS[name](function, RULES[name])
-    return _bound(name, function, RULES[name])
+    return bind(name, function, RULES[name])
 
 
 def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,6 +109,10 @@ def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> C
 
 
 def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return on_plain(function)
+
+
+def on_plain(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` on the plain arrays behind traced ones: its derivative is zero, or it has none."""
 
     @functools.wraps(function, updated=())
@@ -149,7 +176,7 @@ def _sequence_first(function: Callable[..., Any], rule: Rule) -> Callable[..., A
     def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
         return function(list(arrays), axis=axis)
 
-    bound = _bound(getattr(function, "__name__", "concat"), one_by_one, rule)
+    bound = bind(getattr(function, "__name__", "concat"), one_by_one, rule)
 
     def joined(arrays: Sequence[Array], /, *, axis: Any = 0) -> Array:
         return bound(*arrays, axis=axis)
@@ -159,7 +186,7 @@ def _sequence_first(function: Callable[..., Any], rule: Rule) -> Callable[..., A
 
 def _clip(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``clip``, whose bounds are arrays that may be passed by name."""
-    bound = _bound("clip", function, rule)
+    bound = bind("clip", function, rule)
 
     def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
         return bound(x, min, max)
@@ -174,7 +201,7 @@ def _is_differentiable(plain: Array, dtype: DType) -> bool:
 
 def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
-    bound = _bound("astype", function, rule)
+    bound = bind("astype", function, rule)
 
     def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Array:
         options = {"copy": copy} if device is None else {"copy": copy, "device": device}
@@ -192,7 +219,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     def convert(x: Array, dtype: DType = None, copy: bool | None = None, **options: Any) -> Array:
         return function(x, dtype=dtype, copy=copy, **options)
 
-    bound = _bound("asarray", convert, rule)
+    bound = bind("asarray", convert, rule)
 
     def asarray(obj: Any, /, *, dtype: DType = None, device: Any = None, copy: bool | None = None) -> Array:
         if type(obj) is TracedArray:
@@ -211,7 +238,7 @@ def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[...
     """Return the adapter of a reduction that may accumulate in another dtype: one of integers ends the derivative."""
 
     def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-        bound = _bound(name, function, rule)
+        bound = bind(name, function, rule)
 
         @functools.wraps(function, updated=())
         def accumulated(x: Array, /, *args: Any, dtype: DType = None, **options: Any) -> Array:
@@ -241,95 +268,12 @@ _ADAPTERS: dict[str, Callable[[Callable[..., Any], Rule], Callable[..., Any]]] =
 _NAMESPACES: dict[Namespace, TracedNamespace] = {}
 
 
-def traced_namespace(xp: Namespace) -> TracedNamespace:
+def traced_namespace(array: Array) -> TracedNamespace:
+    """Return the traced namespace over the array API namespace of a plain array."""
+    return namespace_over(namespace(array))
+
+
+def namespace_over(xp: Namespace) -> TracedNamespace:
     """Return the traced namespace over an array API namespace."""
     found = _NAMESPACES.get(xp)
     return found if found is not None else _NAMESPACES.setdefault(xp, TracedNamespace(xp))
-
-
-# What follows completes TracedArray. The operators compute with those of the plain arrays, so that a traced function
-# gives the same bits as the plain one.
-_OPERATORS = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "pow",
-    "matmul": "matmul",
-    "mod": "remainder",
-    "neg": "negative",
-    "pos": "positive",
-    "abs": "abs",
-    "getitem": "getitem",
-}
-_BITWISE = ("and", "or", "xor", "lshift", "rshift")
-_CONSTANT_OPERATORS = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge", "invert", *_BITWISE)
-_REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", *_BITWISE)
-
-
-_SCALARS = frozenset({bool, int, float, complex})
-_NO_OPTIONS: dict[str, Any] = {}  # nobody writes into it
-
-
-def _attach(name: str, function: Any) -> None:
-    # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
-    if name in ("neg", "pos", "abs", "invert"):
-        setattr(TracedArray, f"__{name}__", lambda self: function(self))
-        return
-    OPERATORS[name] = function
-
-    is_primitive = isinstance(function, Primitive)
-
-    def method(self: TracedArray, other: Any) -> Any:
-        kind = type(other)
-        if kind is TracedArray:
-            if other.trace is not self.trace or not is_primitive:
-                return function(self, other)
-        elif kind not in _SCALARS and kind is not type(self.value) and name != "getitem":
-            namespace(self, other)  # an operator of another library's array might convert in silence
-        return self.trace.record(function, (self, other), _NO_OPTIONS) if is_primitive else function(self, other)
-
-    def reflected(self: TracedArray, other: Any) -> Any:
-        if type(other) not in _SCALARS:
-            namespace(self, other)
-        return self.trace.record(function, (other, self), _NO_OPTIONS) if is_primitive else function(other, self)
-
-    setattr(TracedArray, f"__{name}__", method)
-    if name in _REFLECTED:
-        setattr(TracedArray, f"__r{name}__", reflected)
-
-
-def _constant_operator(name: str) -> Callable[..., Any]:
-    constant = _constant(None, name, getattr(operator, f"__{name}__"))
-
-    def operate(*operands: Any) -> Any:
-        found = constant(*operands)
-        for operand in operands:
-            if type(operand) is TracedArray and isinstance(operand.trace, OpenTrace):
-                return operand.trace.wrap(found)
-        return found
-
-    return operate
-
-
-for _name, _standard in _OPERATORS.items():
-    _attach(_name, _bound(_standard, getattr(operator, _name), {**RULES, "getitem": GETITEM}[_standard]))
-for _name in _CONSTANT_OPERATORS:
-    _attach(_name, _constant_operator(_name))
-
-
-def _array_namespace(self: TracedArray, /, *, api_version: str | None = None) -> Any:
-    return self.trace.namespace() if isinstance(self.trace, OpenTrace) else traced_namespace(namespace(self.untraced))
-
-
-TracedArray.__array_namespace__ = _array_namespace  # type: ignore[attr-defined]
-
-
-def _transposed(self: TracedArray) -> Any:
-    if self.ndim != 2:
-        raise ShapeError(f"expected 2 axes for x.T, as in the standard, got shape {tuple(self.shape)}; use x.mT")
-    return self.mT
-
-
-TracedArray.mT = property(lambda self: self.__array_namespace__().matrix_transpose(self))  # type: ignore[attr-defined]
-TracedArray.T = property(_transposed)  # type: ignore[attr-defined]

@@ -1,25 +1,15 @@
-"""The tape: what was done, in order. Its order is the topological order, so the way back needs no sort."""
+"""The tape: what was done, in order. Its order is the topological order, so the backward pass needs no sort."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Carrier, Primitive, Pullback
-from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.primitives import Primitive, Pullback, Wanted
+from nnx.autodiff.traced import Trace, TracedArray, refuse_other_thread
 from nnx.backend import add_into
-from nnx.errors import TraceError
+from nnx.errors import TraceError, UsageError
 from nnx.types import Array
-
-# A transform that starts inside another has the higher level. Only the order counts, so one counter serves all
-# threads: next() on it is atomic.
-_levels = itertools.count(1)
-
-
-def next_level() -> int:
-    """Return the level of a transform that starts now."""
-    return next(_levels)
 
 
 def escaped(primitive: Primitive[..., Any]) -> TraceError:
@@ -49,35 +39,40 @@ def refuse_escaped(output: Any) -> None:
         )
 
 
-_Node = tuple[Pullback, list[int], Any]
+_Node = tuple[Pullback, Wanted, Any, bool]
 
 
-class Tape:
+class Tape(Trace):
     """The record of one reverse-mode transform.
 
-    A node is (pullback, inputs, output): the places of its inputs on the tape, 0 for what is not traced by it,
-    and the place of its output, or a tuple of places.
+    A node is (pullback, inputs, output, fresh): the slots of its inputs, 0 for what is not traced here, the slot of its
+    output, or a tuple of slots, and whether its cotangents are new memory. The inputs are what the rule was given as
+    ``wanted``: so the flags cost nothing, and a walk can narrow them.
     """
 
-    __slots__ = ("closed", "count", "level", "nodes")
+    __slots__ = ("consumed", "count", "nodes")
 
     def __init__(self) -> None:
-        self.level = next_level()
+        super().__init__()
         self.nodes: list[_Node] = []
         self.count = 0
-        self.closed = False
+        self.consumed = False
 
     def trace(self, value: Array) -> TracedArray:
-        """Return ``value`` as a new place on the tape."""
-        self.count = index = self.count + 1
-        return TracedArray(value, self, index)
+        """Return ``value`` in a new slot."""
+        self.count = slot = self.count + 1
+        return TracedArray(value.alias() if type(value) is TracedArray else value, self, slot)
+
+    def constant(self, value: Array) -> TracedArray:
+        """Return a value that no node leads to."""
+        return self.trace(value)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here, and append its node."""
         if self.closed:
             raise escaped(primitive)
         values = []
-        inputs = []
+        inputs = Wanted()
         nested = False
         for arg in args:  # the hottest code of the library
             if type(arg) is not TracedArray:
@@ -90,88 +85,168 @@ class Tape:
                 if type(value) is TracedArray:
                     nested = True
             else:
-                values.append(arg)
+                refuse_other_thread(self, arg.trace)
+                values.append(arg.alias())
                 inputs.append(0)
                 nested = True
-        forward = primitive.forward if nested else primitive.forward_of_plain
-        if primitive.natives and not nested:
-            native = primitive.natives.get(type(values[0]))
-            forward = forward if native is None else native.forward
-        output, pullback = forward(inputs, *values, **options)
+        fresh = primitive.fresh
+        if nested:
+            output, pullback = primitive.rule(inputs, *values, **options)
+        elif primitive.may_have_kernels:
+            output, pullback, fresh = primitive.run_rule(inputs, values, options)
+        else:
+            output, pullback = primitive.plain_rule(inputs, *values, **options)
         is_many = isinstance(output, (tuple, list))
-        if (is_many or type(output) is TracedArray) and primitive.may_close_over_traced:
+        if (is_many or type(output) is TracedArray) and primitive.may_hide_traced:
             refuse_hidden(primitive, output, self.level)
         if is_many:
             traced = [self.trace(value) for value in output]
-            self.nodes.append((pullback, inputs, tuple(t.entry for t in traced)))
+            self.nodes.append((pullback, inputs, tuple([t.entry for t in traced]), fresh))
             return type(output)(*traced) if hasattr(output, "_fields") else type(output)(traced)
-        self.count = index = self.count + 1
-        self.nodes.append((pullback, inputs, index))
-        return TracedArray(output, self, index)
+        self.count = slot = self.count + 1
+        self.nodes.append((pullback, inputs, slot, fresh))
+        return TracedArray(output, self, slot)
 
-    def walk(self, seeds: Sequence[tuple[int, Array]], *, consume: bool = False) -> list[Any]:
+    def walk(
+        self,
+        seeds: Sequence[tuple[int, Array]],
+        *,
+        consume: bool = False,
+        unwanted: Iterable[int] = (),
+        on_leaf: tuple[Sequence[int], Callable[[int, Any, bool], None]] | None = None,
+    ) -> tuple[list[Any], bytearray]:
         """Carry cotangents from the end of the tape to its start.
 
         Parameters
         ----------
-        seeds : sequence of (place, cotangent)
+        seeds : sequence of (slot, cotangent)
         consume : bool
-            Drop each node as it is passed, and with it what it keeps in memory.
+            Drop each node as it is passed, and with it its residuals. A second walk is then an error.
+        unwanted : slots
+            Leaves whose cotangents nobody needs: what leads to them alone is not computed. Needs ``consume``.
+        on_leaf : (slots, callable), optional
+            Called as ``callable(slot, cotangent, owned)`` as soon as the cotangent of one of these leaves is final.
 
         Returns
         -------
         cotangents : list
-            By place; ``None`` where nothing arrived. Places of intermediate results are emptied on the way.
+            By slot; ``None`` where nothing arrived. Slots of intermediate results are emptied on the way.
+        owned : bytearray
+            By slot; whether nobody but the walk holds the array, so that it may be written into.
         """
+        if self.consumed:
+            raise UsageError(
+                "the backward pass has freed what it needs already; run the function again before the next one"
+            )
+        self.consumed = consume
         cotangents: list[Any] = [None] * (self.count + 1)
-        owned = bytearray(self.count + 1)  # where the array is the walk's own, and may be written into
+        owned = bytearray(self.count + 1)
         nodes = self.nodes if consume else self.nodes.copy()
-        places: Sequence[int] = [place for place, _ in seeds]
+        if unwanted:
+            _narrow(nodes, self.count, unwanted)
+        finals = _finals(nodes, on_leaf[0]) if on_leaf else []
+        slots: Sequence[int] = [slot for slot, _ in seeds]
         parts: Sequence[Any] = [cotangent for _, cotangent in seeds]
-        are_own = False
+        owns = False
         while True:
-            if len(parts) < len(places):  # parameters left at their default add to the end
-                raise TraceError(
-                    f"expected a pullback that returns {len(places)} cotangents, one an argument, got {len(parts)}"
-                )
-            for place, arrived in zip(places, parts):  # noqa: B905  a keyword would cost as much as the loop
-                if place and arrived is not None:  # place 0 is for what nobody differentiates for
-                    held = cotangents[place]
+            for slot, part in zip(slots, parts):  # noqa: B905  a keyword would cost as much as the loop
+                if slot and part is not None:  # slot 0 is for what nobody differentiates for
+                    held = cotangents[slot]
                     if held is None:
-                        cotangents[place] = arrived
-                        owned[place] = are_own
-                    elif owned[place]:
-                        cotangents[place] = add_into(held, arrived)
+                        cotangents[slot] = part
+                        owned[slot] = owns
+                    elif owned[slot]:
+                        cotangents[slot] = add_into(held, part)
                     else:
-                        cotangents[place] = held + arrived
-                        owned[place] = 1
-            found = _next(nodes, cotangents)
-            if found is None:
-                return cotangents
-            pullback, places, output, cotangent = found
-            if isinstance(pullback, Carrier):
-                parts, are_own = pullback.carry(cotangent, bool(owned[output]))
+                        cotangents[slot] = held + part
+                        owned[slot] = 1
+            if finals and on_leaf:
+                _report(finals, len(nodes), cotangents, owned, on_leaf[1])
+            # Find the last node that a cotangent has arrived at, and take the cotangent from its slot.
+            while nodes:
+                pullback, slots, output, fresh = nodes.pop()
+                if type(output) is int:
+                    cotangent = cotangents[output]
+                    if cotangent is not None:
+                        cotangents[output] = None
+                        own = owned[output]
+                        break
+                else:
+                    cotangent = tuple([cotangents[slot] for slot in output])
+                    if any(part is not None for part in cotangent):
+                        for slot in output:
+                            cotangents[slot] = None
+                        own = 0
+                        break
             else:
-                parts, are_own = pullback(cotangent), False
-                if not isinstance(parts, (tuple, list)):
-                    raise TraceError(
-                        "expected a pullback that returns a tuple with a cotangent for each argument, got "
-                        f"{type(parts).__name__}"
-                    )
+                if finals and on_leaf:
+                    _report(finals, 0, cotangents, owned, on_leaf[1])
+                return cotangents, owned
+            if slots.may_overwrite != (own == 1 and fresh):
+                slots.may_overwrite = own == 1 and fresh
+            parts = pullback(cotangent)
+            if not isinstance(parts, (tuple, list)) or len(parts) < len(slots):  # defaults add to the end of slots
+                raise _wrong_pullback(parts, len(slots))
+            owns = fresh or (own == 1 and _is_handed_on(cotangent, parts))
 
 
-def _next(nodes: list[_Node], cotangents: list[Any]) -> tuple[Pullback, list[int], Any, Any] | None:
-    """Return the last node that a cotangent has arrived at, with the cotangent, which it takes from its place."""
-    while nodes:
-        pullback, inputs, output = nodes.pop()
-        if type(output) is int:
-            cotangent = cotangents[output]
-            if cotangent is not None:
-                cotangents[output] = None
-                return pullback, inputs, output, cotangent
-        elif any(cotangents[place] is not None for place in output):
-            parts = tuple([cotangents[place] for place in output])
-            for place in output:
-                cotangents[place] = None
-            return pullback, inputs, output, parts
-    return None
+def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
+    """Tell whether a pullback did no more than to hand the cotangent to one argument alone."""
+    return (
+        len(parts) <= 2
+        and (parts[0] is cotangent or parts[-1] is cotangent)
+        and (len(parts) == 1 or parts[0] is None or parts[1] is None)
+    )
+
+
+def _narrow(nodes: Sequence[_Node], count: int, unwanted: Iterable[int]) -> None:
+    """Take from the inputs of all nodes the slots that lead to unwanted leaves alone."""
+    needed = bytearray(b"\x01") * (count + 1)
+    for slot in unwanted:
+        needed[slot] = 0
+    for _, inputs, output, _ in nodes:
+        is_needed = 0
+        for i, slot in enumerate(inputs):
+            if slot and needed[slot]:
+                is_needed = 1
+            else:
+                inputs[i] = 0
+        if not is_needed:
+            for slot in (output,) if type(output) is int else output:
+                needed[slot] = 0
+
+
+def _finals(nodes: Sequence[_Node], leaves: Sequence[int]) -> list[tuple[int, int]]:
+    """Return for each leaf the number of the node after which its cotangent is final, the first that uses it.
+
+    They are in the order of the numbers. A leaf that no node uses has what arrived as a seed.
+    """
+    left = dict.fromkeys(leaves)
+    finals = []
+    for number, (_, inputs, _, _) in enumerate(nodes):
+        for slot in inputs:
+            if slot in left:
+                del left[slot]
+                finals.append((number, slot))
+    return finals + [(len(nodes), slot) for slot in left]
+
+
+def _report(
+    finals: list[tuple[int, int]],
+    passed: int,
+    cotangents: list[Any],
+    owned: bytearray,
+    on_leaf: Callable[[int, Any, bool], None],
+) -> None:
+    """Tell of the leaves that are final now that all nodes from a number on are passed."""
+    while finals and finals[-1][0] >= passed:
+        slot = finals.pop()[1]
+        on_leaf(slot, cotangents[slot], bool(owned[slot]))
+
+
+def _wrong_pullback(parts: Any, count: int) -> TraceError:
+    if not isinstance(parts, (tuple, list)):
+        return TraceError(
+            f"expected a pullback that returns a tuple with a cotangent for each argument, got {type(parts).__name__}"
+        )
+    return TraceError(f"expected a pullback that returns {count} cotangents, one an argument, got {len(parts)}")

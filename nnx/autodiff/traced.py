@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from nnx.backend import device_of, is_array
+from nnx.autodiff.hints import replacement
+from nnx.backend import device_of, foreign_function, is_array, operator_of_ufunc
 from nnx.errors import MissingRuleError, TraceError
 from nnx.tree import tree_split
 from nnx.types import Array, Device, DType, Shape, Tree
 
 if TYPE_CHECKING:
-    from nnx.autodiff.primitive import Primitive
+    from nnx.autodiff.primitives import Primitive
+
+# A transform that starts inside another has the higher level. Only the order counts, so one counter serves all
+# threads: next() on it is atomic.
+_levels = itertools.count(1)
 
 
-class Trace(Protocol):
-    """One transform that is under way, such as a tape.
+class Trace:
+    """One transform that is under way, such as a tape, and what may be done with its arrays.
+
+    The methods are its policies: a transform refuses whatever would lose a derivative. A trace without a derivative to
+    lose has others; see :mod:`nnx.testing`.
 
     Attributes
     ----------
@@ -24,43 +34,77 @@ class Trace(Protocol):
         Of two traces the one with the higher level started later, inside the other.
     closed : bool
         Whether the transform has ended.
+    thread : int
+        The thread that it runs in.
     """
 
-    level: int
-    closed: bool
+    __slots__ = ("closed", "level", "thread")
 
-    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a primitive of which an argument is traced here."""
-
-
-class OpenTrace:
-    """A trace that has no derivative to lose: its arrays may be read, written and moved. See :mod:`nnx.testing`."""
-
-    level = 0
-    closed = False
+    def __init__(self) -> None:
+        self.level = next(_levels)
+        self.closed = False
+        self.thread = threading.get_ident()
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here."""
         raise NotImplementedError
 
-    def wrap(self, output: Any) -> Any:
-        """Return an output with its arrays traced here."""
+    def constant(self, value: Array) -> Any:
+        """Return a value that an array traced here becomes when a constant is written into it."""
         raise NotImplementedError
 
-    def method(self, array: TracedArray, name: str, *args: Any, **options: Any) -> Any:
-        """Call a method of the plain array behind a traced one."""
-        raise NotImplementedError
+    def read(self, array: TracedArray, name: str, kind: str) -> Any:
+        """Turn an array into a Python number by its method ``name``."""
+        raise TraceError(
+            f"a traced array cannot become {kind}: its derivative would be lost; use xp.where for a choice, or "
+            "nnx.stop_gradient(x) for the value alone"
+        )
 
-    def namespace(self) -> Any:
-        """Return the namespace of the arrays that are traced here."""
-        raise NotImplementedError
+    def write(self, array: TracedArray, key: Any, value: Any) -> None:
+        """Assign to elements of an array."""
+        raise TraceError(
+            "item assignment on a traced array would lose its derivative; build the result with xp.where, "
+            "xp.concat or xp.stack"
+        )
+
+    def hand_over(self, array: TracedArray, name: str, options: dict[str, Any]) -> Any:
+        """Give an array's memory to another library by its method ``name``."""
+        raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
+
+    def move(self, array: TracedArray, device: Device, stream: Any) -> TracedArray:
+        """Move an array to another device: a pullback would have to move back."""
+        raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
+
+    def namespace(self, array: TracedArray) -> Any:
+        """Return the functions for an array, ``array.__array_namespace__()``."""
+        from nnx.autodiff.namespace import traced_namespace  # which needs this class first
+
+        return traced_namespace(array.untraced)
+
+    def wrap_constant(self, output: Any) -> Any:
+        """Return the result of an operator without a derivative, such as ``<``."""
+        return output
+
+
+def inner_trace(first: Trace, second: Trace) -> Trace:
+    """Return the trace that started later of two whose arrays meet."""
+    refuse_other_thread(first, second)
+    return second if second.level > first.level else first
+
+
+def refuse_other_thread(here: Trace, other: Trace) -> None:
+    """Raise TraceError if arrays of transforms in two threads meet: neither knows what the other will do."""
+    if here.thread != other.thread:
+        raise TraceError(
+            "a traced array met one of a transform in another thread, where its derivative would be lost; pass "
+            "nnx.stop_gradient(x), or differentiate in one thread"
+        )
 
 
 class TracedArray:
     """An array under differentiation. It has the operators, attributes and methods of the array API standard.
 
-    The operators, ``__array_namespace__``, ``T`` and ``mT`` are added by :mod:`nnx.autodiff.namespace`, which needs
-    this class first.
+    The operators are added by :mod:`nnx.autodiff.operators`, which needs this class first.
 
     Attributes
     ----------
@@ -69,7 +113,7 @@ class TracedArray:
     trace : Trace
         The transform that it belongs to.
     entry : object
-        What the trace knows of it: a tape its place, counted from 1; a forward trace its tangent.
+        What the trace knows of it: a tape its slot, counted from 1; a forward trace its tangent.
     """
 
     __slots__ = ("entry", "trace", "value")
@@ -81,6 +125,10 @@ class TracedArray:
         self.value = value
         self.trace = trace
         self.entry = entry
+
+    def alias(self) -> TracedArray:
+        """Return another object for the same array, which an operator such as ``+=`` on this one leaves as it is."""
+        return TracedArray(self.value, self.trace, self.entry)
 
     @property
     def untraced(self) -> Array:
@@ -116,10 +164,11 @@ class TracedArray:
         return math.prod(self.value.shape)
 
     def to_device(self, device: Device, /, *, stream: Any = None) -> TracedArray:
-        """Refuse to move: a pullback would have to move back."""
-        if isinstance(self.trace, OpenTrace):
-            return self.trace.method(self, "to_device", device, stream=stream)
-        raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
+        """Move to another device, where the trace allows it."""
+        return self.trace.move(self, device, stream)
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        return self.trace.namespace(self)
 
     def __len__(self) -> int:
         return self._length()
@@ -137,27 +186,31 @@ class TracedArray:
         return f"TracedArray({self.value!r})"
 
     def __copy__(self) -> TracedArray:
-        return self
+        return self.alias()
 
     def __deepcopy__(self, memo: Any) -> TracedArray:
-        return self  # a copy would be of its transform too, and lose the derivative
+        return self.alias()  # a deeper copy would be of its transform too, and lose the derivative
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TraceError("a traced array cannot be pickled: its derivative would be lost; pickle nnx.stop_gradient(x)")
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if isinstance(self.trace, OpenTrace):
-            return self.trace.method(self, "__setitem__", key, value)
-        raise TraceError(
-            "item assignment on a traced array would lose its derivative; build the result with xp.where, "
-            "xp.concat or xp.stack"
-        )
+        self.trace.write(self, key, value)
 
     def __getattr__(self, name: str) -> NoReturn:
         raise MissingRuleError(
-            f"a traced array has no attribute {name!r}: it has those of the array API standard; functions are in "
-            "xp = x.__array_namespace__()"
+            f"a traced array has no attribute {name!r}: it has those of the array API standard; {replacement(name)}, "
+            "with xp = nnx.namespace(x)"
         )
+
+    def __dlpack__(
+        self, /, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return self.trace.hand_over(self, "__dlpack__", options)
+
+    def __dlpack_device__(self, /) -> Any:
+        return self.trace.hand_over(self, "__dlpack_device__", {})
 
     # What follows is how other libraries ask a foreign object to take part in their functions.
 
@@ -166,45 +219,24 @@ class TracedArray:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         # NumPy's arrays and scalars bring their operators here too, and those are welcome.
-        function = OPERATORS.get(_NUMPY_OPERATORS.get(ufunc.__name__, ""))
-        if function is None or method != "__call__" or options:
+        name = operator_of_ufunc(ufunc, method, options)
+        if name is None:
             raise _foreign(f"numpy.{ufunc.__name__}")
-        return function(*inputs)
+        return OPERATORS[name](*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
         raise _foreign(f"numpy.{function.__name__}")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if type(function).__name__.endswith("_descriptor"):  # an operator of a tensor, which then asks this class
+        name = foreign_function(function)
+        if name is None:
             return NotImplemented
-        raise _foreign(f"torch.{getattr(function, '__name__', function)}")
+        raise _foreign(name)
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
-"""The operators as functions of their operands in order; filled by :mod:`nnx.autodiff.namespace`."""
-
-_NUMPY_OPERATORS = {
-    "add": "add",
-    "subtract": "sub",
-    "multiply": "mul",
-    "divide": "truediv",
-    "power": "pow",
-    "matmul": "matmul",
-    "floor_divide": "floordiv",
-    "remainder": "mod",
-    "bitwise_and": "and",
-    "bitwise_or": "or",
-    "bitwise_xor": "xor",
-    "left_shift": "lshift",
-    "right_shift": "rshift",
-    "equal": "eq",
-    "not_equal": "ne",
-    "less": "lt",
-    "less_equal": "le",
-    "greater": "gt",
-    "greater_equal": "ge",
-}
+"""The operators as functions of their operands in order; filled by :mod:`nnx.autodiff.operators`."""
 
 
 def _foreign(what: str) -> TraceError:
@@ -236,7 +268,7 @@ def stop_gradient(x: Tree) -> Tree:
     return rebuild([leaf.untraced if type(leaf) is TracedArray else leaf for leaf in leaves.values()])
 
 
-_REFUSED = {
+_KINDS = {
     "__float__": "float",
     "__int__": "int",
     "__bool__": "bool",
@@ -245,35 +277,9 @@ _REFUSED = {
 }
 
 
-def _refuse(name: str, kind: str) -> Callable[[TracedArray], Any]:
-    def refuse(self: TracedArray) -> Any:
-        if isinstance(self.trace, OpenTrace):
-            return self.trace.method(self, name)
-        raise TraceError(
-            f"a traced array cannot become {kind}: its derivative would be lost; use xp.where for a choice, or "
-            "nnx.stop_gradient(x) for the value alone"
-        )
-
-    return refuse
+def _reader(name: str, kind: str) -> Callable[[TracedArray], Any]:
+    return lambda self: self.trace.read(self, name, kind)
 
 
-def _dlpack(
-    self: TracedArray, /, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
-) -> Any:
-    return _hand_over(self, "__dlpack__", stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-
-
-def _dlpack_device(self: TracedArray, /) -> Any:
-    return _hand_over(self, "__dlpack_device__")
-
-
-def _hand_over(array: TracedArray, name: str, **options: Any) -> Any:
-    if isinstance(array.trace, OpenTrace):
-        return array.trace.method(array, name, **options)
-    raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
-
-
-for _name, _kind in _REFUSED.items():
-    setattr(TracedArray, _name, _refuse(_name, _kind))
-TracedArray.__dlpack__ = _dlpack  # type: ignore[attr-defined]
-TracedArray.__dlpack_device__ = _dlpack_device  # type: ignore[attr-defined]
+for _name, _kind in _KINDS.items():
+    setattr(TracedArray, _name, _reader(_name, _kind))

@@ -3,9 +3,10 @@
 This folder and ``nnx/kernels`` alone may name an array library.
 """
 
-from nnx.backend.in_place import add_into, divide_into, multiply_into
+from nnx.backend.deferring import foreign_function, operator_of_ufunc
+from nnx.backend.in_place import add_into, copied, divide_into, is_immutable, multiply_into
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
-from nnx.backend.inspection import is_cheap_to_read, is_finite, is_floating, is_real_floating
+from nnx.backend.inspection import device_kind, is_cheap_to_read, is_finite, is_floating, is_real_floating, is_view
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
@@ -20,10 +21,13 @@ __all__ = [
     "asarray",
     "available_backends",
     "backend_of",
+    "copied",
     "copy_of_indices",
+    "device_kind",
     "device_of",
     "divide_into",
     "dtype_name",
+    "foreign_function",
     "generator",
     "get_backend",
     "host_full",
@@ -31,13 +35,16 @@ __all__ = [
     "is_cheap_to_read",
     "is_finite",
     "is_floating",
+    "is_immutable",
     "is_real_floating",
+    "is_view",
     "keep_mask",
     "library_name",
     "multiply_into",
     "namespace",
     "normal",
     "one_like",
+    "operator_of_ufunc",
     "random_bits",
     "scaled_mask",
     "scatter_add",

@@ -1,7 +1,9 @@
-"""Let arrays leave a binary operator to a traced array on its right."""
+"""How the operators and functions of array libraries meet a traced array."""
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 _ARITHMETIC = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod")
 _OPERATORS = (*_ARITHMETIC, "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "lshift", "rshift")
@@ -29,3 +31,49 @@ def _deferring(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     operator.__name__ = getattr(method, "__name__", "operator")
     operator.__doc__ = method.__doc__
     return operator
+
+
+_UFUNCS = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.divide: "truediv",
+    np.power: "pow",
+    np.matmul: "matmul",
+    np.floor_divide: "floordiv",
+    np.remainder: "mod",
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+    np.left_shift: "lshift",
+    np.right_shift: "rshift",
+    np.equal: "eq",
+    np.not_equal: "ne",
+    np.less: "lt",
+    np.less_equal: "le",
+    np.greater: "gt",
+    np.greater_equal: "ge",
+}
+
+
+def operator_of_ufunc(ufunc: Any, method: str, options: dict[str, Any]) -> str | None:
+    """Return the operator that brought a NumPy array and a traced one together, or ``None`` for any other function.
+
+    It is the function itself that is looked up: a foreign ufunc of the same name may compute something else.
+    """
+    return None if method != "__call__" or options else _UFUNCS.get(ufunc)
+
+
+def foreign_function(function: Any) -> str | None:
+    """Return the name of a torch function that met a traced array, or ``None`` for an operator that asks it next.
+
+    An operator that writes into a tensor is such a function: Python would go on with a new array under one name, and
+    leave the tensor's other names without the derivative.
+    """
+    name = getattr(function, "__name__", str(function))
+    # Operators are methods of a class written in C, and a few are Python functions around those.
+    is_operator = type(function).__name__.endswith("_descriptor") or (
+        type(function).__name__ == "function" and name in ("pow", "__rpow__", "__floordiv__", "__rfloordiv__")
+    )
+    writes = name.endswith("_") and not name.endswith("__")
+    return None if is_operator and not writes else f"torch.{name}"

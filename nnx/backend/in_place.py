@@ -6,7 +6,7 @@ Fresh memory is most of what an elementwise operation on a large array costs: th
 from typing import Any
 
 from nnx.backend.inspection import is_floating
-from nnx.backend.namespaces import IN_PLACE
+from nnx.backend.namespaces import IN_PLACE, namespace
 from nnx.types import Array
 
 
@@ -32,6 +32,19 @@ def divide_into(own: Array, other: Array) -> Array:
         own /= other
         return own
     return own / other
+
+
+def copied(x: Array) -> Array:
+    """Return a copy in memory of its own; the array itself where nobody can write into it."""
+    if is_immutable(x):
+        return x
+    method = getattr(x, "copy", None) or getattr(x, "clone", None)  # quicker than asarray, and torch's keeps its graph
+    return method() if method else namespace(x).asarray(x, copy=True)
+
+
+def is_immutable(x: Array) -> bool:
+    """Tell whether no operator writes into an array: NumPy's scalars, and the arrays of JAX."""
+    return not hasattr(type(x), "__iadd__")
 
 
 def _fits(own: Array, other: Any) -> bool:

@@ -30,6 +30,25 @@ def _kind(x: Array) -> str:
     return found
 
 
+def device_kind(x: Array) -> str:
+    """Return the kind of device that an array is on, such as ``"cpu"`` or ``"cuda"``."""
+    library = library_name(namespace(x))
+    if library in ("numpy", "cupy"):
+        return "cpu" if library == "numpy" else "cuda"
+    device = device_of(x)
+    return str(getattr(device, "type", None) or getattr(device, "platform", device)).replace("gpu", "cuda")
+
+
+def is_view(x: Array) -> bool:
+    """Tell whether an array shows the memory of another one, which writing into it would change."""
+    library = library_name(namespace(x))
+    if library == "array-api-strict":
+        x = x._array
+    if library == "torch":
+        return bool(x._is_view())
+    return getattr(x, "base", None) is not None
+
+
 def is_cheap_to_read(x: Array) -> bool:
     """Tell whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
     library = library_name(namespace(x))

@@ -104,7 +104,7 @@ def _(
 
     def by_weight(weight: Array) -> Array:  # rarely wanted, so it has no rule of its own
         options: dict[str, Any] = {"reduction": reduction, "ignore_index": ignore_index}
-        return cross_entropy.plain(logits, target, weight, axis=axis, label_smoothing=label_smoothing, **options)
+        return cross_entropy.function(logits, target, weight, axis=axis, label_smoothing=label_smoothing, **options)
 
     weight_pullback = vjp(by_weight, weight)[1] if weight is not None and wanted[2] else None
 

@@ -1,21 +1,110 @@
-"""Faster bodies of functions for plain arrays of one library, each held by a test to its portable twin.
+"""Faster bodies of functions for plain arrays of one library, each held by a test to the portable body.
 
-``NNX_KERNELS=portable`` leaves them out; the default, ``native``, uses what is there.
+The tiers are ``portable``, the body in the standard's own terms; ``native``, what the library alone can do; and
+``compiled``, what needs a compiler beside it. Each uses those before it where it has no kernel of its own. The
+environment variable ``NNX_KERNELS`` chooses the highest tier for a process; the default is all of them.
 """
 
-import os
+import importlib
+from collections.abc import Callable
+from contextvars import Token
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
+from nnx.autodiff.dispatch import LIMIT, PROVIDERS, TIERS, Declined, Kernel, as_tier, fits_device
+from nnx.autodiff.primitives import NOTHING, Primitive
 from nnx.errors import ArgumentError
 
-TIERS = ("portable", "native")
+__all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
+
+PROVIDERS["numpy"] = lambda: importlib.import_module("nnx.kernels.numpy")
 
 
-def register() -> None:
-    """Put the native bodies into the primitives, unless ``NNX_KERNELS`` says otherwise."""
-    tier = os.environ.get("NNX_KERNELS") or "native"
-    if tier not in TIERS:
-        raise ArgumentError(f"expected NNX_KERNELS to be one of {', '.join(TIERS)}, got {tier!r}")
-    if tier == "native":
-        from nnx.kernels import numpy
+class use_kernels:  # noqa: N801  reads as a function, and as one in a with statement
+    """Choose the highest tier of kernels that may run: from now on in this thread or task, or for a ``with`` block.
 
-        numpy.register()
+    Parameters
+    ----------
+    tier : {"portable", "native", "compiled"}
+
+    Raises
+    ------
+    ArgumentError
+        If the tier is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> with nnx.use_kernels("portable"):
+    ...     nnx.kernels.explain(nnx.functional.relu, np.ones(2)).chosen
+    'portable'
+    """
+
+    def __init__(self, tier: str) -> None:
+        self._token: Token[int] | None = LIMIT.set(as_tier(tier))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            LIMIT.reset(self._token)
+            self._token = None
+
+
+class Choice(NamedTuple):
+    """Which body a call takes, and why not another.
+
+    Attributes
+    ----------
+    chosen : str
+        Such as ``"numpy, native"``, or ``"portable"``.
+    declined : dict
+        From the name of each kernel that comes before it to the reason why it does not run.
+    """
+
+    chosen: str
+    declined: dict[str, str]
+
+
+def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
+    """Tell which body a call of a function takes, and why the kernels before it decline. The call is made.
+
+    Parameters
+    ----------
+    function : Primitive
+        One of :mod:`nnx.functional`, or your own.
+    *args, **options
+        As in a call; plain arrays.
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    ArgumentError
+        If the function is no primitive.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.kernels.explain(nnx.functional.linear, np.ones((1, 2)), np.ones((2, 3)))
+    Choice(chosen='numpy, native', declined={})
+    """
+    if not isinstance(function, Primitive):
+        raise ArgumentError(f"expected a primitive, such as nnx.functional.linear, got {function!r}")
+    declined = {}
+    for rank, _, kernel in function.kernels_for(args[0]) if args else ():
+        if rank > LIMIT.get():
+            declined[kernel.name] = f"the tier is {TIERS[LIMIT.get()]!r}; choose with nnx.use_kernels"
+        elif not fits_device(kernel, args[0]):
+            declined[kernel.name] = f"it is for arrays on {kernel.device}"
+        elif isinstance(made := kernel.rule(NOTHING, *args, **options), Declined):
+            declined[kernel.name] = made.reason
+        else:
+            return Choice(kernel.name, declined)
+    function.function(*args, **options)
+    return Choice("portable", declined)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from nnx.autodiff.namespace import TracedNamespace, traced_namespace
-from nnx.autodiff.primitive import Primitive, Pullback
-from nnx.autodiff.traced import OpenTrace, TracedArray
+from nnx.autodiff.namespace import TracedNamespace, namespace_over
+from nnx.autodiff.primitives import Primitive, Pullback, Wanted
+from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import is_array, is_floating, namespace
 from nnx.backend.registry import find_backend
 from nnx.errors import DTypeError, ShapeError
-from nnx.types import Array
+from nnx.types import Array, Device
 
 PULLBACKS = "NNX_TRACED_PULLBACKS"
 """The environment variable that, if it is not empty, has every pullback run on ones as well."""
@@ -58,40 +58,56 @@ def everything_traced(backend: str, module: str) -> dict[str, Any]:
     """
     trace = EverythingTrace(sys.modules[module])
     untraced = find_backend(backend).namespace
-    return {"untraced": untraced, **_members(traced_namespace(untraced), trace)}
+    return {"untraced": untraced, **_members(namespace_over(untraced), trace)}
 
 
-class EverythingTrace(OpenTrace):
-    """The trace of all arrays of one namespace: it runs the rules' forward, and remembers nothing."""
+class EverythingTrace(Trace):
+    """The trace of all arrays of one namespace: it runs the rules, and remembers nothing."""
 
     def __init__(self, module: ModuleType) -> None:
+        super().__init__()
+        self.level = 0
         self._module = module
         self._pulls_back = bool(os.environ.get(PULLBACKS))
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive with its pullback, as a tape would."""
-        wanted = [type(arg) is TracedArray and is_floating(arg.value) for arg in args]
+        wanted = Wanted([type(arg) is TracedArray and is_floating(arg.value) for arg in args])
         values = plain(list(args))
-        output, pullback = primitive.forward_of_plain(wanted, *values, **plain(options))
+        output, pullback = primitive.plain_rule(wanted, *values, **plain(options))
         if self._pulls_back and any(wanted):
             _pull_back(primitive, pullback, output, wanted, values)
-        return self.wrap(output)
+        return self.wrap_constant(output)
 
-    def wrap(self, output: Any) -> Any:
+    def constant(self, value: Array) -> TracedArray:
+        """Return a value, traced here."""
+        return TracedArray(value, self, None)
+
+    def wrap_constant(self, output: Any) -> Any:
         """Return an output with its arrays traced, also those in tuples and lists."""
         if isinstance(output, (tuple, list)):
-            return _like(output, map(self.wrap, output))
+            return _like(output, map(self.wrap_constant, output))
         traced = type(output) is TracedArray or isinstance(output, type) or not is_array(output)
         return output if traced else TracedArray(output, self, None)
 
-    def method(self, array: TracedArray, name: str, *args: Any, **options: Any) -> Any:
-        """Call a method of the plain array behind a traced one; options that are None are left out."""
-        if name in _READERS:
-            return _READERS[name](array.untraced)
-        given = {key: plain(value) for key, value in options.items() if value is not None}
-        return self.wrap(getattr(array.untraced, name)(*map(plain, args), **given))
+    def read(self, array: TracedArray, name: str, kind: str) -> Any:
+        """Return the number in an array."""
+        return _READERS[name](array.untraced)
 
-    def namespace(self) -> Any:
+    def write(self, array: TracedArray, key: Any, value: Any) -> None:
+        """Write into the plain array."""
+        array.untraced[plain(key)] = plain(value)
+
+    def hand_over(self, array: TracedArray, name: str, options: dict[str, Any]) -> Any:
+        """Call the method of the plain array; options that are None are left out."""
+        return getattr(array.untraced, name)(**{key: value for key, value in options.items() if value is not None})
+
+    def move(self, array: TracedArray, device: Device, stream: Any) -> TracedArray:
+        """Move the plain array."""
+        options = {} if stream is None else {"stream": stream}
+        return TracedArray(array.untraced.to_device(device, **options), self, None)
+
+    def namespace(self, array: TracedArray) -> Any:
         """Return the module in which every array is traced here."""
         return self._module
 
@@ -127,7 +143,7 @@ def _traced_throughout(name: str, member: Any, trace: EverythingTrace) -> Any:
 
 def _wrapping(function: Callable[..., Any], trace: EverythingTrace) -> Callable[..., Any]:
     def traced(*args: Any, **options: Any) -> Any:
-        return trace.wrap(function(*args, **options))
+        return trace.wrap_constant(function(*args, **options))
 
     return functools.update_wrapper(traced, function, updated=())
 
@@ -136,13 +152,13 @@ def _asarray(function: Callable[..., Any], trace: EverythingTrace) -> Callable[.
     """Return ``asarray`` that takes sequences of arrays: where there is a derivative to lose, it refuses those."""
 
     def asarray(obj: Any, /, **options: Any) -> Any:
-        return trace.wrap(function(plain(obj) if isinstance(obj, (tuple, list)) else obj, **options))
+        return trace.wrap_constant(function(plain(obj) if isinstance(obj, (tuple, list)) else obj, **options))
 
     return functools.update_wrapper(asarray, function, updated=())
 
 
 def _pull_back(
-    primitive: Primitive[..., Any], pullback: Pullback, output: Any, wanted: Sequence[bool], values: Sequence[Array]
+    primitive: Primitive[..., Any], pullback: Pullback, output: Any, wanted: Sequence[int], values: Sequence[Array]
 ) -> None:
     """Run a pullback on ones, and hold that the cotangents have the shapes and dtypes of the arguments."""
     many = isinstance(output, (tuple, list))

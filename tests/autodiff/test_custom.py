@@ -75,7 +75,7 @@ class TestCheckpoint:
         rng = nnx.generator(0)
         model = nnx.Model([nnx.Linear(3, 4, rng=rng, dtype="float64"), nnx.Sigmoid()])
         x = rng.normal(size=(2, 3))
-        block = nnx.checkpoint(lambda model, x: model(x))
+        block = nnx.remat(lambda model, x: model(x))
         whole = lambda f: lambda model, x: nnx.namespace(f(model, x)).sum(f(model, x) ** 2)  # noqa: E731
         expected = nnx.grad(whole(lambda model, x: model(x)), argnums=(0, 1))(model, x)
         assert_close(nnx.grad(whole(block), argnums=(0, 1))(model, x), expected, rtol=1e-14)
@@ -83,13 +83,13 @@ class TestCheckpoint:
 
     def test_runs_the_function_again_on_the_way_back(self):
         calls = []
-        block = nnx.checkpoint(lambda x: (calls.append(0), x * x)[1])
+        block = nnx.remat(lambda x: (calls.append(0), x * x)[1])
         nnx.grad(block)(np.asarray(3.0))
         assert len(calls) == 2
 
     def test_refuses_a_traced_value_that_is_no_argument(self):
-        with pytest.raises(TraceError, match=r"checkpoint\(.*\).* uses a traced array that is not among its arguments"):
-            nnx.grad(lambda w: nnx.checkpoint(lambda x: x * w)(w * 2.0))(np.asarray(3.0))
+        with pytest.raises(TraceError, match=r"remat\(.*\).* uses a traced array that is not among its arguments"):
+            nnx.grad(lambda w: nnx.remat(lambda x: x * w)(w * 2.0))(np.asarray(3.0))
 
 
 def test_a_checkpoint_draws_the_same_noise_again():
@@ -103,6 +103,6 @@ def test_a_checkpoint_draws_the_same_noise_again():
 
     x, plain, again = np.asarray([[1.0, 2.0]]), Noisy(), Noisy()
     expected = nnx.grad(lambda m: m(x))(plain)
-    found = nnx.grad(lambda m: nnx.checkpoint(lambda m, x: m(x))(m, x))(again)
+    found = nnx.grad(lambda m: nnx.remat(lambda m, x: m(x))(m, x))(again)
     assert found == expected
     assert plain.draw.calls.value == again.draw.calls.value == 1

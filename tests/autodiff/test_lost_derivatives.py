@@ -35,7 +35,7 @@ class TestCopies:
 
 
 class TestHidden:
-    @pytest.mark.parametrize("wrap", [nnx.checkpoint, nnx.custom_vjp])
+    @pytest.mark.parametrize("wrap", [nnx.remat, nnx.custom_vjp])
     def test_a_traced_array_beside_the_arguments_in_forward_mode(self, wrap):
         def squared(x):
             function = wrap(lambda y: x * y)

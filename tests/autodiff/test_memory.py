@@ -104,10 +104,10 @@ def test_checkpoint_keeps_its_arguments_alone():
 
     x = np.full(SIZE, 0.5)
     plain = [peak_arrays(blocks(block, count), x) for count in (2, 4)]
-    again = [peak_arrays(blocks(nnx.checkpoint(block), count), x) for count in (2, 4)]
+    again = [peak_arrays(blocks(nnx.remat(block), count), x) for count in (2, 4)]
     assert (plain[1] - plain[0]) / 2 == pytest.approx(inner, abs=SLACK)
     assert (again[1] - again[0]) / 2 == pytest.approx(1, abs=SLACK)
-    np.testing.assert_array_equal(blocks(nnx.checkpoint(block), 4)(x), blocks(block, 4)(x))
+    np.testing.assert_array_equal(blocks(nnx.remat(block), 4)(x), blocks(block, 4)(x))
 
 
 def test_two_sets_of_activations_are_never_held():

@@ -76,4 +76,4 @@ def test_without_a_pullback():
 
 
 def test_the_plain_form_is_differentiated_by_operations():
-    assert_close(nnx.grad(lambda x: scaled.plain(x, TWO, power=2))(THREE), np.asarray(24.0))
+    assert_close(nnx.grad(lambda x: scaled.function(x, TWO, power=2))(THREE), np.asarray(24.0))

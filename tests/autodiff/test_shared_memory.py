@@ -21,7 +21,7 @@ UNARY = {
     "centred": lambda xp, x: x - xp.mean(x, axis=-1, keepdims=True),
     "row": lambda xp, x: x[..., :1, :] + 0.0,
     "column": lambda xp, x: x[..., :, :1] * 1.0,
-    "checkpoint": lambda xp, x: nnx.checkpoint(lambda x: x * xp.tanh(x))(x),
+    "remat": lambda xp, x: nnx.remat(lambda x: x * xp.tanh(x))(x),
 }
 BINARY = {
     "add": lambda xp, x, y: x + y,

@@ -9,6 +9,8 @@ import pytest
 
 import nnx
 from nnx import functional as F
+from nnx.autodiff.dispatch import Declined
+from nnx.autodiff.primitives import Wanted
 from nnx.testing import assert_close
 
 RNG = np.random.default_rng(0)
@@ -39,16 +41,32 @@ ROWS = {
 }
 
 
+DECLINED = {
+    "cross-entropy, ignored",
+    "cross-entropy, all ignored",
+    "cross-entropy, ignored class",
+    "cross-entropy, weights",
+    "cross-entropy, smoothed",
+    "cross-entropy, sum",
+    "cross-entropy, probabilities",
+}
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_native_is_portable(row):
     primitive, args, options = ROWS[row]
-    native = primitive.natives[np.ndarray]
+    (native,) = (kernel for _, _, kernel in primitive.kernels_for(args[0]))
     for arg in args:
         arg.flags.writeable = False
-    wanted = [np.issubdtype(arg.dtype, np.floating) for arg in args]
-    y, pullback = native.forward(wanted, *args, **options)
-    expected, portable_pullback = primitive.forward(wanted, *args, **options)
-    assert_close(native.plain(*args, **options), primitive.plain(*args, **options))
+    wanted = Wanted([np.issubdtype(arg.dtype, np.floating) for arg in args])
+    expected, portable_pullback = primitive.rule(wanted, *args, **options)
+    assert_close(primitive(*args, **options), primitive.function(*args, **options))
+    made = native.rule(wanted, *args, **options)
+    assert (type(made) is Declined) == (row in DECLINED)
+    if row in DECLINED:
+        assert made.reason
+        return
+    y, pullback = made
     assert_close(y, expected)
     g = np.asarray(RNG.standard_normal(np.shape(y)), dtype=y.dtype)
     g.flags.writeable = False
@@ -71,8 +89,9 @@ def test_a_native_pullback_is_differentiated(row):
 def test_a_logit_of_minus_infinity():
     logits, target = np.asarray([[0.0, 1.0, -np.inf]]), np.asarray([0])
     p = 1 / (1 + np.e)
-    for forward in (F.cross_entropy.natives[np.ndarray].forward, F.cross_entropy.forward):
-        loss, pullback = forward([True, False], logits, target)
+    ((_, _, native),) = F.cross_entropy.kernels_for(logits)
+    for rule in (native.rule, F.cross_entropy.rule):
+        loss, pullback = rule([True, False, False], logits, target)
         assert_close(np.asarray(loss), np.asarray(-np.log(p)))
         assert_close(pullback(np.asarray(1.0))[0], np.asarray([[p - 1, 1 - p, 0.0]]))
 
@@ -83,13 +102,18 @@ def test_the_gradient_of_relu_does_not_depend_on_its_output():
     assert pullback(np.ones(4))[0].tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(("tier", "count"), [("portable", "0"), ("native", "1"), ("", "1")])
-def test_the_tier_is_chosen_by_a_variable(tier, count):
-    code = "import nnx; print(len(nnx.functional.linear.natives))"
+EXPLAIN = "import nnx, numpy as np; print(nnx.kernels.explain(nnx.functional.relu, np.ones(2)).chosen)"
+
+
+@pytest.mark.parametrize(
+    ("tier", "chosen"), [("portable", "portable"), ("native", "numpy, native"), ("", "numpy, native")]
+)
+def test_the_tier_is_chosen_by_a_variable(tier, chosen):
+    code = EXPLAIN
     run = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"NNX_KERNELS": tier}, capture_output=True, text=True, check=True
     )
-    assert run.stdout.strip() == count
+    assert run.stdout.strip() == chosen
 
 
 def test_an_unknown_tier():
@@ -101,4 +125,4 @@ def test_an_unknown_tier():
         text=True,
         check=False,
     )
-    assert "expected NNX_KERNELS to be one of portable, native, got 'fast'" in run.stderr
+    assert "expected NNX_KERNELS to be one of portable, native, compiled, got 'fast'" in run.stderr

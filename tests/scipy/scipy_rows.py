@@ -165,7 +165,7 @@ REASONS = {
     TO_NUMPY: "a function of NumPy met",
     NUMPY_NAMES: r"numpy\.\w+ met",
     MIXES: "Multiple namespaces",
-    ASSIGNS: "item assignment|a function of NumPy met|cannot become float",
+    ASSIGNS: "item assignment|on a view|a function of NumPy met|cannot become float",
     READS: "cannot become",
     METHODS: "has no attribute",
 }

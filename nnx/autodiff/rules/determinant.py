@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback
+from nnx.autodiff.primitives import Primitive, Pullback
 from nnx.autodiff.rules.decompositions import adjoint, diagonal_matrix, eye
 from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.statistical import products_of_others

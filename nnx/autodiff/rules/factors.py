@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Carrier, Pullback, WithPullback, WithTangent
+from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule, Wanted
 from nnx.autodiff.rules.parts import Part, Spec
 from nnx.autodiff.rules.shapes import fit, match
 from nnx.autodiff.traced import TracedArray
@@ -50,9 +50,12 @@ class Elementwise:
         names = default if parameters is None else [name.strip() for name in parameters.split(",")]
         self._parts: list[Any] = [Part(f, names) if isinstance(f, str) or callable(f) else f for f in factors]
         self._both = both
+        # What hands the cotangent itself on is not new; all else is a product, or its negative.
+        self.fresh = 1 not in self._parts
+        self.positional: int | None = None
         self._is_product = factors == ("x2", "x1")
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
         if len(parts) == 1:
@@ -60,7 +63,7 @@ class Elementwise:
         if len(parts) == 2:
             return _binary(function, parts[0], parts[1], self._is_product)
 
-        def with_pullback(wanted: Sequence[Any], *args: Any) -> tuple[Any, Pullback]:
+        def rule(wanted: Sequence[Any], *args: Any) -> tuple[Any, Pullback]:
             output = function(*args)
             values = (*args, output)
             plan = [
@@ -69,9 +72,9 @@ class Elementwise:
             ]
             return output, lambda g: [None if e is None else _times_factor(g, False, *e) for e in plan]
 
-        return with_pullback
+        return rule
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule:
         """Return the primitive ``function`` in the form that also returns the tangent of its output."""
         parts, both = self._parts, self._both
 
@@ -93,62 +96,56 @@ class Elementwise:
 # The two forms that nearly every operation has, written out: they are the overhead of a node.
 
 
-def _unary(function: Callable[..., Any], part: Part | int | None) -> WithPullback:
-    def with_pullback(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
+def _unary(function: Callable[..., Any], part: Part | int | None) -> PullbackRule:
+    def rule(wanted: Wanted, x: Array, **options: Any) -> tuple[Any, Pullback]:
         output = function(x, **options)
-        return output, _Carrier(_entry(part, (x, output), x), None, False)
+        entry = _entry(part, (x, output), x)
+        return output, lambda g: (_times_factor(g, wanted.may_overwrite, *entry),)
 
-    return with_pullback
+    return rule
 
 
 def _binary(
     function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None, is_product: bool
-) -> WithPullback:
-    def with_pullback(wanted: Sequence[Any], x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
+) -> PullbackRule:
+    def rule(wanted: Wanted, x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
         output = function(x1, x2, **options)
         values = (x1, x2, output)
         first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
         second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
-        return output, _Carrier(first, second, is_product and x1 is x2)
+        if first is None or second is None:
+            return output, _of_one(first, second, wanted)
+        if is_product and x1 is x2:
+            return output, lambda g: _square(g, first)
 
-    return with_pullback
+        def pullback(g: Array) -> tuple[Array, Array]:
+            to_first = _times_factor(g, False, *first)
+            # An outer transform that traces the first result has kept the cotangent as a factor of it.
+            may_write = wanted.may_overwrite and type(to_first) is not TracedArray
+            return to_first, _times_factor(g, may_write, *second)
+
+        return output, pullback
+
+    return rule
 
 
 _Entry = tuple[Any, Any, Shape, DType]
 """What a pullback keeps for one argument: the part, the values for it, and the argument's shape and dtype."""
 
 
-class _Carrier(Carrier):
-    """The pullback of an elementwise function of one or two arguments."""
-
-    __slots__ = ("first", "is_square", "second")
-
-    def __init__(self, first: _Entry | None, second: _Entry | None, is_square: bool) -> None:
-        self.first = first
-        self.second = second
-        self.is_square = is_square  # both cotangents are the same
-
-    def carry(self, cotangent: Any, may_write: bool) -> tuple[Sequence[Any], bool]:
-        first, second = self.first, self.second
-        if second is None:
-            if first is None:
-                return (None, None), False
-            to_first = _times_factor(cotangent, may_write, *first)
-            return (to_first, None), to_first is cotangent and may_write if _hands_on(first) else True
-        if first is None:
-            to_second = _times_factor(cotangent, may_write, *second)
-            return (None, to_second), to_second is cotangent and may_write if _hands_on(second) else True
-        to_first = _times_factor(cotangent, False, *first)
-        if self.is_square or _hands_on(first):
-            return (to_first, to_first if self.is_square else _times_factor(cotangent, False, *second)), False
-        # An outer transform that traces the first result has kept the cotangent as a factor of it.
-        to_second = _times_factor(cotangent, may_write and type(to_first) is not TracedArray, *second)
-        return (to_first, to_second), not _hands_on(second)
+def _of_one(first: _Entry | None, second: _Entry | None, wanted: Wanted) -> Pullback:
+    """Return the pullback of a function of two arguments for the one of them that is differentiated for."""
+    if second is not None:
+        return lambda g: (None, _times_factor(g, wanted.may_overwrite, *second))
+    if first is not None:
+        return lambda g: (_times_factor(g, wanted.may_overwrite, *first), None)
+    return lambda g: (None, None)
 
 
-def _hands_on(entry: _Entry) -> bool:
-    """Tell whether the cotangent itself, or a view of it, goes to the argument."""
-    return entry[0] == 1 and entry[1] is None
+def _square(g: Array, entry: _Entry) -> tuple[Array, None]:
+    """Return the cotangents of x * x, both of them in the first."""
+    once = _times_factor(g, False, *entry)
+    return add_into(once, once), None
 
 
 def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> _Entry:

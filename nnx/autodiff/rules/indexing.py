@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Primitive, Pullback, WithPullback, WithTangent
+from nnx.autodiff.primitives import Primitive, Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_rows, copy_of_indices, device_of, is_array, namespace, scatter_add
@@ -51,10 +51,13 @@ class Indexed:
     repeated indices. The key is copied at the call: who changes a list of indices later does not change a derivative.
     """
 
+    fresh = True
+    positional: int | None = None
+
     def __init__(self, transpose: Callable[..., Array]) -> None:
         self._transpose = transpose
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
         def with_pullback(wanted: Sequence[Any], x: Array, key: Any, **options: Any) -> tuple[Array, Pullback]:
@@ -64,7 +67,7 @@ class Indexed:
 
         return with_pullback
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule:
         """Return the form that takes the same elements of the tangent."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:

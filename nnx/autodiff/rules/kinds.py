@@ -21,7 +21,7 @@ and what has a pullback only is transposed again.
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
+from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.factors import Term, added, fitted
 from nnx.autodiff.rules.parts import Part, Spec
 from nnx.autodiff.rules.shapes import cast, keep_axes, match
@@ -31,12 +31,23 @@ from nnx.types import Array, Shape
 
 
 class Rule(Protocol):
-    """What a table of rules maps a name to."""
+    """What a table of rules maps a name to.
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    Attributes
+    ----------
+    fresh : bool
+        Whether the cotangents that its pullbacks return are new memory; see :meth:`nnx.Primitive.with_pullback`.
+    positional : int or None
+        How many arguments it can see by position.
+    """
+
+    fresh: bool
+    positional: int | None
+
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return it in the form that also returns the tangent, or None to have its pullback transposed."""
 
 
@@ -48,16 +59,18 @@ class Transposed:
     separated by commas.
     """
 
+    fresh = False
+
     def __init__(self, parameters: str, *transposes: Callable[..., Any] | None) -> None:
         names = [name.strip() for name in parameters.split(",")]
-        self.positional = len(names)
+        self.positional: int | None = len(names)
         self._parts = [None if t is None else Part(t, names) for t in transposes]
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
         parts = self._parts
 
-        def with_pullback(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+        def rule(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
             output = function(*args, **options)
             plan: list[Any] = [None] * len(args)
             for i, part in enumerate(parts):
@@ -70,9 +83,9 @@ class Transposed:
 
             return output, pullback
 
-        return with_pullback
+        return rule
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return None: the pullback is transposed."""
         return None
 
@@ -88,7 +101,7 @@ def _transposed(g: Any, part: Part, kept: list[Any], spec: Spec) -> Array:
 class Linear(Transposed):
     """A function that is linear in its differentiable arguments together, such as ``sum`` or ``where``."""
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return the form that applies the function to the tangents, with zeros for those that are None."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
@@ -105,7 +118,9 @@ class Linear(Transposed):
 class Multilinear(Transposed):
     """A function that is linear in each of its differentiable arguments alone, such as ``matmul``."""
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+    fresh = True  # each cotangent is a product
+
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return the form that applies the function with one argument after the other replaced by its tangent."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:
@@ -130,8 +145,10 @@ class Weighted:
     and ``spec``.
     """
 
+    fresh = True
+
     def __init__(self, weights: Callable[..., tuple[Array, Any]]) -> None:
-        self.positional = 1
+        self.positional: int | None = 1
         self._part = Part(weights, ["x"])
 
     def _weights(self, output: Any, x: Array, options: dict[str, Any]) -> tuple[Array, Any]:
@@ -140,10 +157,10 @@ class Weighted:
         weights, scale = self._part.apply(output, *self._part.keep(y, (x,), options, spec))
         return weights, scale
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
-        def with_pullback(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
+        def rule(wanted: Sequence[Any], x: Array, **options: Any) -> tuple[Any, Pullback]:
             output = function(x, **options)
 
             def pullback(g: Array) -> tuple[Array]:
@@ -153,9 +170,9 @@ class Weighted:
 
             return output, pullback
 
-        return with_pullback
+        return rule
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent | None:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return the primitive ``function`` in the form that also returns the tangent of its output."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitive import Pullback, WithPullback, WithTangent
+from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.kinds import Linear, Rule
 from nnx.autodiff.rules.shapes import at, cast
 from nnx.backend import namespace
@@ -27,10 +27,13 @@ def _reshaped(xp: Namespace, g: Array, spec: Any) -> Array:
 class Joined:
     """``concat`` and ``stack``, called with the arrays one by one: each takes its own part of the cotangent."""
 
+    fresh = False
+    positional: int | None = None
+
     def __init__(self, part: Callable[[Array, int, Sequence[Shape], Any], Array]) -> None:
         self._part = part
 
-    def bind(self, function: Callable[..., Any]) -> WithPullback:
+    def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
 
         def with_pullback(wanted: Sequence[Any], *arrays: Any, axis: Any = 0) -> tuple[Any, Pullback]:
@@ -48,7 +51,7 @@ class Joined:
 
         return with_pullback
 
-    def bind_tangent(self, function: Callable[..., Any]) -> WithTangent:
+    def bind_tangent(self, function: Callable[..., Any]) -> TangentRule:
         """Return the form that joins the tangents, with zeros for those that are None."""
 
         def with_tangent(args: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Any]:

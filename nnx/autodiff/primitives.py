@@ -1,0 +1,286 @@
+"""The one contract: a function of arrays that can also return its pullback.
+
+This file and one of ``nnx/functional/`` show how everything differentiable is written. What they do not show:
+
+- ``nnx/autodiff/tape.py`` records calls on traced arrays and walks them backward.
+- ``nnx/autodiff/dual.py`` carries tangents instead, for forward mode.
+- ``nnx/autodiff/dispatch.py`` decides which kernel runs in the place of the portable body.
+- ``nnx/autodiff/rules/`` has the same pairs of function and pullback for the standard's own functions, as tables.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from nnx.autodiff.dispatch import LIMIT, Declined, Kernel, candidates, fits_device, load_kernels
+from nnx.autodiff.traced import TracedArray, inner_trace
+from nnx.errors import MissingRuleError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Pullback = Callable[[Any], Sequence[Any]]
+"""Takes the cotangent of the output; returns one cotangent for each positional argument, or ``None``."""
+
+PullbackRule = Callable[..., tuple[Any, Pullback]]
+"""``rule(wanted, *args, **options) -> (output, pullback)``."""
+
+TangentRule = Callable[..., tuple[Any, Any]]
+"""``rule(args, tangents, options) -> (output, tangent)``; a tangent is ``None`` where it is zero."""
+
+
+class Wanted(list[int]):
+    """For each argument whether its cotangent will be used: 0 where not.
+
+    Attributes
+    ----------
+    may_overwrite : bool
+        Set before the pullback is called: whether it may write into the cotangent that it is given, or hand that memory
+        on as its result. Elementwise, fresh memory costs as much as the arithmetic.
+    """
+
+    may_overwrite = False
+
+
+NOTHING = Wanted([0] * 32)
+"""For a call whose pullback nobody wants."""
+
+
+class Primitive(Generic[P, R]):
+    """A function that is differentiated as a whole: a plain function, and the same with its pullback.
+
+    Made by the decorator :func:`primitive`. Arrays are its positional parameters; keyword-only parameters are
+    options. Called on plain arrays it runs the function. If an argument is traced, the trace runs the rule on the
+    values, and records one node.
+
+    Parameters
+    ----------
+    function : callable
+        In array API code. Run on traced arrays it is differentiated operation by operation: that is how a
+        hand-written pullback is checked.
+    name : str, optional
+        What errors call it; default the function's own name.
+    retraced : bool
+        Whether forward mode, without a tangent rule, differentiates ``function`` operation by operation; else it
+        transposes the pullback.
+    takes_keywords : bool
+        Whether an array may be passed by the name of its parameter.
+    may_hide_traced : bool
+        Whether ``function`` could use a traced array that is not among its arguments, so that traces must look.
+    may_have_kernels : bool
+        Whether kernels are looked for.
+
+    Attributes
+    ----------
+    function : callable
+    rule : callable
+        The function in the form that also returns its pullback.
+    fresh : bool
+        Whether the cotangents that its pullback returns are new memory.
+    tangent_rule : callable or None
+        The function in the form that also returns its tangent.
+    kernels : list of Kernel
+        Faster bodies; see :meth:`kernel`.
+    """
+
+    function: Callable[P, R]
+    plain_rule: PullbackRule  # the rule for values that are all plain; library functions have a quicker one
+    plain_tangent_rule: TangentRule | None = None
+    tangent_rule: TangentRule | None = None
+    fresh: bool = False
+    checks_calls: bool = False  # whether check_call has anything to refuse
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        retraced: bool = True,
+        takes_keywords: bool = True,
+        may_hide_traced: bool = True,
+        may_have_kernels: bool = True,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = name or str(getattr(function, "__name__", function))
+        self.rule: PullbackRule = self._without_rule
+        self.plain_rule = self.rule
+        self.retraced = retraced
+        self.takes_keywords = takes_keywords
+        self.may_hide_traced = may_hide_traced
+        self.may_have_kernels = may_have_kernels
+        self.kernels: list[Kernel] = []
+        self._by_type: dict[type, tuple[tuple[int, str | None, Kernel], ...]] = {}  # what candidates() says
+        self._positional: dict[str, Any] | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it on plain arrays, or record it on the tape of the innermost transform that traces an argument."""
+        if kwargs and self.takes_keywords:
+            args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
+        trace: Any = None
+        for arg in args:
+            if type(arg) is TracedArray and arg.trace is not trace:
+                trace = arg.trace if trace is None else inner_trace(trace, arg.trace)
+        if trace is not None:
+            if self.checks_calls:
+                self.check_call(args, kwargs)
+            return trace.record(self, args, kwargs)
+        if args and self.may_have_kernels:
+            found = self._by_type.get(type(args[0]))
+            if found is None:
+                found = self.kernels_for(args[0])
+            for rank, device, kernel in found:
+                if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
+                    made = kernel.rule(NOTHING, *args, **kwargs)
+                    if type(made) is tuple:
+                        return made[0]
+        return self.function(*args, **kwargs)
+
+    @overload
+    def with_pullback(self, rule: PullbackRule, *, fresh: bool = False) -> PullbackRule: ...
+
+    @overload
+    def with_pullback(self, rule: None = None, *, fresh: bool = False) -> Callable[[PullbackRule], PullbackRule]: ...
+
+    def with_pullback(self, rule: PullbackRule | None = None, *, fresh: bool = False) -> Any:
+        """Register the form that also returns the pullback; a decorator.
+
+        The rule is ``rule(wanted, *args, **options) -> (output, pullback)``. ``wanted[i]`` is true where the
+        cotangent of argument ``i`` is asked for: nothing else need be computed or kept. It may be narrowed before
+        the pullback is called, which looks again before it does costly work. The pullback takes the cotangent of the
+        output and returns one cotangent for each positional argument, ``None`` where none was wanted. It must not
+        change an array, least of all the cotangent that it was given, and may be called again.
+
+        Parameters
+        ----------
+        rule : callable
+        fresh : bool
+            Every array that the pullback returns is new memory that nobody else holds: not the cotangent that it was
+            given, no view of it, and nothing that it keeps. What is fresh is added to in place. Such a pullback may
+            write into its cotangent where ``wanted.may_overwrite`` is true at that time.
+        """
+        if rule is None:
+            return functools.partial(self.with_pullback, fresh=fresh)
+        self.rule = self.plain_rule = rule
+        self.fresh = fresh
+        return rule
+
+    def with_tangent(self, rule: TangentRule) -> TangentRule:
+        """Register the form that also returns the tangent; a decorator.
+
+        The rule is ``rule(args, tangents, options) -> (output, tangent)``. A tangent is ``None`` where it is zero.
+        """
+        self.tangent_rule = self.plain_tangent_rule = rule
+        return rule
+
+    def kernel(
+        self, library: str, *, device: str | None = None, tier: str = "native", fresh: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a faster body for plain arrays of one library; a decorator.
+
+        The body is a rule as in :meth:`with_pullback`, which may return ``Declined(reason)`` for arguments that it
+        leaves to the next one. Its pullback may be given a traced cotangent, and then hands over to
+        :meth:`portable_pullback`. A test holds each kernel to the portable body.
+
+        Parameters
+        ----------
+        library : str
+            As in :func:`nnx.use_backend`.
+        device : {"cpu", "cuda"}, optional
+            Default any.
+        tier : {"native", "compiled"}
+        fresh : bool
+            As in :meth:`with_pullback`.
+        """
+
+        def register(rule: Callable[..., Any]) -> Callable[..., Any]:
+            self.kernels.append(Kernel(library, device, tier, rule, fresh))
+            self._by_type = {}
+            return rule
+
+        return register
+
+    def kernels_for(self, array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
+        """Return what may run in the place of the portable body for arrays of this type, the best first."""
+        load_kernels(array)
+        found = self._by_type[type(array)] = candidates(self.kernels, array)
+        return found
+
+    def run_rule(self, wanted: Wanted, args: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Pullback, bool]:
+        """Run the first body that applies to plain values, and tell whether its cotangents are fresh."""
+        found = self._by_type.get(type(args[0]))
+        if found is None:
+            found = self.kernels_for(args[0])
+        for rank, device, kernel in found:
+            if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
+                made = kernel.rule(wanted, *args, **options)
+                if type(made) is tuple:
+                    return made[0], made[1], kernel.fresh
+        output, pullback = self.plain_rule(wanted, *args, **options)
+        return output, pullback, self.fresh
+
+    def portable_pullback(self, wanted: Sequence[int], *args: Any, **options: Any) -> Pullback:
+        """Return the pullback of the portable body; for kernels whose pullback meets a traced cotangent."""
+        return self.rule(wanted, *args, **options)[1]
+
+    def check_call(self, args: Sequence[Any], options: dict[str, Any]) -> None:
+        """Refuse arguments that the rule does not know."""
+
+    def _without_rule(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
+        raise MissingRuleError(f"{self.name} has no derivative rule")
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def __reduce__(self) -> str:
+        return str(vars(self)["__qualname__"])  # pickled by reference, as a function is
+
+    def _arrays_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Make positional what was passed by the name of a positional parameter."""
+        if self._positional is None:
+            self._positional = {
+                name: parameter.default
+                for name, parameter in inspect.signature(self.function).parameters.items()
+                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            }
+        if not kwargs.keys() & self._positional.keys():
+            return args, kwargs
+        rest = dict(kwargs)
+        found = list(args)
+        for name, default in list(self._positional.items())[len(args) :]:
+            found.append(rest.pop(name, default))
+        if any(value is inspect.Parameter.empty for value in found):
+            inspect.signature(self.function).bind(*args, **kwargs)  # raises Python's own message
+        return tuple(found), rest
+
+
+def primitive(function: Callable[P, R]) -> Primitive[P, R]:
+    """Make a function one node of the tape, with a pullback of its own.
+
+    Parameters
+    ----------
+    function : callable
+        In array API code. Positional parameters are arrays (or ``None``), keyword-only parameters are options.
+
+    Returns
+    -------
+    Primitive
+        Register the pullback with its method ``with_pullback``.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> @nnx.primitive
+    ... def cube(x):
+    ...     return x**3
+    >>> @cube.with_pullback(fresh=True)
+    ... def _(wanted, x):
+    ...     return cube(x), lambda cotangent: (3 * x**2 * cotangent,)
+    >>> float(nnx.grad(cube)(np.asarray(2.0)))
+    12.0
+    """
+    return Primitive(function)
+
+
+__all__ = ["NOTHING", "Declined", "Primitive", "Pullback", "PullbackRule", "TangentRule", "Wanted", "primitive"]

@@ -1,0 +1,231 @@
+"""One run of a function with some of its arguments traced on a tape, and the way from its output to their gradients."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nnx.autodiff.tape import Tape, refuse_escaped
+from nnx.autodiff.traced import Trace, TracedArray
+from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, namespace
+from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
+from nnx.tree import Rebuild, leaves_like, tree_map, tree_split
+from nnx.types import Array, DType, Tree
+
+_Source = tuple[int, list[Array], Rebuild, int, list[str]]
+"""Of one argument the slot of its first array, whose others follow, the arrays, what makes the gradient of theirs, the
+argument's index, and the arrays' paths. An operator such as ``+=`` may since have changed what their traced arrays are.
+"""
+
+
+_FLOATING: dict[type, set[DType]] = {}
+"""The floating-point dtypes seen of each type of plain array: what checked_leaf need not look at again."""
+
+
+class Recording:
+    """A function called once with the arguments at some indices traced.
+
+    Attributes
+    ----------
+    tape : Tape
+    output
+        What the function returned, traced.
+    """
+
+    __slots__ = ("_sources", "output", "tape")
+
+    def __init__(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], indices: Sequence[int]
+    ) -> None:
+        self.tape = tape = Tape()
+        self._sources: list[_Source] = []
+        moved = list(args)
+        for index in indices:
+            primal = args[index]
+            leaves, rebuild = tree_split(primal)
+            arrays, values, first = [], [], tape.count + 1
+            for path, leaf in leaves.items():
+                known = _FLOATING.get(type(leaf))
+                if known is None or leaf.dtype not in known:
+                    leaf = checked_leaf(leaf, index, path)
+                tape.count = slot = tape.count + 1  # as Tape.trace, of what is plain
+                arrays.append(TracedArray(leaf, tape, slot))
+                values.append(leaf)
+            moved[index] = rebuild(arrays)
+            self._sources.append((first, values, _form(primal, leaves, rebuild), index, list(leaves)))
+        try:
+            self.output = function(*moved, **kwargs)
+        finally:
+            tape.closed = True
+
+    def seeds(self, reached: dict[str, Any], cotangent: Tree) -> list[tuple[int, Array]]:
+        """Return where a cotangent of the output starts: (slot, array) for each traced array of the output."""
+        given = leaves_like(cotangent, reached, "a cotangent", "the output")
+        return [
+            (leaf.entry, checked_cotangent(array, leaf))
+            for leaf, array in zip(reached.values(), given, strict=True)
+            if type(leaf) is TracedArray and leaf.trace is self.tape
+        ]
+
+    def pull_back(
+        self,
+        seeds: Sequence[tuple[int, Array]],
+        *,
+        consume: bool,
+        wanted: Sequence[bool] | None = None,
+        on_leaf: Callable[[str, Array], Any] | None = None,
+    ) -> tuple[Any, ...]:
+        """Return the gradient of each argument: arrays of the caller's own, zeros where no cotangent arrived."""
+        cotangents, owned = self.tape.walk(
+            seeds,
+            consume=consume,
+            unwanted=() if wanted is None or not consume else self._slots_of_others(wanted),
+            on_leaf=None if on_leaf is None else self._telling(on_leaf),
+        )
+        gathered: list[Any] = []
+        for i, (first, values, form, index, paths) in enumerate(self._sources):
+            if wanted is not None and not wanted[i]:
+                gathered.append(None)
+                continue
+            found = []
+            for slot, value in enumerate(values, first):
+                cotangent = cotangents[slot]
+                if cotangent is None:
+                    cotangent = namespace(value).zeros_like(value)
+                else:
+                    if cotangent.__class__ is not value.__class__ or (
+                        cotangent.shape != value.shape or cotangent.dtype != value.dtype
+                    ):
+                        _refuse_misfit(cotangent, value, _where(index, paths[slot - first]))
+                    if not owned[slot]:
+                        cotangent = own(cotangent)
+                found.append(cotangent)
+            gathered.append(form(found))
+        return tuple(gathered)
+
+    def _slots_of_others(self, wanted: Sequence[bool]) -> list[int]:
+        """Return the slots of the arguments that are not wanted."""
+        sources = zip(self._sources, wanted, strict=True)
+        return [slot for source, want in sources if not want for slot in range(source[0], source[0] + len(source[1]))]
+
+    def _telling(self, on_leaf: Callable[[str, Array], Any]) -> tuple[list[int], Callable[[int, Any, bool], None]]:
+        """Return which slots a walk reports, and what it calls: ``on_leaf`` with the path of the array."""
+        named = {}
+        for first, values, _, index, paths in self._sources:
+            for slot, (value, path) in enumerate(zip(values, paths, strict=True), first):
+                if len(self._sources) > 1:
+                    path = f"{index}.{path}" if path else str(index)
+                named[slot] = path, value
+
+        def tell(slot: int, cotangent: Any, owned: bool) -> None:
+            path, value = named[slot]
+            on_leaf(path, namespace(value).zeros_like(value) if cotangent is None else cotangent)
+
+        return list(named), tell
+
+
+def own(x: Array) -> Array:
+    """Return a copy of an array that somebody else may hold, for a caller who may write into it."""
+    return x.alias() if type(x) is TracedArray else copied(x)
+
+
+def _form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
+    """Return :func:`gradient_form` of a primal that was split already, as quickly as can be."""
+    if hasattr(type(primal), "__tree_split__"):
+        return lambda cotangents: dict(zip(leaves, cotangents, strict=True))
+    return rebuild if "" in leaves else gradient_form(primal)
+
+
+def checked_leaf(leaf: Any, number: int, path: str) -> Array:
+    """Return the array of a leaf; it must be of a floating-point dtype."""
+    array = asarray(leaf) if type(leaf) is float else leaf
+    if is_array(array) and is_floating(array):
+        if type(array) is TracedArray:
+            return array.alias()  # an operator such as += on the one leaves the other as it is
+        _FLOATING.setdefault(type(array), set()).add(array.dtype)
+        return array
+    where = _where(number, path)
+    if not is_array(array):
+        raise DTypeError(f"{where}: expected an array of floating-point numbers, got {type(leaf).__name__}")
+    raise DTypeError(
+        f"{where}: expected a floating-point dtype, got {dtype_name(array.dtype)}; "
+        "convert it with xp.astype, or leave it out of argnums"
+    )
+
+
+def gradient_form(primal: Tree) -> Rebuild:
+    """Return what makes the gradient of a primal from cotangents: a tree like it, with dicts for modules."""
+    return tree_split(primal, objects_as_dicts=True)[1]
+
+
+def checked_cotangent(array: Any, like: Array) -> Array:
+    """Return a cotangent that was given for an array of an output; it must be like it."""
+    if not is_array(array):
+        raise DTypeError(f"expected a cotangent that is an array, as the output, got {type(array).__name__}")
+    namespace(like.value if type(like) is TracedArray else like, array)
+    if tuple(array.shape) != tuple(like.shape):
+        raise ShapeError(f"expected a cotangent of shape {tuple(like.shape)}, as the output, got {tuple(array.shape)}")
+    if array.dtype != like.dtype:
+        raise DTypeError(
+            f"expected a cotangent of dtype {dtype_name(like.dtype)}, as the output, got {dtype_name(array.dtype)}"
+        )
+    return array
+
+
+def _where(number: int, path: str) -> str:
+    return f"argument {number}" + (f" at {path!r}" if path else "")
+
+
+def _refuse_misfit(cotangent: Any, value: Array, where: str) -> None:
+    if not is_array(cotangent):
+        what = f"an array, got {type(cotangent).__name__}"
+    elif tuple(cotangent.shape) != tuple(value.shape):
+        what = f"shape {tuple(value.shape)}, got {tuple(cotangent.shape)}"
+    elif cotangent.dtype != value.dtype:
+        what = f"dtype {dtype_name(value.dtype)}, got {dtype_name(cotangent.dtype)}"
+    else:
+        return  # of another class for another reason, such as NumPy's scalars beside its 0-d arrays
+    raise TraceError(
+        f"the cotangent of {where}: expected {what}; the pullback of a primitive that it came through returns the "
+        "wrong one, which nnx.testing.check_gradients(primitive, ...) finds"
+    )
+
+
+def untrace(tree: Tree, tape: Tape) -> Tree:
+    """Return a tree with the values of what a transform traces."""
+    if type(tree) is TracedArray:
+        return untraced_leaf(tree, tape)
+    return tree_map(lambda leaf: untraced_leaf(leaf, tape), tree)
+
+
+def untraced_leaf(leaf: Any, trace: Trace) -> Any:
+    """Return the value of what a transform traces, and all else as it is, unless it has escaped from another."""
+    if type(leaf) is TracedArray and leaf.trace is trace:
+        return leaf.value
+    refuse_escaped(leaf)
+    return leaf
+
+
+def as_argnums(argnums: Any) -> tuple[int, ...]:
+    """Return the numbers of arguments as a tuple of Python integers."""
+    try:
+        return (operator.index(argnums),) if hasattr(argnums, "__index__") else tuple(map(operator.index, argnums))
+    except TypeError:
+        raise ArgumentError(f"expected argnums to be an integer or several of them, got {argnums!r}") from None
+
+
+def indices_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Return the indices that argnums mean among that many arguments."""
+    for number in numbers:
+        if not -count <= number < count:
+            raise ArgumentError(f"argnums has {number}, but the function was called with {count} arguments")
+    indices = tuple(number % count for number in numbers)
+    if len(set(indices)) < len(indices):
+        raise ArgumentError(f"expected every argument once in argnums, got {tuple(numbers)}")
+    return indices
+
+
+def split_aux(output: Any) -> tuple[Any, Any]:
+    """Return output and aux of what a function returned that was called with has_aux."""
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise ArgumentError(f"with has_aux expected a function that returns (output, aux), got {type(output).__name__}")
+    return output
