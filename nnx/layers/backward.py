@@ -10,6 +10,8 @@ from nnx.backend import is_array, is_floating
 from nnx.errors import UsageError
 from nnx.layers.links import record_output, refuse_foreign
 from nnx.layers.location import locate
+from nnx.layers.node import STAMP
+from nnx.layers.settling import settle_below
 from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, Tree
 
@@ -43,7 +45,9 @@ class Kept(NamedTuple):
 
 def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a module on plain arrays, and keep what :func:`backward` needs."""
-    members = module.__dict__
+    members, plan = module.__dict__, module._plan
+    if plan is None or plan.unsettled or plan.stamp is not STAMP.structure:
+        settle_below(module, args, kwargs)
     members["_kept"] = None  # before the call, so that two sets of residuals are never held
     if len(args) == 1 and not kwargs and is_array(args[0]) and is_floating(args[0]):  # most calls
         output, pullback = vjp(_forward, module, args[0])

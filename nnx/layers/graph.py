@@ -19,7 +19,9 @@ from nnx.types import Array
 Watcher = Callable[[Any, Any], None]
 """Is told of a module, a copy, and what its ``forward`` returned."""
 
-_RESERVED = frozenset(name for name in vars(Node) if not name.startswith("__")) | {"_arguments"}
+_RESERVED = frozenset(name for name in vars(Node) if name.startswith("_") and not name.startswith("__")) | {
+    "_arguments"
+}
 
 
 class Graph(Node):

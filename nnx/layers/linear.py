@@ -1,10 +1,11 @@
 """The fully connected layer."""
 
-from typing import Any
+from typing import Any, Self
 
 from nnx import functional
 from nnx.backend import asarray, generator, host_full
-from nnx.errors import ArgumentError
+from nnx.errors import ArgumentError, ShapeError
+from nnx.functional.checks import expect_floating
 from nnx.initializers import HeNormal, Initializer
 from nnx.layers.module import Module
 from nnx.layers.parameter import Parameter
@@ -16,8 +17,8 @@ class Linear(Module):
 
     Parameters
     ----------
-    in_features : int
-        Length of the last axis of the input.
+    in_features : int or None
+        Length of the last axis of the input; ``None`` leaves it to the first input, see :meth:`nnx.Module.settle`.
     out_features : int
         Length of the last axis of the output.
     bias : bool
@@ -59,7 +60,7 @@ class Linear(Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: int | None,
         out_features: int,
         bias: bool = True,
         *,
@@ -67,18 +68,42 @@ class Linear(Module):
         rng: Any = None,
         dtype: DType | str = "float32",
     ) -> None:
-        if in_features < 1 or out_features < 1:
-            raise ArgumentError(
-                f"expected at least 1 feature, got in_features={in_features}, out_features={out_features}"
-            )
         self.in_features = in_features
         self.out_features = out_features
-        shape = (in_features, out_features)
-        weight = (initializer or HeNormal())(generator(rng), shape, in_features, out_features)
-        self.weight = Parameter(asarray(weight, dtype=dtype))
+        self.weight: Array | None = None
         self.bias: Array | None = None
+        self._start = (initializer or HeNormal(), generator(rng), dtype, bias)
+        if in_features is None:
+            self.is_settled = False
+            self._check_sizes(1)
+        else:
+            self._make_parameters(in_features, None)
+
+    def settle(self, x: Array) -> Self:
+        """Take the number of input features, where it was left open, from an input (..., in_features)."""
+        if not self.is_settled:
+            expect_floating(x)
+            if x.ndim == 0:
+                raise ShapeError("expected input of shape (..., in_features), got ()")
+            self._make_parameters(x.shape[-1], x)
+            self.in_features = x.shape[-1]
+            self.is_settled = True
+        return self
+
+    def _make_parameters(self, in_features: int, like: Array | None) -> None:
+        self._check_sizes(in_features)
+        initializer, rng, dtype, bias = self._start
+        weight = initializer(rng, (in_features, self.out_features), in_features, self.out_features)
+        self.weight = Parameter(asarray(weight, dtype=dtype, like=like))
         if bias:
-            self.bias = Parameter(asarray(host_full((out_features,), 0.0), dtype=dtype))
+            self.bias = Parameter(asarray(host_full((self.out_features,), 0.0), dtype=dtype, like=like))
+        del self._start
+
+    def _check_sizes(self, in_features: int) -> None:
+        if in_features < 1 or self.out_features < 1:
+            raise ArgumentError(
+                f"expected at least 1 feature, got in_features={in_features}, out_features={self.out_features}"
+            )
 
     def forward(self, x: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""
@@ -87,4 +112,4 @@ class Linear(Module):
     def describe(self) -> str:
         """Return the sizes."""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return sizes if self.bias is not None else f"{sizes}, bias=False"
+        return f"{sizes}, bias=False" if self.bias is None and self.is_settled else sizes

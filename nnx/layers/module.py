@@ -13,6 +13,7 @@ from nnx.layers.location import locate
 from nnx.layers.node import RUNNING, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
+from nnx.layers.settling import settle_below, settle_itself
 from nnx.layers.state import load_state
 from nnx.types import Array, DType, Tree
 
@@ -54,6 +55,8 @@ class Module(Graph):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call ``forward``; in training mode on plain arrays, also keep the pullback for :meth:`backward`."""
+        if not self.is_settled:
+            settle_itself(self, args, kwargs)
         outer = RUNNING.models
         if not self._is_copy:
             if self.training and TracedArray not in map(type, args) and (outer is None or not is_running(self)):
@@ -125,6 +128,27 @@ class Module(Graph):
         """
         rate = as_learning_rate(learning_rate)
         self.update_parameters(lambda weight, gradient: weight - rate * gradient, self.gradients())
+
+    def settle(self, *args: Any, **kwargs: Any) -> Self:
+        """Settle the sizes that were left open, as in ``Linear(None, 10)``, from an input; the first call does that.
+
+        Until then :meth:`parameters` and all that needs them raise UsageError. A layer with an open size sets
+        ``self.is_settled = False`` in its constructor, and makes its parameters in a ``settle`` of its own, which is
+        given the inputs of the first call as plain arrays.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            What ``forward`` takes.
+
+        Returns
+        -------
+        Module
+            This module.
+        """
+        self._refuse_change("settle")
+        settle_below(self, args, kwargs)
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode for this module and all below it, and return it."""

@@ -12,6 +12,7 @@ class Node:
     __slots__ = ("__dict__", "__weakref__", "_plan")
 
     _plan: Any
+    is_settled: bool = True  # a layer whose sizes the first input settles sets it to False
     _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index alone, as in Sequential
     _parameter_names: tuple[str, ...] = ()
     _child_names: tuple[str, ...] = ()  # attributes in which nodes may be: a node or a container

@@ -52,6 +52,8 @@ class Plan:
         The modules without the model itself, then those that are copied with it although it does not name them.
     parameters, buffers : tuple of Slot
     ties : tuple of (index of the module, name, index of the owner, :class:`Tied`)
+    unsettled : list of str
+        The paths of modules whose sizes are open.
     """
 
     def __init__(self, root: Any) -> None:
@@ -78,6 +80,9 @@ class Plan:
         )
         self.buffers = tuple(self._buffers(named))
         self.ties = tuple(self._ties(modules, index))
+        self.unsettled = [path for path, module in named if not module.is_settled]
+        if self.unsettled:
+            self.problem = (UsageError, _unsettled_text(self.unsettled, type(root).__name__))
         self.paths = tuple(slot.path for slot in self.parameters)
         self.path_set = frozenset(self.paths)
         if len(self.path_set) < len(self.parameters):
@@ -186,6 +191,14 @@ class Plan:
                         "that is not in this model; call, differentiate and save the model that holds both"
                     )
                     self.problem = (UsageError, text)
+
+
+def _unsettled_text(paths: Sequence[str], name: str) -> str:
+    which = ", ".join(repr(path) for path in paths if path)
+    return (
+        f"{name} has sizes that are not settled yet{f', in {which}' if which else ''}: call it once on data, or "
+        "settle(x), before its parameters are used"
+    )
 
 
 def plan_of(root: Any) -> Plan:
