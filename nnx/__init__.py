@@ -4,120 +4,72 @@ Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on Cu
 JAX arrays with those.
 """
 
-from nnx import (
-    backend,
-    data,
-    errors,
-    functional,
-    initializers,
-    io,
-    kernels,
-    layers,
-    losses,
-    metrics,
-    optimizers,
-    testing,
-    training,
-)
-from nnx.autodiff import (
-    Primitive,
-    custom_jvp,
-    custom_vjp,
-    grad,
-    hessian,
-    hvp,
-    jacobian,
-    jvp,
-    linearize,
-    primitive,
-    remat,
-    stop_gradient,
-    value_and_grad,
-    vjp,
-)
-from nnx.backend import (
-    available_backends,
-    generator,
-    get_backend,
-    namespace,
-    to_device,
-    to_numpy,
-    use_backend,
-)
-from nnx.kernels import use_kernels
-from nnx.layers import (
-    Buffer,
-    Exponential,
-    Linear,
-    Model,
-    Module,
-    Parameter,
-    ReLU,
-    Reparameterization,
-    Sequential,
-    Sigmoid,
-    Softmax,
-    Tied,
-    layer_outputs,
-)
-from nnx.losses import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
-from nnx.optimizers import SGD
-from nnx.version import __version__
+import importlib
+import importlib.util
+import pkgutil
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "MSE",
-    "MSES",
-    "SGD",
-    "Buffer",
-    "CrossEntropy",
-    "Exponential",
-    "KLDivergenceStandardNormal",
-    "Linear",
-    "Loss",
-    "Model",
-    "Module",
-    "Parameter",
-    "Primitive",
-    "ReLU",
-    "Reparameterization",
-    "Sequential",
-    "Sigmoid",
-    "Softmax",
-    "Tied",
-    "__version__",
-    "available_backends",
-    "backend",
-    "custom_jvp",
-    "custom_vjp",
-    "data",
-    "errors",
-    "functional",
-    "generator",
-    "get_backend",
-    "grad",
-    "hessian",
-    "hvp",
-    "initializers",
-    "io",
-    "jacobian",
-    "jvp",
-    "kernels",
-    "layer_outputs",
-    "layers",
-    "linearize",
-    "losses",
-    "metrics",
-    "namespace",
-    "optimizers",
-    "primitive",
-    "remat",
-    "stop_gradient",
-    "testing",
-    "to_device",
-    "to_numpy",
-    "training",
-    "use_backend",
-    "use_kernels",
-    "value_and_grad",
-    "vjp",
-]
+from nnx.backend import available_backends as available_backends
+from nnx.backend import generator as generator
+from nnx.backend import get_backend as get_backend
+from nnx.backend import namespace as namespace
+from nnx.backend import to_device as to_device
+from nnx.backend import to_numpy as to_numpy
+from nnx.backend import use_backend as use_backend
+from nnx.backend import use_kernels as use_kernels
+from nnx.version import __version__ as __version__
+
+# ruff: noqa: F403, F405
+# A room is imported when one of its names is first asked for. Type checkers see the names here, and nothing is called:
+# at run time the rooms say themselves what they export.
+if TYPE_CHECKING:
+    from nnx import autodiff as autodiff
+    from nnx import backend as backend
+    from nnx import data as data
+    from nnx import errors as errors
+    from nnx import functional as functional
+    from nnx import initializers as initializers
+    from nnx import io as io
+    from nnx import kernels as kernels
+    from nnx import layers as layers
+    from nnx import losses as losses
+    from nnx import metrics as metrics
+    from nnx import optimizers as optimizers
+    from nnx import testing as testing
+    from nnx import training as training
+    from nnx import tree as tree
+    from nnx import types as types
+    from nnx.autodiff import *
+    from nnx.layers import *
+    from nnx.losses import *
+    from nnx.optimizers import *
+
+_OPEN = ("autodiff", "layers", "losses", "optimizers")
+"""Rooms whose names stand in ``nnx`` itself, in the order in which they need each other."""
+
+
+def _find(name: str) -> Any:
+    """Return a room, or what one of the open rooms exports under a name. Python asks for what is not here yet."""
+    if name == "__all__":
+        return _names()
+    if not name.startswith("_"):
+        if importlib.util.find_spec(f"nnx.{name}"):
+            return importlib.import_module(f"nnx.{name}")
+        for room in _OPEN:
+            module = importlib.import_module(f"nnx.{room}")
+            if name in module.__all__:
+                value = globals()[name] = getattr(module, name)
+                return value
+    raise AttributeError(f"module 'nnx' has no attribute {name!r}")
+
+
+def _names() -> list[str]:
+    """Return what ``nnx`` exports; all open rooms are imported for it."""
+    exported = {name for room in _OPEN for name in importlib.import_module(f"nnx.{room}").__all__}
+    rooms = {module.name for module in pkgutil.iter_modules(__path__)} - {"cli", "version"}
+    here = {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("nnx.")}
+    return sorted({"__version__"} | exported | rooms | here)
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for Any
+    __getattr__, __dir__ = _find, _names

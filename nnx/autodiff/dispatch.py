@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import importlib
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from nnx.backend import device_kind, is_array, library_name, namespace
-from nnx.errors import ArgumentError
-
-TIERS = ("portable", "native", "compiled")
-"""From the body in the standard's own terms to what needs a compiler: each tier uses the ones before it too."""
+from nnx.backend.tiers import TIERS
 
 
 class Kernel(NamedTuple):
@@ -55,19 +51,6 @@ PROVIDERS: dict[str, Callable[[], Any]] = {}
 """For each library what imports its kernels, which then add themselves; filled once by :mod:`nnx.kernels`."""
 
 
-def as_tier(value: str, name: str = "tier") -> int:
-    """Return the rank of a tier; an unknown one is an error."""
-    if value not in TIERS:
-        raise ArgumentError(f"expected {name} to be one of {', '.join(TIERS)}, got {value!r}")
-    return TIERS.index(value)
-
-
-_default = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
-
-LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=_default)
-"""The highest tier that may run here, as its rank. A context variable: it holds for one thread or task."""
-
-
 def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
     """Return the kernels for arrays of this type, the best first, each with the rank of its tier and its device."""
     library = library_name(namespace(array)) if is_array(array) else ""
@@ -78,6 +61,7 @@ def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | 
 
 def load_kernels(array: Any) -> None:
     """Import the kernels of the library that an array belongs to."""
+    importlib.import_module("nnx.kernels")  # it stands above this folder, and comes only when it is needed
     if is_array(array) and (provider := PROVIDERS.get(library_name(namespace(array)))):
         provider()
 

@@ -13,8 +13,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nnx.autodiff.dispatch import LIMIT, Declined, Kernel, candidates, fits_device, load_kernels
+from nnx.autodiff.dispatch import Declined, Kernel, candidates, fits_device, load_kernels
 from nnx.autodiff.traced import TracedArray, inner_trace
+from nnx.backend.tiers import LIMIT
 from nnx.errors import MissingRuleError
 
 P = ParamSpec("P")

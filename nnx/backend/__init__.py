@@ -11,6 +11,7 @@ from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
+from nnx.backend.tiers import use_kernels
 from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_like, to_device, to_numpy
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "to_numpy",
     "uniform",
     "use_backend",
+    "use_kernels",
 ]

@@ -7,51 +7,16 @@ environment variable ``NNX_KERNELS`` chooses the highest tier for a process; the
 
 import importlib
 from collections.abc import Callable
-from contextvars import Token
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from nnx.autodiff.dispatch import LIMIT, PROVIDERS, TIERS, Declined, Kernel, as_tier, fits_device
+from nnx.autodiff.dispatch import PROVIDERS, Declined, Kernel, fits_device
 from nnx.autodiff.primitives import NOTHING, Primitive
+from nnx.backend.tiers import LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
 PROVIDERS["numpy"] = lambda: importlib.import_module("nnx.kernels.numpy")
-
-
-class use_kernels:  # noqa: N801  reads as a function, and as one in a with statement
-    """Choose the highest tier of kernels that may run: from now on in this thread or task, or for a ``with`` block.
-
-    Parameters
-    ----------
-    tier : {"portable", "native", "compiled"}
-
-    Raises
-    ------
-    ArgumentError
-        If the tier is unknown.
-
-    Examples
-    --------
-    >>> import numpy as np, nnx
-    >>> with nnx.use_kernels("portable"):
-    ...     nnx.kernels.explain(nnx.functional.relu, np.ones(2)).chosen
-    'portable'
-    """
-
-    def __init__(self, tier: str) -> None:
-        self._token: Token[int] | None = LIMIT.set(as_tier(tier))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            LIMIT.reset(self._token)
-            self._token = None
 
 
 class Choice(NamedTuple):

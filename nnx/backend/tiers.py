@@ -1,0 +1,58 @@
+"""How fast a body may run in the place of a portable one: a call, a ``with`` block, or the variable ``NNX_KERNELS``."""
+
+import os
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Self
+
+from nnx.errors import ArgumentError
+
+TIERS = ("portable", "native", "compiled")
+"""From the body in the standard's own terms to what needs a compiler: each tier uses the ones before it too."""
+
+
+class use_kernels:  # noqa: N801  reads as a function, and as one in a with statement
+    """Choose the highest tier of kernels that may run: from now on in this thread or task, or for a ``with`` block.
+
+    Parameters
+    ----------
+    tier : {"portable", "native", "compiled"}
+
+    Raises
+    ------
+    ArgumentError
+        If the tier is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> with nnx.use_kernels("portable"):
+    ...     nnx.kernels.explain(nnx.functional.relu, np.ones(2)).chosen
+    'portable'
+    """
+
+    def __init__(self, tier: str) -> None:
+        self._token: Token[int] | None = LIMIT.set(as_tier(tier))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            LIMIT.reset(self._token)
+            self._token = None
+
+
+def as_tier(value: str, name: str = "tier") -> int:
+    """Return the rank of a tier; an unknown one is an error."""
+    if value not in TIERS:
+        raise ArgumentError(f"expected {name} to be one of {', '.join(TIERS)}, got {value!r}")
+    return TIERS.index(value)
+
+
+_default = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
+
+LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=_default)
+"""The highest tier that may run here, as its rank. A context variable: it holds for one thread or task."""
