@@ -4,6 +4,7 @@ from typing import Any
 
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.transfer import device_of, to_numpy
+from nnx.errors import DTypeError
 from nnx.types import Array
 
 _KINDS: dict[Any, str] = {}  # isdtype takes a few microseconds on some libraries
@@ -26,7 +27,13 @@ def _kind(x: Array) -> str:
     if found is None:
         xp = namespace(x)
         is_complex = xp.isdtype(dtype, "complex floating")
-        found = _KINDS[key] = "complex" if is_complex else "real" if xp.isdtype(dtype, "real floating") else ""
+        found = "complex" if is_complex else "real" if xp.isdtype(dtype, "real floating") else ""
+        if found and not getattr(dtype, "isnative", True):  # libraries give results in the byte order of the machine
+            raise DTypeError(
+                f"expected an array in the byte order of this machine, got dtype {dtype}; "
+                "convert it with x.astype(x.dtype.newbyteorder('='))"
+            )
+        _KINDS[key] = found
     return found
 
 

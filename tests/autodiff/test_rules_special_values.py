@@ -7,7 +7,9 @@ import pytest
 from differences import gradient
 
 import nnx
+from nnx.errors import DTypeError
 from nnx.testing import assert_close
+from nnx.tree import tree_leaves
 
 inf, nan = math.inf, math.nan
 
@@ -238,3 +240,52 @@ class TestWithoutAFreedom:
         x = xp.asarray([2.0], "float64")
         (found,) = gradient(lambda x: getattr(nnx.namespace(x), name)(x, correction=correction), x)
         assert not np.isfinite(xp.to_numpy(found)).any()
+
+
+class TestEmptyMatrices:
+    @pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 3, 3), (1, 1), (0, 1, 1)])
+    @pytest.mark.parametrize("name", ["det", "slogdet", "inv", "eigvalsh", "svdvals", "pinv", "trace", "matrix_norm"])
+    @pytest.mark.filterwarnings("ignore")
+    def test_keep_their_shapes(self, xp, name, shape):
+        x = xp.asarray(2.0 * np.ones(shape), "float64")
+
+        def function(x):
+            return getattr(nnx.namespace(x).linalg, name)(x)
+
+        try:
+            plain = function(x)
+        except Exception:
+            pytest.skip("the library has none")
+        value, pullback = nnx.vjp(function, x)
+        (found,) = pullback(value)
+        _, tangent = nnx.jvp(function, (x,), (x,))
+        assert tuple(found.shape) == shape
+        for leaf, moved, given in zip(*map(tree_leaves, (value, tangent, plain)), strict=True):
+            assert tuple(leaf.shape) == tuple(moved.shape) == tuple(given.shape)
+        slopes = {"inv": -0.125, "pinv": -0.125, "slogdet": 0.5 * math.log(2.0), "det": 2.0}
+        if shape == (1, 1):
+            np.testing.assert_allclose(xp.to_numpy(found), [[slopes.get(name, 2.0)]])
+
+    @pytest.mark.parametrize("ord", [1, 2, inf, "nuc", "fro"])
+    @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 0)])
+    def test_have_the_norm_0(self, ord, shape):
+        norm = lambda x: nnx.namespace(x).linalg.matrix_norm(x, ord=ord)  # noqa: E731
+        value, tangent = nnx.jvp(norm, (np.ones(shape),), (np.ones(shape),))
+        assert value.tolist() == tangent.tolist() == np.zeros(shape[:-2]).tolist()
+        assert gradient(norm, np.ones(shape))[0].shape == shape
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">c16"])
+def test_another_byte_order_is_refused(dtype):
+    x = np.ones(3).astype(dtype)
+    for call in (
+        lambda: nnx.grad(lambda x: nnx.namespace(x).sum(abs(x)))(x),
+        lambda: nnx.jvp(lambda x: x * x, (x,), (x,)),
+        lambda: nnx.functional.exponential(x),
+    ):
+        with pytest.raises(DTypeError, match=r"expected an array in the byte order of this machine, got dtype >"):
+            call()
+    native = x.astype(x.dtype.newbyteorder("="))
+    assert nnx.grad(lambda x: nnx.namespace(x).sum(abs(x)))(native).dtype.isnative
+    labels = np.asarray([1, 0]).astype(">i4")  # as files of indices have them
+    assert np.isfinite(nnx.functional.cross_entropy(np.eye(2), labels))

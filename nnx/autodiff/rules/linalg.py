@@ -126,8 +126,8 @@ def _matrix_norm(linalg: Namespace, x: Array, /, *, keepdims: bool = False, ord:
         raise ArgumentError(f"expected ord to be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
     is_spectral = ord in ("nuc", 2, -2)
     values = linalg.svdvals(x) if is_spectral else xp.sum(xp.abs(x), axis=-2 if ord in (1, -1) else -1)
-    reduced = xp.sum if ord == "nuc" else xp.max if ord > 0 else xp.min
-    norm = reduced(values, axis=-1)
+    adds_up = ord == "nuc" or values.shape[-1] == 0  # the norm of nothing is 0
+    norm = (xp.sum if adds_up else xp.max if ord > 0 else xp.min)(values, axis=-1)
     return norm[..., None, None] if keepdims else norm
 
 
