@@ -9,6 +9,7 @@ from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, 
 from nnx.backend.inspection import device_kind, is_cheap_to_read, is_finite, is_floating, is_real_floating, is_view
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
+from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
 from nnx.backend.tiers import use_kernels
@@ -49,6 +50,7 @@ __all__ = [
     "random_bits",
     "scaled_mask",
     "scatter_add",
+    "summed",
     "to_device",
     "to_numpy",
     "uniform",

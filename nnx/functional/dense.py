@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive
-from nnx.backend import namespace
+from nnx.backend import namespace, summed
 from nnx.errors import ShapeError
 from nnx.functional.checks import expect_floating, expect_same_dtype
 from nnx.types import Array
@@ -64,7 +64,7 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
         if kept_x is not None:
             rows = kept_x if flat else xp.reshape(kept_x, (-1, x_shape[-1]))
             weight_cotangent = rows.T @ g
-        return x_cotangent, weight_cotangent, xp.sum(g, axis=0) if wants_bias else None
+        return x_cotangent, weight_cotangent, summed(xp, g, 0) if wants_bias else None
 
     return y, pullback
 

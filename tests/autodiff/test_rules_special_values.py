@@ -161,6 +161,18 @@ class TestLowPrecision:
         np.testing.assert_allclose(xp.to_numpy(found), [1.0, 8.006, 0.0, 0.0], rtol=2e-3)
 
 
+    def test_many_rows_that_add_up(self, xp):
+        has_half(xp)
+        rows, row = xp.asarray(np.zeros((4000, 3)), "float16"), xp.asarray(np.ones(3), "float16")
+        (of_broadcast,) = gradient(lambda row: rows + row, row)
+        assert xp.to_numpy(of_broadcast).tolist() == [4000.0] * 3
+        (shares,) = gradient(lambda x: nnx.namespace(x).max(x, axis=0), rows)
+        np.testing.assert_allclose(xp.to_numpy(shares), 1.0 / 4000, rtol=1e-3)
+        weight = xp.asarray(np.ones((3, 3)), "float16")
+        (of_bias,) = gradient(lambda bias: nnx.functional.linear(rows, weight, bias), row)
+        assert xp.to_numpy(of_bias).tolist() == [4000.0] * 3
+
+
 class TestPower:
     @pytest.mark.parametrize("kind", ["uint8", "int64", "int8"])
     def test_of_integers(self, xp, kind):

@@ -4,7 +4,7 @@ import operator
 from typing import Any
 
 from nnx.autodiff.rules.parts import Spec
-from nnx.backend import namespace
+from nnx.backend import namespace, summed
 from nnx.types import Array, DType, Shape
 
 
@@ -23,7 +23,7 @@ def match(cotangent: Array, spec: Spec) -> Array:
         stretched = [i + new for i, n in enumerate(shape) if n == 1 and cotangent.shape[i + new] != 1]
         axes = (*range(new), *stretched)
         if axes:
-            cotangent = xp.sum(cotangent, axis=axes, keepdims=True)
+            cotangent = summed(xp, cotangent, axes, keepdims=True)
         cotangent = xp.reshape(cotangent, shape)
     return cast(xp, cotangent, dtype)
 

@@ -6,14 +6,14 @@ from typing import Any
 from nnx.autodiff.rules.kinds import Linear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.shapes import at, normalise_axes, spread
-from nnx.backend import divide_into, multiply_into
+from nnx.backend import divide_into, multiply_into, summed
 from nnx.types import Array, Namespace
 
 
 def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tuple[Array, Array]:
     """Return the derivative of a maximum or minimum ``y``: its elements in ``x`` share it evenly."""
     ties = xp.astype(x == y, x.dtype)
-    return ties, 1.0 / xp.sum(ties, axis=axis, keepdims=True)
+    return ties, 1.0 / summed(xp, ties, axis, keepdims=True)
 
 
 def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, Any]:
