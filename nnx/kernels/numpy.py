@@ -34,7 +34,7 @@ def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any
         and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
     )
     if not is_common:
-        return Declined("x, weight and bias are not NumPy arrays of one floating-point dtype of 32 or 64 bits whose shapes fit")
+        return Declined("x, weight and bias are not NumPy arrays of one dtype, of at least 32 bits, whose shapes fit")
     rows = x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))  # one product, not a batch of them
     y = rows.dot(weight)
     if bias is not None:

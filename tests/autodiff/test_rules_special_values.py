@@ -160,7 +160,6 @@ class TestLowPrecision:
         (found,) = gradient(lambda x: nnx.namespace(x).cumulative_prod(x), x)
         np.testing.assert_allclose(xp.to_numpy(found), [1.0, 8.006, 0.0, 0.0], rtol=2e-3)
 
-
     def test_many_rows_that_add_up(self, xp):
         has_half(xp)
         rows, row = xp.asarray(np.zeros((4000, 3)), "float16"), xp.asarray(np.ones(3), "float16")
