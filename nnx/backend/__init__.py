@@ -6,7 +6,15 @@ This folder and ``nnx/kernels`` alone may name an array library.
 from nnx.backend.deferring import foreign_function, operator_of_ufunc
 from nnx.backend.in_place import add_into, copied, divide_into, is_immutable, multiply_into
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
-from nnx.backend.inspection import device_kind, is_cheap_to_read, is_finite, is_floating, is_real_floating, is_view
+from nnx.backend.inspection import (
+    device_kind,
+    is_cheap_to_read,
+    is_finite,
+    is_floating,
+    is_real_floating,
+    is_view,
+    widest_dtype,
+)
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
 from nnx.backend.reductions import summed
@@ -56,4 +64,5 @@ __all__ = [
     "uniform",
     "use_backend",
     "use_kernels",
+    "widest_dtype",
 ]

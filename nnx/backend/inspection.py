@@ -5,7 +5,7 @@ from typing import Any
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.transfer import device_of, to_numpy
 from nnx.errors import DTypeError
-from nnx.types import Array
+from nnx.types import Array, DType
 
 _KINDS: dict[Any, str] = {}  # isdtype takes a few microseconds on some libraries
 
@@ -69,3 +69,17 @@ def is_finite(value: Any) -> bool:
     """Tell whether a value holds no NaN and no infinity: reads an array's values, and stops a device's queue."""
     xp = namespace(value) if is_array(value) else None
     return xp is None or not is_floating(value) or bool(to_numpy(xp.all(xp.isfinite(value))))
+
+
+def widest_dtype(x: Array, kind: str) -> DType:
+    """Return the largest dtype of a kind of the standard that the library has on the device of ``x``.
+
+    Parameters
+    ----------
+    x : array
+    kind : {"signed integer", "real floating"}
+        float64 is missing on some devices, and int64 too in JAX unless its 64-bit mode is on.
+    """
+    xp = namespace(x)
+    names = xp.__array_namespace_info__().dtypes(kind=kind, device=device_of(x))
+    return names[max(names, key=lambda name: int(name.removeprefix("float").removeprefix("int")))]

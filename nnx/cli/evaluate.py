@@ -11,7 +11,7 @@ from nnx.cli import OK
 from nnx.cli.display import print_table
 from nnx.cli.runs import Run, read_run
 from nnx.cli.samples import Samples, load_samples
-from nnx.metrics import confusion_matrix
+from nnx.metrics import ConfusionMatrix
 from nnx.training import evaluate as measure
 from nnx.types import Array
 
@@ -32,10 +32,13 @@ def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> 
         x, y, which = _unseen(run, load_samples(source, quiet=console.quiet))
         loader = run.make_loader(x, y)
         loss, accuracy = measure(model, run.make_loss(), loader)
-        matrix = to_numpy(sum(confusion_matrix(model(x), target) for x, target in loader))
+        matrix = ConfusionMatrix()
+        for x, target in loader:
+            matrix.update(model(x), target)
+        counts = to_numpy(matrix.compute())
     console.print(escape(f"{folder} on {len(y):,} {which} of {source}"))
     console.print(f"accuracy [bold green]{100 * accuracy:.2f} %[/], {run.options.loss} {loss:.4f}\n")
-    print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(matrix))
+    print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(counts))
     return OK
 
 

@@ -23,7 +23,7 @@ from nnx.data import DataLoader
 from nnx.errors import MissingExtraError, NonFiniteError
 from nnx.io import replacing, save_weights
 from nnx.layers import Model
-from nnx.metrics import confusion_matrix
+from nnx.metrics import ConfusionMatrix
 from nnx.optimizers import SGD
 from nnx.training import Best, History, plot_confusion, plot_curves, train_classifier
 
@@ -152,8 +152,10 @@ def _save(job: Job, folder: Path, state: str) -> None:
         job.run.write(folder, outcome)
         with replacing(folder / HISTORY) as temporary:
             history.write_csv(temporary)
-        matrices = (confusion_matrix(model(x), target) for x, target in job.validation)
-        _save_figure(folder / CONFUSION, plot_confusion(sum(matrices)))
+        matrix = ConfusionMatrix()
+        for x, target in job.validation:
+            matrix.update(model(x), target)
+        _save_figure(folder / CONFUSION, plot_confusion(matrix.compute()))
         if history.rows:
             _save_figure(folder / CURVES, plot_curves(history))
         else:

@@ -1,0 +1,17 @@
+"""Metrics: how good a model's outputs are, over as many batches as there are."""
+
+from nnx.metrics.averages import Mean
+from nnx.metrics.base import Metric
+from nnx.metrics.classification import Accuracy, ConfusionMatrix, TopKAccuracy
+from nnx.metrics.of_one_batch import accuracy, confusion_matrix, count_correct
+
+__all__ = [
+    "Accuracy",
+    "ConfusionMatrix",
+    "Mean",
+    "Metric",
+    "TopKAccuracy",
+    "accuracy",
+    "confusion_matrix",
+    "count_correct",
+]

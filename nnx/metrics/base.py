@@ -1,0 +1,137 @@
+"""What all metrics share: sums of batches that can be added, saved and read."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from nnx.autodiff import stop_gradient
+from nnx.backend import is_array
+from nnx.errors import ArgumentError, CheckpointError, UsageError
+from nnx.metrics.sums import Compensated, add, as_sum, read
+from nnx.types import Tree
+
+_ERROR = ".error"  # ends the name under which a state has what a sum lost in rounding
+
+
+class Metric:
+    """Base class of metrics: :meth:`update` takes a batch, :meth:`compute` returns the metric of all of them.
+
+    A metric is a few sums over the examples, and what follows from them. A subclass names the sums, and defines
+    :meth:`measure`, the sums of one batch, and :meth:`result`. The sums stay on the device of the data, and nothing is
+    read before somebody reads a result. They lose no digits: they are added up in int64 and float64 and, on a device
+    without float64, in float32 with what was lost in rounding beside it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class MeanAbsoluteError(Metric):
+    ...     sums = ("error", "elements")
+    ...     def measure(self, output, target):
+    ...         return {"error": np.sum(np.abs(output - target)), "elements": output.size}
+    ...     def result(self, error, elements):
+    ...         return error / elements
+    >>> metric = MeanAbsoluteError()
+    >>> for batch in ([1.0, 2.0], [6.0]):
+    ...     metric.update(np.asarray(batch), np.asarray(4.0))
+    >>> float(metric.compute())
+    2.3333333333333335
+    """
+
+    sums: ClassVar[tuple[str, ...]] = ()
+    _totals: Mapping[str, Any] = {}  # by name; replaced by every update
+
+    def measure(self, *args: Any) -> dict[str, Any]:
+        """Return the sums of one batch by name: arrays, or Python integers; what a subclass defines."""
+        raise UsageError(f"{type(self).__name__} defines no measure(self, output, target)")
+
+    def result(self, *args: Any, **kwargs: Any) -> Tree:
+        """Return the metric, given each sum by its name; what a subclass defines."""
+        raise UsageError(f"{type(self).__name__} defines no result(self, {', '.join(self.sums)})")
+
+    def update(self, *args: Any) -> None:
+        """Take a batch: mostly ``update(output, target)``. Nothing is read from a device."""
+        found = self.measure(*(stop_gradient(arg) for arg in args))
+        if found.keys() != set(self.sums):
+            raise UsageError(
+                f"{type(self).__name__}.measure: expected the sums {', '.join(self.sums)}, got {', '.join(found)}"
+            )
+        batch = {name: as_sum(value, self._totals.get(name)) for name, value in found.items()}
+        self._totals = {name: add(self._totals[name], batch[name]) for name in batch} if self._totals else batch
+
+    def compute(self) -> Any:
+        """Return the metric of all batches so far: an array of shape () or a tree, on the device of the data.
+
+        Raises
+        ------
+        UsageError
+            If there was no batch.
+        """
+        if not self._totals:
+            raise UsageError(f"{type(self).__name__}.compute needs a batch before it; call update(output, target)")
+        return self.result(**{name: read(total) for name, total in self._totals.items()})
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._totals = {}
+
+    def merge(self, *others: Self) -> Self:
+        """Add what others have seen, such as those of other processes, and return this metric.
+
+        Raises
+        ------
+        ArgumentError
+            If one of them is of another class or has other options.
+        """
+        for other in others:
+            if type(other) is not type(self) or other.config() != self.config():
+                raise ArgumentError(f"expected a metric {self!r} to merge with, got {other!r}")
+            if not self._totals:
+                self._totals = other._totals
+            elif other._totals:
+                self._totals = {name: add(other._totals[name], total) for name, total in self._totals.items()}
+        return self
+
+    def __add__(self, other: Self) -> Self:
+        """Return a new metric of what both have seen."""
+        if not isinstance(other, Metric):
+            return NotImplemented
+        return copy.copy(self).merge(other)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums by name: arrays and integers, none before the first batch."""
+        state: dict[str, Any] = {}
+        for name, total in self._totals.items():
+            if isinstance(total, Compensated):
+                state |= {name: total.value, name + _ERROR: total.error}
+            else:
+                state[name] = total
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from sums that :meth:`state_dict` gave; they move to the device of the next batch.
+
+        Raises
+        ------
+        CheckpointError
+            If these are not the sums of such a metric. Nothing is then changed.
+        """
+        names = {name.removesuffix(_ERROR) for name in state}
+        wrong = [name for name, value in state.items() if not isinstance(value, int) and not is_array(value)]
+        if wrong or (state and (names != set(self.sums) or not names <= state.keys())):
+            raise CheckpointError(
+                f"expected the sums of {self!r} as arrays or integers, {', '.join(self.sums)}, got "
+                + ", ".join(f"{name}: {type(value).__name__}" for name, value in state.items())
+            )
+        errors = {name: state.get(name + _ERROR) for name in self.sums}
+        self._totals = {
+            name: state[name] if errors[name] is None else Compensated(state[name], errors[name])
+            for name in (self.sums if state else ())
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments with which such a metric is made: attributes of their names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"

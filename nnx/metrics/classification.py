@@ -1,0 +1,151 @@
+"""Metrics of classifiers over many batches."""
+
+import math
+from typing import Any
+
+from nnx.backend import dtype_name, is_cheap_to_read, namespace, to_numpy
+from nnx.errors import ArgumentError, NonFiniteError
+from nnx.metrics.base import Metric
+from nnx.metrics.of_one_batch import count_cells, count_examples, is_correct
+from nnx.metrics.predictions import Predictions, compare, count, is_among_largest
+from nnx.metrics.sums import ratio
+from nnx.types import Array
+
+
+class Accuracy(Metric):
+    """The fraction of examples whose largest output is that of the target's class; see :func:`nnx.metrics.accuracy`.
+
+    :meth:`~nnx.metrics.Metric.compute` returns it in the widest floating-point dtype of the device. It is NaN if an
+    output was NaN; where that is cheap to read, NonFiniteError is raised.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = Accuracy()
+    >>> metric.update(np.asarray([[0.1, 0.9], [0.8, 0.2]]), np.asarray([1, 1]))
+    >>> metric.update(np.asarray([[0.5, 0.5], [0.3, 0.7]]), np.asarray([0, 1]))
+    >>> float(metric.compute())
+    0.75
+    """
+
+    sums = ("correct", "undefined", "examples")
+
+    def measure(self, output: Array, target: Array) -> dict[str, Any]:
+        """Count what is correct among outputs (batch, classes, ...) and targets as in :func:`accuracy`."""
+        found = compare(output, target)
+        return _counts(found, is_correct(found))
+
+    def result(self, correct: Array, undefined: Array, examples: int) -> Array:
+        """Return the fraction."""
+        return _fraction(correct, undefined, examples)
+
+
+class TopKAccuracy(Metric):
+    """The fraction of examples for which the target's class has one of the ``k`` largest outputs.
+
+    At a tie lower classes come first, so that ``k=1`` is :class:`Accuracy`.
+
+    Parameters
+    ----------
+    k : int
+        At least 1.
+
+    Raises
+    ------
+    ArgumentError
+        If ``k`` is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = TopKAccuracy(k=2)
+    >>> metric.update(np.asarray([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]), np.asarray([2, 2]))
+    >>> float(metric.compute())
+    0.5
+    """
+
+    sums = Accuracy.sums
+
+    def __init__(self, k: int = 5) -> None:
+        if not isinstance(k, int) or k < 1:
+            raise ArgumentError(f"expected k to be an integer of at least 1, got {k!r}")
+        self.k = k
+
+    def measure(self, output: Array, target: Array) -> dict[str, Any]:
+        """Count what is correct among outputs (batch, classes, ...) and targets as in :func:`accuracy`."""
+        found = compare(output, target)
+        return _counts(found, is_among_largest(output, found, self.k))
+
+    def result(self, correct: Array, undefined: Array, examples: int) -> Array:
+        """Return the fraction."""
+        return _fraction(correct, undefined, examples)
+
+
+class ConfusionMatrix(Metric):
+    """How many examples of each class were taken for which class; see :func:`nnx.metrics.confusion_matrix`.
+
+    To compute it reads one number: how many examples had no place in the matrix.
+
+    Parameters
+    ----------
+    classes : int, optional
+        Rows and columns; default the number of outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> metric = ConfusionMatrix()
+    >>> metric.update(np.asarray([[0.9, 0.1], [0.2, 0.8]]), np.asarray([0, 1]))
+    >>> metric.update(np.asarray([[0.6, 0.4]]), np.asarray([1]))
+    >>> metric.compute()
+    array([[1, 0],
+           [1, 1]])
+    """
+
+    sums = ("cells", "examples")
+
+    def __init__(self, classes: int | None = None) -> None:
+        if classes is not None and (not isinstance(classes, int) or classes < 1):
+            raise ArgumentError(f"expected classes to be an integer of at least 1, got {classes!r}")
+        self.classes = classes
+
+    def measure(self, output: Array, target: Array) -> dict[str, Any]:
+        """Count the pairs of classes in outputs (batch, classes) and their targets."""
+        found = compare(output, target)
+        cells = count_cells(output, found, self.classes or output.shape[1])
+        return {"cells": cells, "examples": count_examples(found)}
+
+    def result(self, cells: Array, examples: int) -> Array:
+        """Return the matrix, or raise ArgumentError if an example has no place in it."""
+        _expect_countable(cells, examples)
+        classes, lost = math.isqrt(cells.shape[0] - 1), int(to_numpy(cells[-1]))
+        if lost:
+            raise ArgumentError(
+                f"expected true and predicted classes from 0 to {classes - 1}, got another, or NaN in the output, "
+                f"for {lost} of {examples} examples"
+            )
+        return namespace(cells).reshape(cells[:-1], (classes, classes))
+
+
+def _counts(found: Predictions, correct: Array) -> dict[str, Any]:
+    correct = namespace(correct).logical_and(correct, namespace(correct).logical_not(found.undefined))
+    return {"correct": count(correct), "undefined": count(found.undefined), "examples": count_examples(found)}
+
+
+def _fraction(correct: Array, undefined: Array, examples: int) -> Array:
+    _expect_countable(correct, examples)
+    if is_cheap_to_read(undefined) and int(to_numpy(undefined)):
+        raise NonFiniteError(
+            f"expected scores that are numbers, got NaN for {int(to_numpy(undefined))} of {examples} examples; "
+            "nnx.layer_outputs(model, x) shows in which layer it begins"
+        )
+    xp, fraction = namespace(correct), ratio(correct, examples)
+    return xp.where(undefined > 0, xp.full_like(fraction, float("nan")), fraction)
+
+
+def _expect_countable(counts: Array, examples: int) -> None:
+    if dtype_name(counts.dtype) == "int32" and examples >= 2**31:
+        raise ArgumentError(
+            f"expected fewer than 2**31 examples where there is no int64, got {examples}; switch the library's 64-bit "
+            "mode on, or compute metrics of parts"
+        )
