@@ -1,7 +1,8 @@
-"""Train a classifier: the loop, its history and the plots of it."""
+"""Training: one step, the loop of a classifier, its history and the plots of it."""
 
 from nnx.training.history import Best, EpochRow, History
 from nnx.training.plots import plot_confusion, plot_curves
+from nnx.training.step import make_step, supervised
 from nnx.training.train import evaluate, train_classifier
 
 __all__ = [
@@ -9,7 +10,9 @@ __all__ = [
     "EpochRow",
     "History",
     "evaluate",
+    "make_step",
     "plot_confusion",
     "plot_curves",
+    "supervised",
     "train_classifier",
 ]

@@ -2,28 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
-from nnx.autodiff import value_and_grad
-from nnx.backend import is_cheap_to_read, is_finite, namespace, to_numpy
+from nnx.backend import namespace, to_numpy
 from nnx.data import DataLoader
-from nnx.errors import ArgumentError, NonFiniteError
-from nnx.layers import Module, layer_outputs
+from nnx.errors import ArgumentError, DataError
+from nnx.layers import Module
 from nnx.losses import Loss
-from nnx.metrics import count_correct
+from nnx.metrics import Accuracy, Mean
+from nnx.training.diagnosis import Watch
 from nnx.training.history import EpochRow, History
-from nnx.tree import tree_leaves
-from nnx.types import Array
-
-
-class Optimizer(Protocol):
-    """What takes a step with gradients by dotted path, as :class:`nnx.SGD` does."""
-
-    def step(self, gradients: dict[str, Array]) -> None:
-        """Change the model's parameters."""
+from nnx.training.step import Optimizer, make_step, parts_of, supervised
+from nnx.types import Array, Tree
 
 
 def train_classifier(
@@ -40,13 +32,13 @@ def train_classifier(
 ) -> History:
     """Train a model on a loader's batches, and measure it after each epoch.
 
-    The loop is no more than this, with the figures collected beside it::
+    The loop is no more than this, with the metrics collected beside it::
 
-        for x, target in loader:
-            value, gradients = nnx.value_and_grad(objective)(model, x, target)
-            optimizer.step(gradients)
+        step = nnx.training.make_step(loss, optimizer)
+        for batch in loader:
+            value, outputs = step(model, batch)
 
-    On a GPU the figures stay on the device until the epoch has ended.
+    On a GPU the metrics stay on the device until the epoch has ended.
 
     Parameters
     ----------
@@ -58,7 +50,10 @@ def train_classifier(
     loss : Loss
         With reduction ``"mean"``.
     loader, validation : DataLoader
-        Of pairs: inputs (batch, ...), and targets that both the loss and :func:`accuracy` take.
+        Or another iterable of batches, which is gone through once an epoch. A batch is a pair of inputs (batch, ...)
+        and of a target that both the loss and :func:`nnx.metrics.accuracy` take; several inputs may come before the
+        target, or by name in a dict beside ``"target"``. A loader in the middle of an epoch, after
+        ``load_state_dict``, goes on there; what is left of that epoch is then its row.
     optimizer : Optimizer
         Made for ``model``.
     epochs : int
@@ -80,7 +75,10 @@ def train_classifier(
     ------
     NonFiniteError
         If the loss becomes infinite or NaN. Its message has the epoch, the batch and the layer whose output
-        was first not finite; ``model`` then has the weights from before that batch.
+        was first not finite; ``model`` then has the weights and buffers that this batch met, also on a device,
+        where it is reported at the end of the epoch.
+    DataError
+        If a loader gives no batches, or batches that are not inputs and a target.
     ArgumentError
         If ``epochs`` is less than 1.
 
@@ -121,7 +119,8 @@ def evaluate(model: Module, loss: Loss, loader: DataLoader) -> tuple[float, floa
     Parameters
     ----------
     model, loss, loader
-        As in :func:`train_classifier`. The mode of each module is put back afterwards.
+        As in :func:`train_classifier`. Model and loss record nothing for a backward pass; the mode of each module is
+        put back afterwards.
 
     Returns
     -------
@@ -147,49 +146,84 @@ def evaluate(model: Module, loss: Loss, loader: DataLoader) -> tuple[float, floa
 def _train_epoch(
     model: Module,
     loss: Loss,
-    loader: DataLoader,
+    loader: Iterable[Tree],
     optimizer: Optimizer,
     epoch: int,
     on_batch: Callable[[int], None] | None,
 ) -> tuple[float, float]:
-    start, figures = model.state_dict(), _Figures()
-    differentiate = value_and_grad(_objective, has_aux=True)
-    for number, (x, target) in enumerate(loader, start=1):
-        (value, output), gradients = differentiate(model, loss, x, target)
-        figures.add(value, output, target)
-        if is_cheap_to_read(value) and not math.isfinite(value):
-            _raise_not_finite(model, loss, x, float(value), f"epoch {epoch}, batch {number}")
-        optimizer.step(gradients)
+    metrics, watch = _Metrics(), Watch(model, loss, f"epoch {epoch}, batch", optimizer)
+
+    def look(batch: Tree, value: Array, outputs: Any) -> None:
+        watch.examine(batch, value)
+        metrics.update(batch, value, outputs)
+
+    step = make_step(supervised(loss), optimizer, before_update=look)
+    for number, batch in enumerate(_batches(loader), start=1):
+        watch.begin(batch)
+        step(model, batch)
+        watch.end()
         if on_batch is not None:
             on_batch(number)
-    if (wrong := figures.first_not_finite()) is not None:
-        _replay(model, loss, loader, optimizer, epoch, start, *wrong)
-    return figures.means()
+    return metrics.read(watch)
 
 
-def _objective(model: Module, loss: Loss, x: Array, target: Array) -> tuple[Array, Array]:
-    output = model(x)
-    return loss(output, target), output
+def _evaluate(model: Module, loss: Loss, loader: Iterable[Tree], where: str) -> tuple[float, float]:
+    metrics, watch = _Metrics(), Watch(model, loss, f"{where}validation batch")
+    objective = supervised(loss)
+    with _modes_put_back(model, loss):
+        _set_modes(False, model, loss)
+        for batch in _batches(loader):
+            watch.begin(batch)
+            value, outputs = objective(model, batch)
+            watch.examine(batch, value)
+            metrics.update(batch, value, outputs)
+        return metrics.read(watch)
 
 
-def _evaluate(model: Module, loss: Loss, loader: DataLoader, where: str) -> tuple[float, float]:
-    figures = _Figures()
-    with _modes_put_back(model):
-        model.eval()
-        for x, target in loader:
-            output = model(x)
-            figures.add(loss(output, target), output, target)
-        if (wrong := figures.first_not_finite()) is not None:
-            number, value = wrong
-            x, _ = next(islice(_again(loader), number - 1, None))
-            _raise_not_finite(model, loss, x, value, f"{where}validation batch {number}")
-    return figures.means()
+class _Metrics:
+    """Loss and accuracy over the batches of an epoch, weighted by samples."""
+
+    def __init__(self) -> None:
+        self._loss, self._accuracy = Mean(), Accuracy()
+
+    def update(self, batch: Tree, value: Array, outputs: Any) -> None:
+        self._accuracy.update(outputs, parts_of(batch).target)
+        self._loss.update(value, math.prod(outputs.shape) // outputs.shape[1])
+
+    def read(self, watch: Watch) -> tuple[float, float]:
+        """Return both in one transfer, with which the flags of the watch come."""
+        numbers = [self._loss.compute(), self._accuracy.compute(), *watch.flags()]
+        xp = namespace(*numbers)
+        read = to_numpy(xp.stack([xp.astype(number, numbers[0].dtype) for number in numbers])).tolist()
+        watch.finish(read[2:])
+        return read[0], read[1]
+
+
+def _batches(loader: Iterable[Tree]) -> Iterator[Tree]:
+    """Iterate over an epoch; over the next one if nothing was left of it, as after a stop at its end."""
+    for _ in range(2):
+        number = 0
+        for number, batch in enumerate(loader, start=1):
+            is_pair = len(batch) > 1 if isinstance(batch, (tuple, list)) else isinstance(batch, dict)
+            if not is_pair:
+                got = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, (tuple, list)) else "")
+                raise DataError(
+                    f"expected batches (inputs, target), got {got} as batch {number}; "
+                    "give the loader the targets too: DataLoader((x, targets), ...)"
+                )
+            yield batch
+        if number:
+            return
+    raise DataError(
+        "expected a loader with at least one batch, got none; an iterator is used up after one epoch: "
+        "hand over a DataLoader or a list of batches"
+    )
 
 
 @contextmanager
-def _modes_put_back(model: Module) -> Iterator[None]:
+def _modes_put_back(*roots: Any) -> Iterator[None]:
     """Give each module the mode back that it has now: a frozen one may be in another than the model."""
-    modes = [(module, module.training) for _, module in model.named_modules()]
+    modes = [(module, module.training) for module in _modules(roots)]
     try:
         yield
     finally:
@@ -197,78 +231,11 @@ def _modes_put_back(model: Module) -> Iterator[None]:
             module.training = mode
 
 
-class _Figures:
-    """Losses and counts of batches; they stay where they are until they are asked for, then move at once."""
-
-    def __init__(self) -> None:
-        self._losses: list[Array] = []
-        self._correct: list[Array] = []
-        self._sizes: list[int] = []
-
-    def add(self, value: Array, output: Array, target: Array) -> None:
-        self._losses.append(value)
-        self._correct.append(count_correct(output, target))
-        self._sizes.append(math.prod(output.shape) // output.shape[1])
-
-    def first_not_finite(self) -> tuple[int, float] | None:
-        """Return the number, from 1, and the loss of the first batch whose loss is not finite."""
-        self._losses = _read(self._losses)
-        return next(((i, value) for i, value in enumerate(self._losses, 1) if not math.isfinite(value)), None)
-
-    def means(self) -> tuple[float, float]:
-        """Return the loss and the accuracy over all samples."""
-        samples = sum(self._sizes)
-        weighted = (value * size for value, size in zip(self._losses, self._sizes, strict=True))
-        return math.fsum(weighted) / samples, sum(_read(self._correct)) / samples
+def _set_modes(training: bool, *roots: Any) -> None:
+    """Set modes, and leave what was recorded for a backward pass alone, which ``train`` and ``eval`` forget."""
+    for module in _modules(roots):
+        module.training = training
 
 
-def _read(values: list[Array]) -> list[Any]:
-    """Return the numbers in 0-d arrays, in one transfer."""
-    return to_numpy(namespace(values[0]).stack(values)).tolist()
-
-
-def _replay(
-    model: Module,
-    loss: Loss,
-    loader: DataLoader,
-    optimizer: Optimizer,
-    epoch: int,
-    start: dict[str, Any],
-    wrong: int,
-    value: float,
-) -> NoReturn:
-    """Go through an epoch again up to the batch that went wrong, and report it with the weights it met.
-
-    Only where reading each loss would stop a device's queue, so that the end of the epoch brought it to light.
-    """
-    model.load_state_dict(start)
-    differentiate = value_and_grad(_objective, has_aux=True)
-    for number, (x, target) in enumerate(_again(loader), start=1):
-        if number == wrong:
-            break
-        _, gradients = differentiate(model, loss, x, target)
-        optimizer.step(gradients)
-    _raise_not_finite(model, loss, x, value, f"epoch {epoch}, batch {wrong}")
-
-
-def _again(loader: DataLoader) -> Iterator[tuple[Array, ...]]:
-    """Return the batches of the loader's last epoch once more, in the same order."""
-    loader.epoch -= 1
-    return iter(loader)
-
-
-def _raise_not_finite(model: Module, loss: Loss, x: Array, value: float, where: str) -> NoReturn:
-    advice = "use a smaller learning rate, or check the data"
-    if not is_finite(x):
-        raise NonFiniteError(f"the loss became {value} in {where}: the input holds NaN or infinity; {advice}")
-    for path, layer, output in layer_outputs(model, x):
-        if not all(is_finite(leaf) for leaf in tree_leaves(output)):
-            error = NonFiniteError(
-                f"the loss became {value} in {where}, and the output of this layer was the first not finite; {advice}"
-            )
-            error.layer, error.module_path = type(layer).__name__, tuple(path.split(".")) if path else ()
-            raise error
-    raise NonFiniteError(
-        f"the loss became {value} in {where}, though the output of every layer is finite: "
-        f"{type(loss).__name__} overflowed, or the target holds NaN; {advice}"
-    )
+def _modules(roots: Iterable[Any]) -> Iterator[Module]:
+    return (module for root in roots if isinstance(root, Module) for _, module in root.named_modules())

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.backend import namespace
 from nnx.data import DataLoader, index_to_one_hot
-from nnx.errors import ArgumentError, NonFiniteError, ShapeError
+from nnx.errors import ArgumentError, DataError, DTypeError, NnxError, NonFiniteError, ShapeError
 from nnx.training import History, evaluate, train_classifier
 
 
@@ -51,7 +52,7 @@ LOSSES = {"cross-entropy": nnx.CrossEntropy, "mse": nnx.MSE, "mses": nnx.MSES}
 
 @cache
 def expected(name):
-    """The figures of a loop in the post's own style, in NumPy and counted by hand."""
+    """The metrics of a loop in the post's own style, in NumPy and counted by hand."""
     model, loss = network(NumPy), LOSSES[name]()
     loader, validation = loaders(NumPy, one_hot=name != "cross-entropy")
     rows = []
@@ -73,7 +74,7 @@ def expected(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_figures_are_those_of_the_posts_loop_on_every_backend(xp, name):
+def test_metrics_are_those_of_the_posts_loop_on_every_backend(xp, name):
     _, history = run(xp, LOSSES[name]())
     found = [(row.loss, row.accuracy, row.validation_loss, row.validation_accuracy) for row in history.rows]
     np.testing.assert_allclose(found, expected(name), rtol=1e-5, atol=1e-6)
@@ -81,7 +82,7 @@ def test_figures_are_those_of_the_posts_loop_on_every_backend(xp, name):
     assert all(row.seconds > 0 for row in history.rows)
 
 
-def test_best_state_gives_the_best_figures_again(xp):
+def test_best_state_gives_the_best_metrics_again(xp):
     model, history = run(xp, nnx.CrossEntropy(), epochs=8, learning_rate=0.7)
     assert history.best is not None
     best = max(history.rows, key=lambda row: (row.validation_accuracy, -row.validation_loss))
@@ -186,6 +187,119 @@ def test_a_wrong_width_names_the_layer():
         train_classifier(model, nnx.CrossEntropy(), loader, optimizer=nnx.SGD(model, 0.1), epochs=1)
 
 
+def pairs(x, y):
+    return lambda: DataLoader((np.asarray(x, np.float32), np.asarray(y)), 2, shuffle=False)
+
+
+EYE = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("make", "loss", "error", "message"),
+    [
+        (lambda: DataLoader((EYE,), 2), nnx.MSE(), DataError, r"\(inputs, target\), got a tuple of 1 as batch 1"),
+        (lambda: [EYE], nnx.MSE(), DataError, r"batches \(inputs, target\), got a ndarray as batch 1"),
+        (lambda: [{"x": EYE}], nnx.MSE(), DataError, "expected a batch with a 'target', got one with 'x'"),
+        (list, nnx.MSE(), DataError, "expected a loader with at least one batch, got none; an iterator is used up"),
+        (pairs(EYE, [0.0, 1.0, 2.0]), nnx.CrossEntropy(), (DTypeError, ShapeError), "target"),
+        (pairs(EYE, [3, 0, 1]), nnx.CrossEntropy(), NnxError, "got 3"),
+        (pairs(EYE, EYE[:, :1]), nnx.MSE(), ShapeError, r"\(2, 1\)"),
+    ],
+)  # fmt: skip
+def test_a_loader_that_does_not_fit_is_one_clear_line_and_changes_nothing(make, loss, error, message):
+    model = nnx.Linear(3, 3, rng=0)
+    before = model.weight
+    with pytest.raises(error, match=message):
+        train_classifier(model, loss, make(), optimizer=nnx.SGD(model, 0.1), epochs=1)
+    with pytest.raises(error, match=message):
+        evaluate(model, loss, make())
+    assert model.weight is before
+
+
+def test_a_regression_has_no_accuracy():
+    model = nnx.Linear(3, 1, rng=0)
+    before = model.weight
+    loader = DataLoader((EYE.astype(np.float32), np.ones((3, 1), np.float32)), 2)
+    with pytest.raises(ShapeError, match=r"scores of two classes or more, got \(2, 1\); numbers, as in a regression"):
+        train_classifier(model, nnx.MSE(), loader, optimizer=nnx.SGD(model, 0.1), epochs=1)
+    assert model.weight is before
+
+
+def test_a_generator_is_used_up_after_one_epoch():
+    model, (loader, _) = network(NumPy), loaders(NumPy)
+    options, history = {"optimizer": nnx.SGD(model, 0.1), "epochs": 2}, History()
+    with pytest.raises(DataError, match="at least one batch, got none; an iterator is used up after one epoch"):
+        train_classifier(model, nnx.CrossEntropy(), (batch for batch in loader), history=history, **options)
+    assert len(history.rows) == 1
+    train_classifier(model, nnx.CrossEntropy(), list(loader), history=history, **options)
+    assert len(history.rows) == 3
+
+
+def test_several_inputs_and_inputs_by_name():
+    class Joined(nnx.Module):
+        def __init__(self):
+            self.linear = nnx.Linear(4, 3, rng=0)
+
+        def forward(self, left, right):
+            return self.linear(namespace(left).concat([left, right], axis=1))
+
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(2, 9, 2)).astype(np.float32)
+    target = np.arange(9) % 3
+    rows = []
+    for data in ((left, right, target), {"target": target, "right": right, "left": left}):
+        model = Joined()
+        loader = DataLoader(data, 4)
+        history = train_classifier(model, nnx.CrossEntropy(), loader, loader, optimizer=nnx.SGD(model, 0.1), epochs=2)
+        rows.append([(row.loss, row.accuracy, row.validation_loss) for row in history.rows])
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("stop", [1, 5, 6, 7, 12])  # of epochs of 6 batches
+def test_a_run_that_was_stopped_anywhere_ends_with_the_same_weights(stop):
+    def train(model, loader, epochs, on_batch=None):
+        options = {"optimizer": nnx.SGD(model, 0.2), "epochs": epochs}
+        return train_classifier(model, nnx.CrossEntropy(), loader, on_batch=on_batch, **options)
+
+    whole, loader = network(NumPy), loaders(NumPy)[0]
+    train(whole, loader, 3)
+    stopped, loader = network(NumPy), loaders(NumPy)[0]
+    seen = []
+
+    def interrupt(number):
+        seen.append(number)
+        if len(seen) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, loader, 3, interrupt)
+    resumed, again = network(NumPy), loaders(NumPy)[0]
+    resumed.load_state_dict(stopped.state_dict())
+    again.load_state_dict(loader.state_dict())
+    train(resumed, again, 3 - stop // 6)
+    for path, value in whole.parameters().items():
+        np.testing.assert_array_equal(resumed.parameters()[path], value)
+
+
+def test_evaluation_records_nothing_and_forgets_nothing():
+    modes = []
+
+    class Spy(nnx.MSE):
+        def forward(self, input, target):
+            modes.append(self.training)
+            return super().forward(input, target)
+
+    model, loss = nnx.Linear(3, 3, rng=0), Spy()
+    x = np.eye(3, dtype=np.float32)
+    loss(model(x), x)
+    evaluate(model, loss, DataLoader((2 * x, x), 2))
+    assert (model.training, loss.training) == (True, True)
+    assert modes == [True, False, False]
+    model.backward(loss.gradient())  # of the call before the evaluation
+    expected = nnx.grad(lambda m: nnx.functional.mse(m(x), x))(model)
+    np.testing.assert_array_equal(model.gradients()["weight"], expected["weight"])
+
+
 class Grenade:
     """An optimizer that makes one parameter infinite at one step, counted over all epochs."""
 
@@ -226,7 +340,6 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_layer(step, path, where
 
 @np.errstate(all="ignore")
 def test_a_loss_that_is_not_finite_is_located_alike_on_every_backend(xp):
-    # Where reading a loss would stop the device's queue, this goes through the replay of the epoch.
     history = History()
     with pytest.raises(NonFiniteError, match=r"Linear '2': the loss became \w+ in epoch 1, batch 2,"):
         run(xp, nnx.CrossEntropy(), learning_rate=1e30, history=history)

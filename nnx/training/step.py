@@ -1,0 +1,148 @@
+"""One step of training: a function of a model and a batch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from nnx.autodiff import value_and_grad
+from nnx.errors import DataError
+from nnx.layers import Module
+from nnx.losses import Loss
+from nnx.types import Array, Tree
+
+TARGET = "target"
+"""The key of the target in a batch that is a dict."""
+
+
+class Optimizer(Protocol):
+    """What takes a step with gradients by dotted path, as :class:`nnx.SGD` does."""
+
+    def step(self, gradients: dict[str, Array]) -> None:
+        """Change the model's parameters."""
+
+
+class Parts(NamedTuple):
+    """What a batch says: the arguments of the model, and the target of the loss."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    target: Any
+
+
+def make_step(
+    objective: Callable[[Any, Any], tuple[Array, Any]] | Loss,
+    optimizer: Optimizer,
+    *,
+    before_update: Callable[[Tree, Array, Any], None] | None = None,
+) -> Callable[[Module, Tree], tuple[Array, Any]]:
+    """Return a function that takes one step of training, and returns the loss and the outputs of the model.
+
+    It is no more than this::
+
+        def step(model, batch):
+            (value, outputs), gradients = nnx.value_and_grad(objective, has_aux=True)(model, batch)
+            optimizer.step(gradients)
+            return value, outputs
+
+    Parameters
+    ----------
+    objective : callable or Loss
+        ``objective(model, batch) -> (value, outputs)``, of which the value is minimized: an array of shape (). A batch
+        is any tree; what is in it is the objective's affair. A loss stands for ``supervised(loss)``.
+    optimizer : Optimizer
+        Made for the model that the step will be given.
+    before_update : callable, optional
+        Called as ``before_update(batch, value, outputs)`` before the parameters change. What it raises keeps them.
+
+    Returns
+    -------
+    step : callable
+        ``step(model, batch) -> (value, outputs)``. Nothing is read from a device.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> model = nnx.Linear(1, 1, rng=0)
+    >>> step = make_step(nnx.MSE(), nnx.SGD(model, learning_rate=0.1))
+    >>> x = np.asarray([[1.0], [2.0]], np.float32)
+    >>> losses = [float(step(model, (x, 3 * x))[0]) for _ in range(50)]
+    >>> losses[-1] < 0.01 * losses[0]
+    True
+
+    Two inputs, in a batch that is a dict, and an objective of one's own:
+
+    >>> def distance(model, batch):
+    ...     a, b = model(batch["a"]), model(batch["b"])
+    ...     return nnx.functional.mse(a, b), (a, b)
+    >>> value, (a, b) = make_step(distance, nnx.SGD(model, 0.1))(model, {"a": x, "b": x})
+    >>> float(value)
+    0.0
+    """
+    differentiate = value_and_grad(supervised(objective) if isinstance(objective, Loss) else objective, has_aux=True)
+
+    def step(model: Module, batch: Tree) -> tuple[Array, Any]:
+        (value, outputs), gradients = differentiate(model, batch)
+        if before_update is not None:
+            before_update(batch, value, outputs)
+        optimizer.step(gradients)
+        return value, outputs
+
+    return step
+
+
+def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[Array, Any]]:
+    """Return the objective ``loss(model(inputs), target)`` for batches that hold inputs and a target.
+
+    ======================================== ==================================
+    batch                                    the loss
+    ======================================== ==================================
+    ``(x, target)``                          ``loss(model(x), target)``
+    ``(a, b, target)``                       ``loss(model(a, b), target)``
+    ``{"a": a, "b": b, "target": target}``   ``loss(model(a=a, b=b), target)``
+    ``(x,)`` or ``x``, as for an autoencoder ``loss(model(x), x)``
+    ======================================== ==================================
+
+    Parameters
+    ----------
+    loss : callable
+        Takes what the model returns, which may be a tuple, and the target. Mostly a :class:`nnx.Loss`.
+
+    Returns
+    -------
+    objective : callable
+        ``objective(model, batch) -> (value, outputs)``.
+
+    Raises
+    ------
+    DataError
+        From the objective, if a batch is empty or is a dict without target.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> value, outputs = supervised(nnx.MSE())(nnx.ReLU(), (np.asarray([-1.0, 2.0]), np.asarray([0.0, 4.0])))
+    >>> float(value), outputs
+    (2.0, array([0., 2.]))
+    """
+
+    def objective(model: Any, batch: Any) -> tuple[Array, Any]:
+        args, kwargs, target = parts_of(batch)
+        outputs = model(*args, **kwargs)
+        return loss(outputs, target), outputs
+
+    return objective
+
+
+def parts_of(batch: Any) -> Parts:
+    """Return the arguments of the model and the target in a batch, as the table of :func:`supervised` says."""
+    if isinstance(batch, Mapping):
+        if TARGET not in batch:
+            raise DataError(
+                f"expected a batch with a {TARGET!r}, got one with {', '.join(map(repr, batch)) or 'nothing'}; "
+                "rename the target, or write an objective(model, batch)"
+            )
+        return Parts((), {name: part for name, part in batch.items() if name != TARGET}, batch[TARGET])
+    if not isinstance(batch, (tuple, list)):
+        return Parts((batch,), {}, batch)
+    if not batch:
+        raise DataError("expected a batch with inputs and a target, got an empty one; check the loader")
+    return Parts(tuple(batch[:-1]) or (batch[0],), {}, batch[-1])
