@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from nnx.autodiff.hints import replacement
 from nnx.backend import device_of, foreign_function, is_array, operator_of_ufunc
-from nnx.errors import MissingRuleError, TraceError
+from nnx.errors import MissingRuleError, TraceError, UsageError
 from nnx.tree import tree_split
 from nnx.types import Array, Device, DType, Shape, Tree
 
@@ -232,7 +232,9 @@ class TracedArray:
         name = foreign_function(function)
         if name is None:
             return NotImplemented
-        raise _foreign(name)
+        error = _foreign(name)
+        # torch takes a TypeError from an operator such as += for a wish to be asked next.
+        raise UsageError(error.message) if name.endswith("_") else error
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
