@@ -171,5 +171,5 @@ def test_a_traced_array_written_into_a_plain_one_is_refused(xp, write):
     if xp.name == "jax":  # Python gives the name a new array, with or without a transform
         assert nnx.grad(function)(x).tolist() == [1.0, 1.0]
         return
-    with pytest.raises((TraceError, UsageError, TypeError), match="met a traced array|unsupported operand|Expected"):
+    with pytest.raises((TraceError, UsageError, TypeError), match=r"met a traced array|unsupported operand|Expected"):
         nnx.grad(function)(x)
