@@ -11,11 +11,12 @@ from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from nnx.tree import Rebuild, leaves_like, tree_map, tree_split
 from nnx.types import Array, DType, Tree
 
-_Source = tuple[int, list[Array], Rebuild, int, list[str]]
-"""Of one argument the slot of its first array, whose others follow, the arrays, what makes the gradient of theirs, the
-argument's index, and the arrays' paths. An operator such as ``+=`` may since have changed what their traced arrays are.
-"""
+_Source = tuple[int, Sequence[Array], Rebuild | None, int, Sequence[str]]
+"""What was traced of one argument: the slot of its first array, whose others follow; the arrays; what makes its gradient
+of theirs, or ``None`` for an argument that is an array; its index; and the arrays' paths.
 
+The traced arrays themselves are not kept: an operator such as ``+=`` may have changed what they stand for.
+"""
 
 _FLOATING: dict[type, set[DType]] = {}
 """The floating-point dtypes seen of each type of plain array: what checked_leaf need not look at again."""
@@ -41,6 +42,12 @@ class Recording:
         moved = list(args)
         for index in indices:
             primal = args[index]
+            known = _FLOATING.get(type(primal))
+            if known is not None and primal.dtype in known:  # one array, which most primals are, needs no tree
+                tape.count = slot = tape.count + 1
+                moved[index] = TracedArray(primal, tape, slot)
+                self._sources.append((slot, (primal,), None, index, ("",)))
+                continue
             leaves, rebuild = tree_split(primal)
             arrays, values, first = [], [], tape.count + 1
             for path, leaf in leaves.items():
@@ -99,7 +106,7 @@ class Recording:
                     if not owned[slot]:
                         cotangent = own(cotangent)
                 found.append(cotangent)
-            gathered.append(form(found))
+            gathered.append(found[0] if form is None else form(found))
         return tuple(gathered)
 
     def _slots_of_others(self, wanted: Sequence[bool]) -> list[int]:

@@ -145,8 +145,8 @@ class Tape(Trace):
         if unwanted:
             _narrow(nodes, self.count, unwanted)
         finals = _finals(nodes, on_leaf[0]) if on_leaf else []
-        slots: Sequence[int] = [slot for slot, _ in seeds]
-        parts: Sequence[Any] = [cotangent for _, cotangent in seeds]
+        slots: Sequence[int]
+        slots, parts = zip(*seeds, strict=True) if seeds else ((), ())
         owns = False
         while True:
             for slot, part in zip(slots, parts):  # noqa: B905  a keyword would cost as much as the loop

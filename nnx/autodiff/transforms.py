@@ -57,7 +57,10 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     output = recording.output
     if has_aux:
         output, aux = split_aux(output)
-    reached = {"": output} if type(output) is TracedArray else tree_flatten(output)
+    tape = recording.tape
+    is_own = type(output) is TracedArray and output.trace is tape  # one array, as most outputs are
+    slot, value = (output.entry, output.value) if is_own else (0, untrace(output, tape))
+    reached = {"": output} if is_own else tree_flatten(output)
 
     def pullback(cotangent: Tree, *, consume: bool = False, wanted: Sequence[bool] | None = None) -> tuple[Any, ...]:
         """Return the cotangent of each primal.
@@ -65,10 +68,13 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         ``consume`` frees what was kept on the way, and the pullback cannot be called again; ``wanted`` then tells for
         which primals a cotangent is computed at all.
         """
-        return recording.pull_back(recording.seeds(reached, cotangent), consume=consume, wanted=wanted)
+        fits = is_own and (
+            type(cotangent) is type(value) and cotangent.shape == value.shape and cotangent.dtype == value.dtype
+        )
+        seeds = [(slot, cotangent)] if fits else recording.seeds(reached, cotangent)
+        return recording.pull_back(seeds, consume=consume, wanted=wanted)
 
-    value = untrace(output, recording.tape)
-    return (value, pullback, untrace(aux, recording.tape)) if has_aux else (value, pullback)
+    return (value, pullback, untrace(aux, tape)) if has_aux else (value, pullback)
 
 
 def value_and_grad(
