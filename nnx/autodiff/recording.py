@@ -12,7 +12,7 @@ from nnx.tree import Rebuild, leaves_like, tree_map, tree_split
 from nnx.types import Array, DType, Tree
 
 _Source = tuple[int, Sequence[Array], Rebuild | None, int, Sequence[str]]
-"""What was traced of one argument: the slot of its first array, whose others follow; the arrays; what makes its gradient
+"""What was traced of one argument: the slot of its first array, whose others follow; the arrays; what makes a gradient
 of theirs, or ``None`` for an argument that is an array; its index; and the arrays' paths.
 
 The traced arrays themselves are not kept: an operator such as ``+=`` may have changed what they stand for.

@@ -146,7 +146,8 @@ class Tape(Trace):
             _narrow(nodes, self.count, unwanted)
         finals = _finals(nodes, on_leaf[0]) if on_leaf else []
         slots: Sequence[int]
-        slots, parts = zip(*seeds, strict=True) if seeds else ((), ())
+        parts: Sequence[Any]
+        slots, parts = map(list, zip(*seeds, strict=True)) if seeds else ([], [])
         owns = False
         while True:
             for slot, part in zip(slots, parts):  # noqa: B905  a keyword would cost as much as the loop
