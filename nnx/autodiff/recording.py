@@ -2,13 +2,14 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from nnx.autodiff.tape import Tape, refuse_escaped
 from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
-from nnx.tree import Rebuild, leaves_like, tree_map, tree_split
+from nnx.tree import Rebuild, leaves_like, tree_leaves, tree_map, tree_split
 from nnx.types import Array, DType, Tree
 
 _Source = tuple[int, Sequence[Array], Rebuild | None, int, Sequence[str]]
@@ -61,6 +62,9 @@ class Recording:
             self._sources.append((first, values, _form(primal, leaves, rebuild), index, list(leaves)))
         try:
             self.output = function(*moved, **kwargs)
+        except Exception as error:
+            untrace_error(error, tape)
+            raise
         finally:
             tape.closed = True
 
@@ -202,6 +206,26 @@ def untrace(tree: Tree, tape: Tape) -> Tree:
     if type(tree) is TracedArray:
         return untraced_leaf(tree, tape)
     return tree_map(lambda leaf: untraced_leaf(leaf, tape), tree)
+
+
+def untrace_error(error: BaseException, trace: Trace) -> None:
+    """Put the values in the place of what a transform traces in an exception that leaves it.
+
+    A traced array cannot be pickled, and an exception of a worker process must be, or its message would be lost.
+    """
+
+    def value_of(leaf: Any) -> Any:
+        return leaf.value if type(leaf) is TracedArray and leaf.trace is trace else leaf
+
+    def changed(tree: Tree) -> bool:
+        return any(value_of(leaf) is not leaf for leaf in tree_leaves(tree))
+
+    with suppress(Exception):  # whatever the exception holds: it is the one that must be heard
+        if changed(error.args):
+            error.args = tree_map(value_of, error.args)
+        for name, held in list(vars(error).items()):
+            if changed(held):
+                setattr(error, name, tree_map(value_of, held))
 
 
 def untraced_leaf(leaf: Any, trace: Trace) -> Any:
