@@ -1,5 +1,6 @@
 """The linear map of a fully connected layer."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,13 +57,16 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
     def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
         xp = namespace(cotangent, kept_x, kept_weight)
         flat = len(x_shape) == 2
-        g = cotangent if flat else xp.reshape(cotangent, (-1, cotangent.shape[-1]))  # one product, not a batch of them
+        count = math.prod(x_shape[:-1])  # -1 would be any length where the last axis is empty
+        g = (
+            cotangent if flat else xp.reshape(cotangent, (count, cotangent.shape[-1]))
+        )  # one product, not a batch of them
         x_cotangent = weight_cotangent = None
         if kept_weight is not None:
             rows = g @ kept_weight.T
             x_cotangent = rows if flat else xp.reshape(rows, x_shape)
         if kept_x is not None:
-            rows = kept_x if flat else xp.reshape(kept_x, (-1, x_shape[-1]))
+            rows = kept_x if flat else xp.reshape(kept_x, (count, x_shape[-1]))
             weight_cotangent = rows.T @ g
         return x_cotangent, weight_cotangent, summed(xp, g, 0) if wants_bias else None
 

@@ -110,12 +110,16 @@ def _getitem(g: Array, key: Any, shape: Shape) -> Array:
 def add_taken(g: Array, indices: Array, shape: Shape, axis: int | None = None) -> Array:
     """Return zeros of a shape with the slices of ``g`` added at indices along an axis: the transpose of ``take``."""
     xp, plain = namespace(g), namespace(indices)
-    axis = 0 if axis is None else axis % len(shape)
+    if 0 in g.shape:
+        return xp.zeros(shape, dtype=g.dtype, device=device_of(g))
+    if axis is None or not shape:  # of several axes, NumPy and JAX take from the flat array, and of a number too
+        return xp.reshape(add_taken(xp.reshape(g, (-1,)), indices, (math.prod(shape),), 0), shape)
+    axis %= len(shape)
     before, length, after = shape[:axis], shape[axis], shape[axis + 1 :]
     count = math.prod(indices.shape)
     # The function itself says what a negative index means, and the dtype of the indices may be too narrow for it.
     numbers = plain.arange(length, device=device_of(indices))
-    numbers = plain.take(numbers, plain.reshape(indices, (-1,)), axis=0) if count else numbers[:0]
+    numbers = plain.take(numbers, plain.reshape(indices, (-1,)), axis=0)
     rows = xp.moveaxis(xp.reshape(g, (math.prod(before), count, math.prod(after))), 1, 0)
     sums = sum_rows(xp.reshape(rows, (count, math.prod(before) * math.prod(after))), indices=numbers, count=length)
     folded = xp.moveaxis(xp.reshape(sums, (length, math.prod(before), math.prod(after))), 0, 1)

@@ -10,12 +10,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nnx.autodiff.rules.composed import tensordot
 from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, filled, is_complex, qr, svd
 from nnx.autodiff.rules.determinant import cofactor
 from nnx.autodiff.rules.elementwise import slope_of_abs
 from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
-from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
+from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA, OUTER
 from nnx.autodiff.rules.manipulation import MANIPULATION
 from nnx.autodiff.rules.statistical import shared_extremum
 from nnx.autodiff.traced import stop_gradient
@@ -91,11 +90,13 @@ LINALG: dict[str, Rule] = {
     "inv": Transposed("x", _inv),
     "matmul": LINEAR_ALGEBRA["matmul"],
     "matrix_transpose": MANIPULATION["matrix_transpose"],
+    "outer": OUTER,
     "pinv": Transposed("x", _pinv),
     "qr": Transposed("x", qr),
     "slogdet": Transposed("x", _slogdet),
     "solve": Transposed("x1, x2", _solve_1, _solve_2),
     "svd": Transposed("x", svd),
+    "tensordot": LINEAR_ALGEBRA["tensordot"],
     "vecdot": LINEAR_ALGEBRA["vecdot"],
     "vector_norm": Weighted(_vector_norm),
 }
@@ -144,16 +145,8 @@ def _matrix_power(linalg: Namespace, x: Array, n: int, /) -> Array:
         square = square @ square
 
 
-def _outer(linalg: Namespace, x1: Array, x2: Array, /) -> Array:
-    return x1[:, None] * x2[None, :]
-
-
 def _svdvals(linalg: Namespace, x: Array, /) -> Array:
     return linalg.svd(x, full_matrices=False)[1]
-
-
-def _tensordot(linalg: Namespace, x1: Array, x2: Array, /, *, axes: Any = 2) -> Array:
-    return tensordot(namespace(x1, x2), x1, x2, axes=axes)
 
 
 def _trace(linalg: Namespace, x: Array, /, *, offset: int = 0, dtype: Any = None) -> Array:
@@ -166,9 +159,7 @@ COMPOSED_LINALG: dict[str, Callable[..., Any]] = {
     "eigvalsh": _eigvalsh,
     "matrix_norm": _matrix_norm,
     "matrix_power": _matrix_power,
-    "outer": _outer,
     "svdvals": _svdvals,
-    "tensordot": _tensordot,
     "trace": _trace,
 }
 """Functions written with other traced functions; the first argument is the traced ``linalg``."""

@@ -1,28 +1,82 @@
-"""Derivatives of the matrix products."""
+"""Derivatives of the matrix products.
 
+Products are written with ``xp.matmul``, not with ``@``: the arguments may be of two dtypes, and the operator of torch
+takes only one.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff.rules.kinds import Multilinear, Rule
-from nnx.types import Array, Namespace
+from nnx.autodiff.rules.parts import Spec
+from nnx.types import Array, Namespace, Shape
 
 
 def _matmul_1(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
     if x2.ndim == 1:
         return g[..., None] * x2 if x1.ndim > 1 else g * x2
     if x1.ndim == 1:
-        return (x2 @ g[..., None])[..., 0] if x2.ndim > 2 else x2 @ g
-    return g @ x2.mT
+        return xp.matmul(x2, g[..., None])[..., 0] if x2.ndim > 2 else xp.matmul(x2, g)
+    return xp.matmul(g, x2.mT)
 
 
 def _matmul_2(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
     if x1.ndim == 1:
         return x1[:, None] * g[..., None, :] if x2.ndim > 1 else g * x1
     if x2.ndim == 1:
-        rows = x1 if x1.ndim == 2 else xp.reshape(x1, (-1, x1.shape[-1]))
-        return rows.mT @ xp.reshape(g, (-1,))
+        return xp.matmul(_rows(xp, x1).mT, xp.reshape(g, (math.prod(g.shape),)))
     if x2.ndim == 2 and x1.ndim > 2:  # one product, where a batch of them would then be summed
-        return xp.reshape(x1, (-1, x1.shape[-1])).mT @ xp.reshape(g, (-1, g.shape[-1]))
-    return x1.mT @ g
+        return xp.matmul(_rows(xp, x1).mT, _rows(xp, g))
+    return xp.matmul(x1.mT, g)
+
+
+def _rows(xp: Namespace, x: Array) -> Array:
+    """Return a matrix with the last axis of ``x``; where that is empty, no library can know the length -1."""
+    return x if x.ndim == 2 else xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _outer_1(xp: Namespace, g: Array, x2: Array, spec: Spec) -> Array:
+    return xp.reshape(xp.matmul(g, xp.reshape(x2, (math.prod(x2.shape),))), spec.shape)  # NumPy takes more than vectors
+
+
+def _outer_2(xp: Namespace, g: Array, x1: Array, spec: Spec) -> Array:
+    return xp.reshape(xp.matmul(g.mT, xp.reshape(x1, (math.prod(x1.shape),))), spec.shape)
+
+
+def _contracted(axes: Any, ndim1: int, ndim2: int) -> tuple[list[int], list[int]]:
+    """Return which axes of each argument meet, counted from 0. ``axes`` is a number, or two numbers or sequences."""
+    if not isinstance(axes, (tuple, list)):
+        count = operator.index(axes)
+        return list(range(ndim1 - count, ndim1)), list(range(count))
+    first, second = (own if isinstance(own, Sequence) else (operator.index(own),) for own in axes)
+    return [a % ndim1 for a in first], [a % ndim2 for a in second]
+
+
+def _tensordot_1(xp: Namespace, g: Array, x2: Array, spec: Spec, axes: Any = 2) -> Array:
+    first, second = _contracted(axes, len(spec.shape), x2.ndim)
+    return _tensordot(xp, g, x2, spec.shape, first, second, len(spec.shape) - len(first))
+
+
+def _tensordot_2(xp: Namespace, g: Array, x1: Array, spec: Spec, axes: Any = 2) -> Array:
+    first, second = _contracted(axes, x1.ndim, len(spec.shape))
+    return _tensordot(xp, g, x1, spec.shape, second, first, 0)
+
+
+def _tensordot(
+    xp: Namespace, g: Array, other: Array, shape: Shape, own: list[int], others: list[int], start: int
+) -> Array:
+    """Return the cotangent of one argument: the axes of ``g`` from ``start`` meet with those of the other."""
+    rest = [i for i in range(other.ndim) if i not in others]
+    product = xp.tensordot(g, other, axes=(list(range(start, start + len(rest))), rest))
+    # Its axes are those that the argument has for itself, then those that met, in the order of the other argument.
+    ndim = len(shape)
+    order = [i for i in range(ndim) if i not in own] + [own[others.index(i)] for i in sorted(others)]
+    product = xp.permute_dims(product, tuple(order.index(i) for i in range(ndim)))
+    # To torch an axis of length 1 meets any other.
+    stretched = tuple(n if m == 1 else m for m, n in zip(product.shape, shape, strict=True))
+    return product if stretched == tuple(product.shape) else xp.broadcast_to(product, stretched)
 
 
 def _vecdot_1(xp: Namespace, g: Array, x2: Any, axis: int = -1) -> Array:
@@ -30,8 +84,11 @@ def _vecdot_1(xp: Namespace, g: Array, x2: Any, axis: int = -1) -> Array:
     return xp.conj(xp.expand_dims(g, axis=axis) * x2)
 
 
+OUTER: Rule = Multilinear("x1, x2", _outer_1, _outer_2)
+
 LINEAR_ALGEBRA: dict[str, Rule] = {
     "matmul": Multilinear("x1, x2", _matmul_1, _matmul_2),
+    "tensordot": Multilinear("x1, x2", _tensordot_1, _tensordot_2),
     "vecdot": Multilinear(
         "x1, x2",
         _vecdot_1,

@@ -7,7 +7,7 @@ from typing import Any
 from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.kinds import Linear, Rule
 from nnx.autodiff.rules.shapes import at, cast
-from nnx.backend import namespace
+from nnx.backend import device_of, namespace
 from nnx.types import Array, Namespace, Shape
 
 
@@ -66,8 +66,10 @@ def _section(g: Array, i: int, shapes: Sequence[Shape], axis: int | None) -> Arr
     if axis is None:
         sizes = [math.prod(shape) for shape in shapes]
         return xp.reshape(g[sum(sizes[:i]) : sum(sizes[: i + 1])], shapes[i])
-    axis %= len(shapes[i])
-    start = sum(shape[axis] for shape in shapes[:i])
+    if 0 in shapes[i]:  # to torch an array of shape (0,) fits anything
+        return xp.zeros(shapes[i], dtype=g.dtype, device=device_of(g))
+    axis %= g.ndim
+    start = sum(shape[axis] for shape in shapes[:i] if len(shape) == g.ndim)
     return at(g, axis, slice(start, start + shapes[i][axis]))
 
 

@@ -67,10 +67,17 @@ def _shifted(xp: Namespace, products: Array) -> Array:
     return xp.concat([xp.ones_like(products[..., :1]), products[..., :-1]], axis=-1)
 
 
+def _with_axis(xp: Namespace, array: Array, spec: Spec, axis: int | None) -> tuple[Array, int]:
+    """Return an array of a cumulative function and the axis, from 0: libraries take a number for a vector of one."""
+    if not spec.shape:
+        return xp.reshape(array, (-1,)), 0
+    return array, 0 if axis is None else axis % len(spec.shape)
+
+
 def _cumulative_sum(
     xp: Namespace, g: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
-    axis = 0 if axis is None else axis % len(spec.shape)
+    g, axis = _with_axis(xp, g, spec, axis)
     flipped = xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
     return at(flipped, axis, slice(1, None)) if include_initial else flipped
 
@@ -81,7 +88,7 @@ def _cumulative_prod(
     # With y_k = y_{k-1} x_k the cotangent is y_{k-1} a_k, where a_k = g_k + x_{k+1} a_{k+1}: no division by x.
     if 0 in spec.shape:
         return xp.zeros_like(x)
-    axis = 0 if axis is None else axis % len(spec.shape)
+    (g, axis), (x, _) = _with_axis(xp, g, spec, axis), _with_axis(xp, x, spec, axis)
     last = xp.moveaxis(x, axis, -1)
     g = xp.moveaxis(g, axis, -1)
     if include_initial:
