@@ -158,7 +158,7 @@ class Primitive(Generic[P, R]):
         rule : callable
         fresh : bool
             Every array that the pullback returns is new memory that nobody else holds: not the cotangent that it was
-            given, no view of it, and nothing that it keeps. What is fresh is added to in place. Such a pullback may
+            given, no view of it, nothing that it keeps, and none comes twice. What is fresh is added to in place. Such a pullback may
             write into its cotangent where ``wanted.may_overwrite`` is true at that time.
         """
         if rule is None:

@@ -41,7 +41,7 @@ def relu(x: Array) -> Array:
     return xp.where(x <= 0, 0.0, x)  # NaN stays NaN
 
 
-@relu.with_pullback
+@relu.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
     cut = x <= 0
 
@@ -83,7 +83,7 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * namespace(x).tanh(0.5 * x) + 0.5
 
 
-@sigmoid.with_pullback
+@sigmoid.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
     y = sigmoid(x)
     return y, lambda cotangent: (cotangent * (y * (1.0 - y)),)
@@ -126,7 +126,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     return powers / xp.sum(powers, axis=axis, keepdims=True)
 
 
-@softmax.with_pullback
+@softmax.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array, *, axis: int = -1) -> tuple[Array, Pullback]:
     y = softmax(x, axis=axis)
 
@@ -173,7 +173,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     return centred - xp.log(xp.sum(xp.exp(centred), axis=axis, keepdims=True))
 
 
-@log_softmax.with_pullback
+@log_softmax.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array, *, axis: int = -1) -> tuple[Array, Pullback]:
     y = log_softmax(x, axis=axis)
 
@@ -211,7 +211,7 @@ def exponential(x: Array) -> Array:
     return namespace(x).exp(x)
 
 
-@exponential.with_pullback
+@exponential.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
     y = exponential(x)
     return y, lambda cotangent: (cotangent * y,)

@@ -82,7 +82,7 @@ def cross_entropy(
     return total if divisor is None else total / divisor
 
 
-@cross_entropy.with_pullback
+@cross_entropy.with_pullback(fresh=True)
 def _(
     wanted: Sequence[Any],
     logits: Array,

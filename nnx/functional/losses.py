@@ -55,7 +55,7 @@ def mse(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     return reduce_loss(difference * difference, reduction)
 
 
-@mse.with_pullback
+@mse.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], input: Array, target: Array, *, reduction: str = "mean") -> tuple[Array, Pullback]:
     loss = mse(input, target, reduction=reduction)
     difference = input - target
@@ -109,7 +109,7 @@ def mses(input: Array, target: Array, *, axis: int = 1, reduction: str = "mean")
     return mse(softmax(input, axis=axis), target, reduction=reduction)
 
 
-@mses.with_pullback
+@mses.with_pullback(fresh=True)
 def _(
     wanted: Sequence[Any], input: Array, target: Array, *, axis: int = 1, reduction: str = "mean"
 ) -> tuple[Array, Pullback]:
@@ -177,7 +177,7 @@ def kl_divergence_standard_normal(mean: Array, variance: Array, *, reduction: st
     return reduce_loss(0.5 * xp.sum(terms, axis=1), reduction)
 
 
-@kl_divergence_standard_normal.with_pullback
+@kl_divergence_standard_normal.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], mean: Array, variance: Array, *, reduction: str = "mean") -> tuple[Array, Pullback]:
     loss = kl_divergence_standard_normal(mean, variance, reduction=reduction)
     kept_mean = mean if wanted[0] else None
