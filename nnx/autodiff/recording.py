@@ -4,10 +4,12 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from weakref import ref
 
 from nnx.autodiff.tape import Tape, refuse_escaped
 from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, namespace
+from nnx.backend.links import gradient_of
 from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
 from nnx.tree import Rebuild, leaves_like, tree_leaves, tree_map, tree_split
 from nnx.types import Array, DType, Tree
@@ -142,7 +144,8 @@ def own(x: Array) -> Array:
 def _form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
     """Return :func:`gradient_form` of a primal that was split already, as quickly as can be."""
     if hasattr(type(primal), "__tree_split__"):
-        return lambda cotangents: dict(zip(leaves, cotangents, strict=True))
+        owner = ref(primal)
+        return lambda cotangents: gradient_of(owner, dict(zip(leaves, cotangents, strict=True)))
     return rebuild if "" in leaves else gradient_form(primal)
 
 

@@ -51,3 +51,15 @@ class Links:
             return ref(array, partial(self._entries.pop, id(array))), value
         except TypeError:
             return None
+
+
+OWNERS = Links()
+"""Of the first array of a gradient: a weak reference to the object, such as a module, that it is the gradient of."""
+
+
+def gradient_of(owner: ReferenceType[Any], gradient: dict[str, Array]) -> dict[str, Array]:
+    """Return the gradient of an object after linking it to the object."""
+    for array in gradient.values():
+        OWNERS.put(array, owner)
+        break
+    return gradient

@@ -74,8 +74,15 @@ def normalise_axis(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
-def as_learning_rate(value: Any) -> float:
-    """Return a step size as a Python number, with which float32 parameters stay float32."""
-    if not math.isfinite(value) or value < 0:
-        raise ArgumentError(f"expected a finite learning_rate >= 0, got {value!r}")
-    return float(value)
+def as_nonnegative(value: Any, name: str) -> float:
+    """Return a hyperparameter as a Python number, with which float32 parameters stay float32.
+
+    Raises ArgumentError unless it is finite and >= 0.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number < 0 or isinstance(value, str):
+        raise ArgumentError(f"expected a finite {name} >= 0, got {value!r}")
+    return number

@@ -100,27 +100,6 @@ class Graph(Node):
             members[name] = value
         STAMP.values = object()
 
-    def update_parameters(self, rule: Callable[[Array, Array], Array], gradients: Mapping[str, Array]) -> None:
-        """Put ``rule(array, gradient)`` in place of every parameter, once all of them are computed.
-
-        Raises
-        ------
-        ArgumentError
-            If ``gradients`` has not one for each parameter, by dotted path.
-        """
-        if self._is_copy or RUNNING.models is not None:
-            self._refuse_change("update")
-        plan = usable_plan(self)
-        modules = (self, *plan.below)
-        if gradients.keys() != plan.path_set:
-            missing, extra = sorted(plan.path_set - gradients.keys()), sorted(gradients.keys() - plan.path_set)
-            raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
-        new = []
-        for path, i, name in plan.parameters:
-            new.append(rule(modules[i].__dict__[name], gradients[path]))
-        for (_, i, name), value in zip(plan.parameters, new, strict=True):
-            modules[i].__dict__[name] = value
-
     def buffers(self) -> dict[str, Buffer]:
         """Return the buffers by dotted path."""
         plan = plan_of(self)

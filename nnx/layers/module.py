@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import TracedArray
-from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
-from nnx.errors import DTypeError, UsageError
-from nnx.functional.checks import as_learning_rate
+from nnx.backend import is_array
+from nnx.errors import UsageError
+from nnx.functional.checks import as_nonnegative
+from nnx.functional.descent import PLAIN, descend
 from nnx.layers.backward import NOT_KEPT, backward, call_and_keep
 from nnx.layers.graph import Graph
 from nnx.layers.location import locate
+from nnx.layers.moving import converted
 from nnx.layers.node import RUNNING, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
 from nnx.layers.settling import settle_below, settle_itself
 from nnx.layers.state import load_state
+from nnx.layers.updates import update_parameters
 from nnx.types import Array, DType, Tree
 
 
@@ -125,9 +128,14 @@ class Module(Graph):
             If there was no backward pass before.
         ArgumentError
             If the learning rate is not a finite number >= 0, or parameters came or went since that backward pass.
+
+        Notes
+        -----
+        A parameter is written in place where nobody else holds its array; whoever holds it keeps the old values.
         """
-        rate = as_learning_rate(learning_rate)
-        self.update_parameters(lambda weight, gradient: weight - rate * gradient, self.gradients())
+        rate = as_nonnegative(learning_rate, "learning_rate")
+        gradients = self.gradients() if self._gradients is None else self._gradients  # which raises
+        update_parameters(self, descend, gradients, {**PLAIN, "learning_rate": rate}, {})
 
     def settle(self, *args: Any, **kwargs: Any) -> Self:
         """Settle the sizes that were left open, as in ``Linear(None, 10)``, from an input; the first call does that.
@@ -207,21 +215,13 @@ class Module(Graph):
         Module
             This module.
         """
-
-        def convert(value: Any) -> Any:
-            if not is_array(value):
-                return value
-            if device is not None:
-                value = to_device(value, device)
-            return value if dtype is None or not is_floating(value) else _cast(value, dtype)
-
         self._refuse_change("to")
         for module in (self, *usable_plan(self).below):
             for name, value in vars(module).items():
                 if isinstance(value, Buffer):
-                    value.value = convert(value.value)
+                    value.value = converted(value.value, device, dtype)
                 elif is_array(value):
-                    vars(module)[name] = convert(value)
+                    vars(module)[name] = converted(value, device, dtype)
             module.__dict__["_kept"] = module.__dict__["_gradients"] = None
         return self
 
@@ -254,11 +254,3 @@ class Module(Graph):
 
 
 _NOT_PICKLED = frozenset({"_kept", "_is_copy", "_watcher"})
-
-
-def _cast(array: Array, dtype: DType | str) -> Array:
-    xp, name = namespace(array), dtype_name(dtype)
-    target = getattr(xp, name, None)
-    if target is None or not xp.isdtype(target, ("real floating", "complex floating")):
-        raise DTypeError(f"expected a floating-point dtype of {library_name(xp)}, got {name!r}")
-    return xp.astype(array, target, copy=False)

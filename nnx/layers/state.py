@@ -12,19 +12,29 @@ if TYPE_CHECKING:
 
 def load_state(module: "Module", state: Mapping[str, Any], strict: bool) -> None:
     """Do the work of :meth:`nnx.Module.load_state_dict`."""
-    own = module.state_dict()
-    problems = [f"{path}: missing" for path in own if path not in state] if strict else []
-    problems += [f"{path}: not in the model" for path in state if path not in own] if strict else []
-    common = [path for path in own if path in state]
-    problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
-    if problems:
-        raise CheckpointError(f"the saved values do not fit {type(module).__name__}: " + "; ".join(problems))
-    new = {path: _moved(state[path], own[path]) for path in common}
+    new = fitting(module.state_dict(), state, strict, type(module).__name__, "the model")
     _copy_what_comes_twice(new)
     buffers = module.buffers()
     module.replace_parameters({path: value for path, value in new.items() if path not in buffers})
     for path, buffer in buffers.items():
         buffer.value = new.get(path, buffer.value)
+
+
+def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owner: str, whole: str) -> dict[str, Any]:
+    """Return saved values that may take the place of one's own, moved to the library and device of each.
+
+    Raises
+    ------
+    CheckpointError
+        Lists every name that is missing or extra, if ``strict``, and every value that does not fit.
+    """
+    problems = [f"{path}: missing" for path in own if path not in state] if strict else []
+    problems += [f"{path}: not in {whole}" for path in state if path not in own] if strict else []
+    common = [path for path in own if path in state]
+    problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
+    if problems:
+        raise CheckpointError(f"the saved values do not fit {owner}: " + "; ".join(problems))
+    return {path: _moved(state[path], own[path]) for path in common}
 
 
 def _copy_what_comes_twice(state: dict[str, Any]) -> None:
@@ -40,7 +50,10 @@ def _misfit(path: str, own: Any, new: Any) -> str | None:
     """Say what keeps a saved value from taking the place of the module's own."""
     shape = tuple(getattr(new, "shape", ()))
     if isinstance(own, int):
-        return None if shape == () else f"{path}: expected a number, got shape {shape}"
+        if shape != ():
+            return f"{path}: expected a number, got shape {shape}"
+        is_integer = namespace(new).isdtype(new.dtype, "integral") if is_array(new) else type(new) is int
+        return None if is_integer else f"{path}: expected an integer, got {new!r}"
     if not is_array(new):
         return f"{path}: expected an array, got {type(new).__name__}"
     if shape != tuple(own.shape):

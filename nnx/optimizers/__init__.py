@@ -1,6 +1,7 @@
 """Optimizers: update rules for the parameters of a model."""
 
-from nnx.optimizers.minimize import minimize
+from nnx.optimizers.optimizer import Optimizer
+from nnx.optimizers.scipy_search import minimize
 from nnx.optimizers.sgd import SGD
 
-__all__ = ["SGD", "minimize"]
+__all__ = ["SGD", "Optimizer", "minimize"]

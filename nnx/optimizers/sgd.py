@@ -1,57 +1,69 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Mapping
-
-from nnx.functional.checks import as_learning_rate
+from nnx.errors import ArgumentError
+from nnx.functional.checks import as_nonnegative
+from nnx.functional.descent import descend, start_velocity
 from nnx.layers import Module
-from nnx.types import Array
+from nnx.optimizers.optimizer import Optimizer
 
 
-class SGD:
-    r"""Stochastic gradient descent: :math:`w \leftarrow w - \gamma \nabla_w`.
+class SGD(Optimizer):
+    r"""Stochastic gradient descent, with momentum if that is wanted.
+
+    .. math::
+        g \leftarrow \nabla_w + \lambda w, \quad v \leftarrow m v + g, \quad w \leftarrow w - \gamma v
+
+    With Nesterov's momentum the last step is :math:`w \leftarrow w - \gamma (g + m v)`. The velocity :math:`v` starts
+    at zero.
 
     Parameters
     ----------
     model : Module
         Whose parameters are updated.
     learning_rate : float
-        The step size :math:`\gamma`.
+        The step size :math:`\gamma`; it may be changed between steps.
+    momentum : float
+        :math:`m`. Without it there is no state.
+    nesterov : bool
+        Look ahead by one more velocity.
+    weight_decay : float
+        :math:`\lambda`, the L2 penalty, which is added to the gradient.
 
     Raises
     ------
     ArgumentError
-        If the learning rate is not a finite number >= 0, or on a step if gradients are missing.
+        If a number is negative or not finite, ``nesterov`` is wanted without momentum, or ``model`` is not a module.
+
+    Notes
+    -----
+    PyTorch's definition: the learning rate multiplies the velocity, and is not part of it. Source of Nesterov's form:
+    I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
 
     Examples
     --------
     >>> import numpy as np, nnx
     >>> model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(3.0))
-    >>> optimizer = nnx.SGD(model, learning_rate=0.5)
+    >>> optimizer = nnx.SGD(model, learning_rate=0.5, momentum=0.9)
     >>> optimizer.step({"weight": np.ones((1, 1), np.float32)})
     >>> model.weight
     array([[2.5]], dtype=float32)
+    >>> optimizer.state_dict()
+    {'step': 1, 'velocity.weight': array([[1.]], dtype=float32)}
     """
 
-    def __init__(self, model: Module, learning_rate: float) -> None:
-        self.model = model
-        self.learning_rate = learning_rate
+    init = staticmethod(start_velocity)
+    update = staticmethod(descend)
 
-    @property
-    def learning_rate(self) -> float:
-        """The step size; it may be changed between steps."""
-        return self._learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = as_learning_rate(value)
-
-    def step(self, gradients: Mapping[str, Array]) -> None:
-        """Take one step.
-
-        Parameters
-        ----------
-        gradients : mapping from dotted path to array
-            One for each parameter, as :func:`nnx.value_and_grad` returns.
-        """
-        rate = self.learning_rate
-        self.model.update_parameters(lambda weight, gradient: weight - rate * gradient, gradients)
+    def __init__(
+        self,
+        model: Module,
+        learning_rate: float,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        momentum, decay = as_nonnegative(momentum, "momentum"), as_nonnegative(weight_decay, "weight_decay")
+        if nesterov and not momentum:
+            raise ArgumentError("nesterov needs a momentum > 0, such as momentum=0.9")
+        super().__init__(model, learning_rate, momentum=momentum, nesterov=bool(nesterov), weight_decay=decay)

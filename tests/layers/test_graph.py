@@ -500,7 +500,7 @@ class TestWrites:
             "to": lambda self: self.inner.to(dtype="float64"),
             "load_state_dict": lambda self: self.load_state_dict(self.state_dict()),
             "replace_parameters": lambda self: self.replace_parameters({}),
-            "update_parameters": lambda self: self.inner.update_parameters(lambda w, g: w, self.inner.parameters()),
+            "a step": lambda self: nnx.SGD(self.inner, 0.1).step(self.inner.parameters()),
             "eval": lambda self: self.inner.eval(),
         }
     )

@@ -1,9 +1,34 @@
+import copy
+import json
+import pickle
+
 import numpy as np
 import pytest
 
 import nnx
 from nnx.errors import ArgumentError
 from nnx.testing import assert_close
+
+OPTIONS = [
+    {},
+    {"weight_decay": 0.01},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "weight_decay": 0.01},
+    {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01},
+]
+
+
+def pair(spec="numpy", dtype="float32"):
+    with nnx.use_backend(spec):
+        return nnx.Model([nnx.Linear(3, 4, rng=0, dtype=dtype), nnx.Sigmoid(), nnx.Linear(4, 2, rng=1, dtype=dtype)])
+
+
+def train(model, optimizer, xp, steps, start=0):
+    draw = np.random.default_rng(7)
+    batches = [(draw.standard_normal((5, 3)), draw.integers(0, 2, 5)) for _ in range(start + steps)][start:]
+    for x, target in batches:
+        x, target = xp.asarray(x, "float64"), xp.asarray(target, "int64")
+        optimizer.step(nnx.grad(lambda model, x=x, t=target: nnx.functional.cross_entropy(model(x), t))(model))
 
 
 def test_a_step_is_that_of_model_update(xp):
@@ -20,13 +45,97 @@ def test_a_step_is_that_of_model_update(xp):
     assert_close(models[1].parameters(), models[0].parameters())
 
 
-@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
-def test_a_learning_rate_out_of_range(rate):
-    with pytest.raises(ArgumentError, match="expected a finite learning_rate >= 0, got"):
-        nnx.SGD(nnx.Linear(1, 1), learning_rate=rate)
+@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+def test_a_hundred_steps_are_those_of_pytorch(xp, options):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    model = pair(xp.spec, "float64")
+    theirs = [torch.tensor(np.array(nnx.to_numpy(w)), requires_grad=True) for w in model.parameters().values()]
+    reference = torch.optim.SGD(theirs, 0.1, **options)
+    optimizer = nnx.SGD(model, 0.1, **options)
+    draw = np.random.default_rng(7)
+    for _ in range(100):
+        x, target = draw.standard_normal((5, 3)), draw.integers(0, 2, 5)
+        data, labels = xp.asarray(x, "float64"), xp.asarray(target, "int64")
+        objective = lambda model, x=data, t=labels: nnx.functional.cross_entropy(model(x), t)  # noqa: E731
+        optimizer.step(nnx.grad(objective)(model))
+        hidden = torch.sigmoid(torch.tensor(x) @ theirs[0] + theirs[1])
+        loss = torch.nn.functional.cross_entropy(hidden @ theirs[2] + theirs[3], torch.tensor(target))
+        reference.zero_grad()
+        loss.backward()
+        reference.step()
+    for ours, own in zip(model.parameters().values(), theirs, strict=True):
+        np.testing.assert_allclose(nnx.to_numpy(ours), own.detach().numpy(), rtol=1e-6, atol=1e-9)
 
 
-def test_gradients_must_fit_the_model():
-    optimizer = nnx.SGD(nnx.Linear(1, 1), learning_rate=0.1)
-    with pytest.raises(ArgumentError, match=r"missing \['bias'\], not in the model \['other'\]"):
-        optimizer.step({"weight": np.ones((1, 1)), "other": 0.0})
+@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("taken", [0, 3])
+def test_a_restored_state_gives_the_same_bits(xp, options, taken):
+    model = pair(xp.spec, "float64")
+    optimizer = nnx.SGD(model, 0.1, **options)
+    train(model, optimizer, xp, taken)
+    weights, state = model.state_dict(), optimizer.state_dict()
+    train(model, optimizer, xp, 4, start=taken)
+    twin = pair(xp.spec, "float64").load_state_dict(weights)
+    restored = nnx.SGD(twin, 0.1, **options).load_state_dict(state)
+    train(twin, restored, xp, 4, start=taken)
+    assert_close(twin.parameters(), model.parameters(), rtol=0.0, atol=0.0)
+    assert restored.state_dict().keys() == optimizer.state_dict().keys()
+    assert restored.state_dict()["step"] == taken + 4
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_goes_on_alike(again):
+    xp = type("Host", (), {"asarray": staticmethod(lambda data, dtype: np.asarray(data, dtype))})
+    model = pair(dtype="float64")
+    optimizer = nnx.SGD(model, 0.1, momentum=0.9)
+    train(model, optimizer, xp, 2)
+    other = again(optimizer)
+    assert other.model is not model
+    train(model, optimizer, xp, 2, start=2)
+    train(other.model, other, xp, 2, start=2)
+    assert_close(other.model.parameters(), model.parameters(), rtol=0.0)
+
+
+def test_hyperparameters_are_data():
+    optimizer = nnx.SGD(pair(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    expected = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
+    assert (
+        optimizer.config() == dict(optimizer.hyperparameters) == json.loads(json.dumps(optimizer.config())) == expected
+    )
+    assert repr(optimizer) == "SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0001)"
+    with pytest.raises(TypeError):
+        optimizer.hyperparameters["momentum"] = 0.0
+    optimizer.learning_rate = 0.05
+    again = nnx.SGD(pair(), **optimizer.config())
+    assert again.config() == optimizer.config() == expected | {"learning_rate": 0.05}
+
+
+def test_numbers_of_numpy_do_not_widen_float32():
+    model = nnx.Linear(1, 1, rng=0)
+    nnx.SGD(model, np.float64(0.1), momentum=np.float64(0.5), weight_decay=np.float64(0.1)).step(
+        {"weight": np.ones((1, 1), np.float32), "bias": np.ones(1, np.float32)}
+    )
+    assert {w.dtype.name for w in model.parameters().values()} == {"float32"}
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "momentum", "weight_decay"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "0.1", None, [0.1, 0.2]])
+def test_numbers_out_of_range(name, value):
+    with pytest.raises(ArgumentError, match=f"expected a finite {name} >= 0, got"):
+        nnx.SGD(nnx.Linear(1, 1), **{"learning_rate": 0.1, name: value})
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ArgumentError, match="nesterov needs a momentum > 0"):
+        nnx.SGD(nnx.Linear(1, 1), 0.1, nesterov=True)
+
+
+def test_the_learning_rate_may_be_changed_and_is_checked():
+    model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(1.0))
+    optimizer = nnx.SGD(model, 1.0)
+    optimizer.learning_rate = 0.25
+    optimizer.step({"weight": np.ones((1, 1), np.float32)})
+    assert model.weight.item() == 0.75
+    with pytest.raises(ArgumentError, match="expected a finite learning_rate >= 0, got -1"):
+        optimizer.learning_rate = -1
+    assert optimizer.learning_rate == 0.25

@@ -6,7 +6,7 @@ import pytest
 import nnx
 from nnx.data import load_digits
 from nnx.errors import ArgumentError, DTypeError, MissingExtraError, NonFiniteError, ShapeError
-from nnx.optimizers.minimize import minimize
+from nnx.optimizers import minimize
 from nnx.testing import assert_close
 
 needs_scipy = pytest.mark.usefixtures("scipy")

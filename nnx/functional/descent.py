@@ -1,0 +1,64 @@
+"""The rule of gradient descent, over lists of arrays: that of ``Module.update`` and of ``SGD``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nnx.backend import namespace
+from nnx.types import Array
+
+PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+"""The hyperparameters, beside the learning rate, of plain gradient descent."""
+
+
+def start_velocity(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
+    """Return the state before the first step: a velocity of zero for each parameter, if there is momentum."""
+    if not hyperparameters["momentum"]:
+        return {}
+    return {"velocity": [namespace(w).zeros_like(w) for w in parameters]}
+
+
+def descend(
+    gradients: Sequence[Array],
+    state: Mapping[str, Sequence[Array]],
+    parameters: Sequence[Array],
+    step: int,
+    hyperparameters: Mapping[str, Any],
+) -> tuple[list[Array], dict[str, list[Array]]]:
+    r"""Take one step of gradient descent with momentum; nothing that is passed in is changed.
+
+    With learning rate :math:`\gamma`, weight decay :math:`\lambda` and momentum :math:`m`
+
+    .. math::
+        g \leftarrow g + \lambda w, \quad v \leftarrow m v + g, \quad w \leftarrow w - \gamma v
+
+    and :math:`w \leftarrow w - \gamma (g + m v)` with Nesterov's momentum.
+
+    Parameters
+    ----------
+    gradients, parameters : sequences of arrays
+    state : mapping
+        As :func:`start_velocity` returns it.
+    step : int
+        The number of steps before this one.
+    hyperparameters : mapping
+        ``learning_rate`` and those of ``PLAIN``.
+
+    Returns
+    -------
+    parameters : list of arrays
+    state : dict
+    """
+    rate = hyperparameters["learning_rate"]
+    momentum, decay = hyperparameters["momentum"], hyperparameters["weight_decay"]
+    new: list[Array] = []
+    velocities: list[Array] = []
+    for i, w in enumerate(parameters):
+        direction = gradients[i]
+        if decay:
+            direction = direction + decay * w
+        if momentum:
+            velocity = momentum * state["velocity"][i] + direction
+            velocities.append(velocity)
+            direction = direction + momentum * velocity if hyperparameters["nesterov"] else velocity
+        new.append(w - rate * direction)
+    return new, {"velocity": velocities} if momentum else {}

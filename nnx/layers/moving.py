@@ -1,0 +1,24 @@
+"""Move an array to another library, device or dtype, as ``Module.to`` and ``Optimizer.to`` do."""
+
+from typing import Any
+
+from nnx.backend import dtype_name, is_array, is_floating, library_name, namespace, to_device
+from nnx.errors import DTypeError
+from nnx.types import Array, DType
+
+
+def converted(value: Any, device: str | None, dtype: DType | str | None) -> Any:
+    """Return an array moved to a device and, if it is floating-point, to a dtype; all else as it is."""
+    if not is_array(value):
+        return value
+    if device is not None:
+        value = to_device(value, device)
+    return value if dtype is None or not is_floating(value) else _cast(value, dtype)
+
+
+def _cast(array: Array, dtype: DType | str) -> Array:
+    xp, name = namespace(array), dtype_name(dtype)
+    target = getattr(xp, name, None)
+    if target is None or not xp.isdtype(target, ("real floating", "complex floating")):
+        raise DTypeError(f"expected a floating-point dtype of {library_name(xp)}, got {name!r}")
+    return xp.astype(array, target, copy=False)

@@ -1,0 +1,153 @@
+"""Put what a rule makes of gradients in place of a model's parameters: all of them fit, or nothing is changed."""
+
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nnx.backend import device_of, dtype_name, is_array, library_name, namespace
+from nnx.backend.blocks import Rule, State, apply_rule
+from nnx.backend.ownership import Slot, writable
+from nnx.errors import ArgumentError, BackendError, DeviceError, DTypeError, NnxError, ShapeError, UsageError
+from nnx.layers.node import RUNNING
+from nnx.layers.plan import usable_plan
+from nnx.types import Array
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
+
+
+def update_parameters(
+    model: "Module",
+    rule: Rule,
+    gradients: Mapping[str, Array],
+    hyperparameters: dict[str, Any],
+    state: State,
+    step: int = 0,
+    *,
+    paths_of_state: Sequence[str] = (),
+    is_elementwise: bool = True,
+) -> None:
+    """Take one step with a rule, in place where nobody can see it.
+
+    Parameters
+    ----------
+    model : Module
+    rule : callable
+        ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays.
+    gradients : mapping from dotted path to array
+        One for each parameter. They are not changed.
+    hyperparameters : dict
+    state : dict of lists
+        By name, one array for each parameter. The new ones are put into the lists.
+    step : int
+        The number of steps before this one.
+    paths_of_state : sequence of str
+        Of the parameters that the state was made for.
+    is_elementwise : bool
+        Each element that the rule makes depends on the same element of its arguments alone. What other rules make
+        always takes new memory.
+
+    Raises
+    ------
+    ArgumentError
+        If ``gradients`` has not one for each parameter, by dotted path.
+    ShapeError, DTypeError, BackendError, DeviceError
+        If a gradient is not like its parameter. The message has its path, and nothing is changed.
+    UsageError
+        If the state lies on another device than the parameters, or belongs to other ones.
+    """
+    if model._is_copy or RUNNING.models is not None:
+        model._refuse_change("update")
+    plan = usable_plan(model)
+    paths, modules = plan.paths, (model, *plan.below)
+    count = len(paths)
+    if not isinstance(gradients, Mapping) or len(gradients) != count:
+        _refuse_paths(gradients, paths)
+    slots: list[Slot] = []
+    ordered = []
+    for path, i, name in plan.parameters:
+        members = modules[i].__dict__
+        slots.append((members, name))
+        gradient: Any = gradients.get(path)
+        parameter = members[name]
+        if type(gradient) is not type(parameter) or (
+            gradient.shape != parameter.shape
+            or gradient.dtype != parameter.dtype
+            or (type(gradient).__module__ != "numpy" and device_of(gradient) != device_of(parameter))
+        ):
+            if gradients.keys() != set(paths):
+                _refuse_paths(gradients, paths)
+            _expect_like(gradient, parameter, f"the gradient of {path!r}")
+        ordered.append(gradient)
+    del parameter  # who asks about ownership must not hold what is asked about
+    if state and paths_of_state != paths:
+        refuse_other_paths(paths_of_state, paths)
+    for name, column in state.items():
+        _expect_state(name, column, slots, paths)
+        slots.extend(zip(repeat(column, count), range(count), strict=True))
+    may_write = writable(slots) if is_elementwise else [False] * len(slots)
+    for i in range(count, len(slots)):  # in place only if the whole row is
+        may_write[i % count] &= may_write[i]
+    parameters = []
+    for i in range(count):
+        members, name = slots[i]
+        parameters.append(members[name])
+    new, new_state = apply_rule(rule, ordered, state, parameters, step, hyperparameters, may_write[:count])
+    for (members, name), array in zip(slots, new, strict=False):
+        members[name] = array
+    for name, column in state.items():
+        column[:] = new_state[name]
+
+
+def _refuse_paths(gradients: Any, paths: Sequence[str]) -> NoReturn:
+    if not isinstance(gradients, Mapping):
+        raise ArgumentError(
+            f"expected gradients as a dict from dotted path to array, as nnx.grad(...)(model) returns, got "
+            f"{type(gradients).__name__}"
+        )
+    missing, extra = sorted(set(paths) - gradients.keys()), sorted(gradients.keys() - set(paths))
+    raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
+
+
+def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
+    """Raise the error that says how a gradient differs from its parameter, if it does."""
+    if not is_array(gradient):
+        raise DTypeError(f"{what}: expected an array, as the parameter, got {type(gradient).__name__}")
+    error: type[NnxError]
+    if namespace(gradient) is not namespace(parameter):
+        error, kind = BackendError, "library"
+        wanted, got = (library_name(namespace(x)) for x in (parameter, gradient))
+    elif device_of(gradient) != device_of(parameter):
+        error, kind, wanted, got = DeviceError, "device", str(device_of(parameter)), str(device_of(gradient))
+    elif tuple(gradient.shape) != tuple(parameter.shape):
+        error, kind, wanted, got = ShapeError, "shape", str(tuple(parameter.shape)), str(tuple(gradient.shape))
+    elif gradient.dtype != parameter.dtype:
+        error, kind, wanted, got = DTypeError, "dtype", dtype_name(parameter.dtype), dtype_name(gradient.dtype)
+    else:
+        return
+    raise error(f"{what}: expected {kind} {wanted}, as the parameter, got {got}")
+
+
+def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
+    """Raise UsageError: an optimizer keeps a state for other parameters than the model has."""
+    gone, new = [path for path in had if path not in paths], [path for path in paths if path not in had]
+    raise UsageError(
+        f"the model's parameters have changed since this optimizer was made: gone {gone}, new {new}; "
+        "make a new optimizer"
+    )
+
+
+def _expect_state(name: str, column: Sequence[Array], slots: Sequence[Slot], paths: Sequence[str]) -> None:
+    """Raise UsageError if the state of an optimizer cannot be used with these parameters."""
+    for path, (members, key), array in zip(paths, slots, column, strict=False):
+        parameter = members[key]
+        if tuple(array.shape) != tuple(parameter.shape):
+            raise UsageError(
+                f"the optimizer keeps {name!r} of {path!r} with shape {tuple(array.shape)}, and the parameter has "
+                f"{tuple(parameter.shape)} now; make a new optimizer when the parameters of a model have changed"
+            )
+        if namespace(array) is not namespace(parameter) or device_of(array) != device_of(parameter):
+            raise UsageError(
+                f"the optimizer keeps {name!r} of {path!r} on another device than the parameter, as after "
+                "model.to(...) alone; move it too, with optimizer.to(...)"
+            )

@@ -1,0 +1,217 @@
+"""What all optimizers share; one is a rule, a name for each hyperparameter, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+from nnx.backend.blocks import State
+from nnx.backend.links import OWNERS
+from nnx.errors import ArgumentError, CheckpointError, UsageError
+from nnx.functional.checks import as_nonnegative
+from nnx.layers import Module
+from nnx.layers.moving import converted
+from nnx.layers.state import fitting
+from nnx.layers.updates import refuse_other_paths, update_parameters
+from nnx.types import Array, DType
+
+
+class Optimizer:
+    """Base class of optimizers: changes the parameters of a model by a rule.
+
+    A subclass has a constructor that names and checks its hyperparameters, and its rule, two pure functions over
+    *lists* of arrays that hold all parameters at once:
+
+    - ``init(parameters, hyperparameters) -> state``
+    - ``update(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
+
+    The state is a dict from a name to a list with one array for each parameter, ``{"velocity": [...]}``. Neither
+    function changes what it is given. If every element that ``update`` makes depends on the same element of its
+    arguments alone, it is called on blocks of the arrays, and its results are copied into the old memory of those
+    parameters that nobody else holds; a rule that looks at whole arrays, such as their norms, says
+    ``is_elementwise = False``.
+
+    Parameters
+    ----------
+    model : Module
+        Whose parameters are updated.
+    learning_rate : float
+    **hyperparameters : numbers and booleans
+        Handed to the rule beside ``learning_rate``.
+
+    Raises
+    ------
+    ArgumentError
+        If ``model`` is not a module, or the learning rate is not a finite number >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> class SignDescent(nnx.optimizers.Optimizer):
+    ...     @staticmethod
+    ...     def update(gradients, state, parameters, step, hyperparameters):
+    ...         xp, rate = nnx.namespace(*parameters), hyperparameters["learning_rate"]
+    ...         return [w - rate * xp.sign(g) for w, g in zip(parameters, gradients)], state
+    >>> model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(3.0))
+    >>> SignDescent(model, 0.5).step({"weight": np.full((1, 1), 7.0, np.float32)})
+    >>> model.weight
+    array([[2.5]], dtype=float32)
+    """
+
+    is_elementwise = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse the name that other libraries have for the learning rate; all else is the constructor's affair."""
+        if "lr" in kwargs:
+            raise ArgumentError(f"{cls.__name__} has no argument 'lr'; the step size is called learning_rate")
+        return super().__new__(cls)
+
+    def __init__(self, model: Module, learning_rate: float, **hyperparameters: Any) -> None:
+        if not isinstance(model, Module):
+            raise ArgumentError(
+                f"expected the model itself, whose parameters are replaced at each step, got {type(model).__name__}; "
+                f"write {type(self).__name__}(model, learning_rate=...)"
+            )
+        self.model = model
+        self._hyperparameters = {"learning_rate": as_nonnegative(learning_rate, "learning_rate"), **hyperparameters}
+        self._state: State | None = None  # made for the first step, where the parameters are then
+        self._paths: tuple[str, ...] = ()
+        self._step = 0
+
+    @staticmethod
+    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
+        """Return the state before the first step; by default none."""
+        return {}
+
+    @staticmethod
+    def update(
+        gradients: Sequence[Array],
+        state: Mapping[str, Sequence[Array]],
+        parameters: Sequence[Array],
+        step: int,
+        hyperparameters: Mapping[str, Any],
+    ) -> tuple[list[Array], State]:
+        """Return new parameters and a new state; what a subclass defines. ``step`` counts from 0."""
+        raise UsageError("an optimizer needs a rule: def update(gradients, state, parameters, step, hyperparameters)")
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size; it may be changed between steps."""
+        rate: float = self._hyperparameters["learning_rate"]
+        return rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self._hyperparameters["learning_rate"] = as_nonnegative(value, "learning_rate")
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """All numbers that the rule uses, by name."""
+        return MappingProxyType(self._hyperparameters)
+
+    def step(self, gradients: Mapping[str, Array]) -> None:
+        """Take one step.
+
+        A parameter is written in place where nobody else holds its array. Whoever holds it keeps the old values.
+
+        Parameters
+        ----------
+        gradients : mapping from dotted path to array
+            One for each parameter, as :func:`nnx.value_and_grad` returns. They are not changed.
+
+        Raises
+        ------
+        ArgumentError
+            If gradients are missing, or of what is no parameter.
+        ShapeError, DTypeError, BackendError, DeviceError
+            If a gradient is not like its parameter. The message has its path.
+        UsageError
+            If the gradients, as ``nnx.grad`` returned them, are those of another model, or the state does not fit the
+            parameters any more. In each case nothing is changed.
+        """
+        owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
+        other = None if owner is None else owner()
+        if other is not None and other is not self.model:
+            self._refuse_model(other)
+        update_parameters(
+            self.model,
+            self.update,
+            gradients,
+            self._hyperparameters,
+            self._started() if self._state is None else self._state,
+            self._step,
+            paths_of_state=self._paths,
+            is_elementwise=self.is_elementwise,
+        )
+        self._step += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: the number of steps taken, and arrays such as ``"velocity.0.weight"``.
+
+        The arrays themselves, not copies; a later step does not change them.
+        """
+        arrays = {
+            f"{name}.{path}": array
+            for name, column in self._started().items()
+            for path, array in zip(self._paths, column, strict=True)
+        }
+        return {"step": self._step, **arrays}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
+        """Put a saved state in place of this one, moved to the library and device of the parameters.
+
+        Returns
+        -------
+        Optimizer
+            This optimizer.
+
+        Raises
+        ------
+        CheckpointError
+            Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
+        """
+        new = fitting(self.state_dict(), state, True, type(self).__name__, "its state")
+        step = new.pop("step")
+        if step < 0:
+            raise CheckpointError(f"the saved values do not fit {type(self).__name__}: step: expected >= 0, got {step}")
+        own = self._started()
+        arrays = iter(new.values())
+        self._state = {name: [next(arrays) for _ in column] for name, column in own.items()}
+        self._step = step
+        return self
+
+    def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
+        """Move the state to where the model was moved: takes the arguments of :meth:`nnx.Module.to`.
+
+        Returns
+        -------
+        Optimizer
+            This optimizer.
+        """
+        for column in (self._state or {}).values():
+            column[:] = [converted(array, device, dtype) for array in column]
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """Return the hyperparameters by name, as data that JSON can hold."""
+        return dict(self._hyperparameters)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value!r}" for name, value in self._hyperparameters.items())
+        return f"{type(self).__name__}({numbers})"
+
+    def _started(self) -> State:
+        parameters = self.model.parameters()
+        if self._state is None:
+            self._state, self._paths = self.init([*parameters.values()], self._hyperparameters), (*parameters,)
+        elif self._state and self._paths != (*parameters,):
+            refuse_other_paths(self._paths, (*parameters,))
+        return self._state
+
+    def _refuse_model(self, other: Module) -> None:
+        """Raise UsageError unless one of two models is a part of the other."""
+        ours, theirs = ({id(module) for _, module in model.named_modules()} for model in (self.model, other))
+        if not ours & theirs:
+            raise UsageError(
+                f"these are the gradients of another {type(other).__name__} than the {type(self.model).__name__} that "
+                f"this {type(self).__name__} was made for; make an optimizer for each model"
+            )
