@@ -126,3 +126,21 @@ def test_every_name_of_the_standard_is_in_one_table():
 def test_what_would_lose_a_derivative_is_refused(name):
     with pytest.raises(MissingRuleError, match=name):
         nnx.grad(lambda x: getattr(nnx.namespace(x), name)(x))(np.asarray([1.0, 2.0]))
+
+
+@each(FIRST.values())
+def test_what_a_pullback_returns_belongs_to_the_caller(case):
+    arrays = case.arrays()
+    given = [array.copy() for array in arrays]
+    value, pullback = nnx.vjp(function_of(case), *arrays)
+    cotangent = draw(np.random.default_rng(2), value)
+    kept = tree_map(np.copy, cotangent)
+    first = pullback(cotangent)
+    expected = [np.copy(part) for part in first]
+    for part in first:
+        if isinstance(part, np.ndarray):
+            part[...] = 7.0
+    for part, array in zip((*pullback(cotangent), *arrays), (*expected, *given), strict=True):
+        np.testing.assert_array_equal(part, array)
+    for part, array in zip(tree_leaves(cotangent), tree_leaves(kept), strict=True):
+        np.testing.assert_array_equal(part, array)

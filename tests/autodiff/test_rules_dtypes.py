@@ -96,6 +96,23 @@ class TestComplex:
         assert value.dtype == xp.namespace.complex128
         assert_close(pullback(-1.0 * i), (xp.asarray([1.0], "float64"),))
 
+    def test_python_numbers_beside_a_single_one(self, xp):
+        # A 0-d result of NumPy is a Python float too, and Python's complex numbers know what to do with that.
+        x = xp.asarray([3.0, 4.0], "float64")
+        cases = [
+            (lambda x: abs(x[0] + 1j * x[1]), [0.6, 0.8]),
+            (lambda x: abs(1j * nnx.namespace(x).sum(x)), [1.0, 1.0]),
+            (lambda x: nnx.namespace(x).real((1j - x[0]) ** 2), [6.0, 0.0]),
+            (lambda x: nnx.namespace(x).imag(1j / x[0]), [-1 / 9, 0.0]),
+            (lambda x: nnx.namespace(x).imag(x[0] / 1j), [-1.0, 0.0]),
+            (lambda x: nnx.namespace(x).real(2j ** x[0]), [4.0 * np.pi, 0.0]),
+            (lambda x: nnx.namespace(x).imag(x[0] ** 2j), [2 / 3 * np.cos(2 * np.log(3.0)), 0.0]),
+        ]
+        for function, expected in cases:
+            assert_close(nnx.grad(function)(x), xp.asarray(expected, "float64"))
+            _, tangent = nnx.jvp(function, (x,), (xp.asarray([1.0, 0.0], "float64"),))
+            assert_close(tangent, xp.asarray(expected[0], "float64"))
+
     def test_variance_beyond_the_standard(self):
         rng = np.random.default_rng(0)
         z = rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4))

@@ -268,6 +268,31 @@ class TestMatrices:
             nnx.grad(lambda x: nnx.namespace(x).linalg.matrix_norm(x, ord=3))(np.eye(2))
 
 
+class TestSecondDerivativesAtKinks:
+    """What docs/autodiff.md warns of, and what it says to write instead."""
+
+    @pytest.mark.parametrize(
+        ("through", "instead"),
+        [
+            (lambda ns, x: ns.linalg.vector_norm(x) ** 2, lambda ns, x: ns.sum(x * x)),
+            (lambda ns, x: ns.sum(abs(x) ** 2), lambda ns, x: ns.sum(x * x)),
+            (lambda ns, x: ns.std(x) ** 2, lambda ns, x: ns.var(x)),
+        ],
+        ids=["norm", "abs", "std"],
+    )
+    def test_of_a_square_at_0(self, through, instead):
+        zero, x = np.zeros(2), np.asarray([1.0, -2.0])
+        of_both = [nnx.hessian(lambda x, f=f: f(nnx.namespace(x), x)) for f in (through, instead)]
+        assert not of_both[0](zero).any()
+        np.testing.assert_allclose(of_both[0](x), of_both[1](zero), atol=1e-12)
+
+    @pytest.mark.parametrize("name", ["eigvalsh", "cholesky"])
+    def test_the_derivative_of_a_hermitian_argument_is_hermitian(self, xp, name):
+        x = xp.asarray([[2.0, 0.5], [0.4, 3.0]], "float64")  # which libraries read by a triangle
+        (found,) = gradient(lambda x: getattr(nnx.namespace(x).linalg, name)(x) ** 3, x)
+        assert_close(found, found.T)
+
+
 class TestReductionsAtTheirEdges:
     @pytest.mark.parametrize("name", ["var", "std"])
     def test_half_precision_does_not_overflow(self, name):

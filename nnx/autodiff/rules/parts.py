@@ -66,7 +66,7 @@ class Part:
         The product is in new memory, or with ``may_write`` in that of the array.
         """
         factor = self.function(common_namespace(array, kept), *kept) if self.takes_xp else self.function(*kept)
-        if self.is_new:
+        if self.is_new and type(factor) is not complex:  # in front, Python's would win over a number of NumPy
             return multiply_into(factor, array)
         return multiply_into(array, factor) if may_write else array * factor
 
