@@ -1,11 +1,17 @@
-"""The battery that every function, layer and loss goes through; its rows are in ``tests/helpers/rows.py``."""
+"""The battery that every function, layer and loss goes through; its records and rows are in ``tests/helpers/rows``."""
+
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rows import FUNCTIONS, LAYERS, LOSSES, ROWS, Row
+from rows import CAPABILITIES, CAPABILITY_OF, LAYERS, LOSSES, ROWS, Row
+from rows.record import DTYPES
 
 import nnx
 from nnx.autodiff import Primitive
+from nnx.autodiff.dispatch import PROVIDERS
+from nnx.errors import NnxError, ShapeError
 from nnx.testing import assert_close, check_gradients
 from nnx.tree import tree_leaves, tree_map
 
@@ -14,6 +20,23 @@ RTOL = {"float64": 1e-10, "float32": 1e-5}
 
 def each(rows):
     return pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in rows])
+
+
+def each_record(records):
+    return pytest.mark.parametrize("record", [pytest.param(record, id=record.name) for record in records])
+
+
+@pytest.fixture(autouse=True)
+def limits(request):
+    """Expect to fail what a record says does not work on a library."""
+    if reason := limit_of(getattr(request.node, "callspec", None)):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+def limit_of(case):
+    chosen = case.params if case else {}
+    record = CAPABILITY_OF[chosen["row"].id] if "row" in chosen else chosen.get("record")
+    return record.limits.get(chosen.get("xp")) if record else None
 
 
 class Host:
@@ -189,11 +212,107 @@ def test_summary_counts_the_parameters(row):
     assert f"total: {count:,} parameters" in module.summary()
 
 
-def test_every_function_layer_and_loss_has_a_row():
-    named = {row.id.split("-")[0] for row in FUNCTIONS} | {"kl_divergence_standard_normal"}
-    assert set(nnx.functional.__all__) <= named
-    built = {type(row.make("float32")).__name__ for row in LAYERS}
-    layers = {name for name in nnx.layers.__all__ if name not in ("Buffer", "Model", "Module", "Parameter", "Tied")}
-    assert {name for name in layers if isinstance(getattr(nnx.layers, name), type)} <= built
-    losses = {type(row.call).__name__ for row in LOSSES}
-    assert {name for name in nnx.losses.__all__ if name != "Loss"} <= losses
+@each(ROWS)
+@pytest.mark.parametrize("tier", nnx.kernels.TIERS[1:])
+def test_every_kernel_gives_what_the_portable_body_gives(xp, row, tier):
+    if xp.spec.partition(":")[0] not in PROVIDERS:
+        pytest.skip(f"there are no kernels for {xp.name}")
+    with nnx.use_kernels("portable"):
+        portable = derivatives(row, xp, "float64")
+    with nnx.use_kernels(tier):
+        assert_close(derivatives(row, xp, "float64"), portable, rtol=1e-12, atol=1e-13)
+
+
+@each(ROWS)
+def test_nothing_is_written(xp, row):
+    """Not into an argument, the cotangent, or what an earlier call returned."""
+    if xp.name == "jax":
+        pytest.skip("JAX's arrays cannot be written")
+    function, args = row.subject(xp, "float64")
+    value, pullback = nnx.vjp(function, *args)
+    cotangent = xp.asarray(row.rng().normal(size=tuple(value.shape)), "float64")
+    held = [args, cotangent, value, pullback(cotangent)]
+    before = copied(held)
+    pullback(cotangent)
+    nnx.grad(lambda *args: squares(function(*args)), argnums=range(len(args)))(*args)
+    assert_close(held, before, rtol=0.0, atol=0.0)
+
+
+def squares(x):
+    return nnx.namespace(x).sum(x * x)
+
+
+def copied(tree):
+    return tree_map(lambda x: nnx.namespace(x).asarray(x, copy=True), tree)
+
+
+@each_record(CAPABILITIES)
+@pytest.mark.parametrize(("dtypes", "dtype"), [(kind, dtype) for kind in DTYPES for dtype in DTYPES[kind]])
+def test_dtypes_of_the_record_are_kept_and_others_refused(xp, record, dtypes, dtype):
+    if not hasattr(xp.namespace, dtype):
+        pytest.skip(f"{xp.name} has no {dtype}")
+    row = record.rows[0]
+    if dtypes not in record.dtypes:
+        with pytest.raises(NnxError, match=r"expected .* got "):
+            evaluate(row, xp, dtype)
+        return
+    assert nnx.backend.dtype_name(evaluate(row, xp, dtype).dtype) == dtype
+
+
+def evaluate(row: Row, library, dtype: str):
+    function, args = row.subject(library, dtype)
+    return function(*args)
+
+
+@each_record([record for record in CAPABILITIES if record.wrong])
+def test_error_for_a_wrong_shape(xp, record):
+    row, rng = record.rows[0], record.rows[0].rng()
+    arrays = [xp.asarray(rng.uniform(0.5, 1.0, shape)) for shape in record.wrong.shapes]
+    with nnx.use_backend(xp.spec):
+        module = [row.make("float32")] if row.make else []
+    with pytest.raises(ShapeError, match=record.wrong.match):
+        row.call(*module, *arrays)
+
+
+@each([*LAYERS, *LOSSES])
+def test_configuration_rebuilds_it(row):
+    if not hasattr(nnx, "from_config"):
+        pytest.skip("there is no nnx.from_config yet")
+    built = row.make("float32") if row.make else row.call
+    again = nnx.from_config(built.config())
+    assert type(again) is type(built)
+    assert again.config() == built.config()
+    assert repr(again) == repr(built)
+
+
+@each_record(CAPABILITIES)
+def test_pytorch_has_what_the_record_names(record):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    for word in record.torch.replace("(", " ").replace(",", " ").replace(")", " ").split():
+        if word.startswith("torch."):
+            found = torch
+            for part in word.split(".")[1:]:
+                found = getattr(found, part)
+
+
+def test_every_function_layer_and_loss_has_a_record_of_its_own():
+    names = [record.name.removeprefix("functional.") for record in CAPABILITIES]
+    assert len(set(names)) == len(names)
+    base = {"Buffer", "Loss", "Model", "Module", "Parameter", "Tied", "layer_outputs"}
+    for room in (nnx.functional, nnx.layers, nnx.losses):
+        assert set(room.__all__) - base <= set(names), room.__name__
+
+
+def test_every_row_is_of_what_its_record_names():
+    for row in (*LAYERS, *LOSSES):
+        built = row.make("float32") if row.make else row.call
+        assert type(built) is CAPABILITY_OF[row.id].public
+
+
+def test_a_limit_holds_for_its_library_alone(monkeypatch):
+    limited = replace(CAPABILITIES[0], limits={"torch": "a reason"})
+    monkeypatch.setitem(CAPABILITY_OF, limited.rows[0].id, limited)
+    for params in ({"record": limited}, {"row": limited.rows[0]}):
+        assert limit_of(SimpleNamespace(params={**params, "xp": "torch"})) == "a reason"
+        assert limit_of(SimpleNamespace(params={**params, "xp": "numpy"})) is None
+        assert limit_of(SimpleNamespace(params=params)) is None

@@ -43,13 +43,14 @@ def relu(x: Array) -> Array:
 
 @relu.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
+    y = relu(x)  # first, since it says what is wrong with x where a comparison fails in the library's words
     cut = x <= 0
 
     def pullback(cotangent: Array) -> tuple[Array]:
         xp = namespace(cotangent)
         return (xp.where(cut, 0.0, cotangent),)
 
-    return relu(x), pullback
+    return y, pullback
 
 
 @primitive

@@ -3,6 +3,7 @@
 from nnx import functional
 from nnx.autodiff import stop_gradient
 from nnx.backend import generator, normal
+from nnx.functional.checks import expect_real, expect_shape
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer
 from nnx.types import Array
@@ -43,6 +44,8 @@ class Reparameterization(Module):
     def forward(self, mean: Array, variance: Array) -> Array:
         """Map mean and variance, both (batch, latent), to a sample of that shape."""
         if not self.training:
+            expect_real(mean, "mean")
+            expect_shape(variance, tuple(mean.shape), "variance", "as the mean has")
             return mean
         step = self.calls.value
         like = stop_gradient(mean)

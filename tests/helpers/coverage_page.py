@@ -6,11 +6,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from generated import table, write
+
 from nnx.autodiff import rules
 from nnx.autodiff.rules import elementwise, fft, indexing, linalg, linear_algebra, manipulation, statistical
 
 PAGE = Path(__file__).parents[2] / "docs" / "autodiff.md"
-BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 KINDS = {
     "Elementwise": "elementwise factors, for both modes",
@@ -29,11 +30,6 @@ CHAPTERS = {
     "Linear algebra extension": ("linalg.", linalg.LINALG),
     "Fourier transform extension": ("fft.", fft.FFT),
 }
-
-
-def table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the lines of a table of two columns."""
-    return [f"| {head[0]} | {head[1]} |", "| --- | --- |", *(f"| {left} | {right} |" for left, right in rows), ""]
 
 
 def listed(names: Iterable[str]) -> str:
@@ -73,12 +69,5 @@ def tables() -> str:
     return "\n".join(lines)
 
 
-def written(page: str) -> str:
-    """Return the page with the tables of today between its two marks."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return before + BEGIN + tables() + END + after
-
-
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text("utf-8")), "utf-8")
+    write(PAGE, tables())

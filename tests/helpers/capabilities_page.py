@@ -1,0 +1,41 @@
+"""The tables of docs/capabilities.md: what each function, layer and loss takes and keeps, from the battery's records.
+
+``python tests/helpers/capabilities_page.py`` writes them into the page; a test holds that they are today's.
+"""
+
+from pathlib import Path
+
+from generated import table, write
+from rows import FAMILIES
+from rows.record import Capability
+
+PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
+HEAD = ("name", "takes", "dtypes", "libraries", "derivatives", "a batch", "in PyTorch")
+DTYPES = {"half": "float16", "real": "float32, float64", "complex": "complex", "integer": "integers"}
+BATCH = {"concat": "each example for itself", "mean": "mean of the examples", "sum": "sum of the examples", None: "-"}
+
+
+def tables() -> str:
+    """Return the tables as the page has them."""
+    lines: list[str] = []
+    for family, module in FAMILIES.items():
+        lines += [f"### {family}", "", *table(HEAD, map(cells, module.CAPABILITIES))]
+    return "\n".join(lines)
+
+
+def cells(record: Capability) -> tuple[str, ...]:
+    """Return the cells of a record."""
+    limits = "; ".join(f"{library}: {reason}" for library, reason in record.limits.items())
+    return (
+        f"`{record.name}`",
+        record.takes,
+        ", ".join(DTYPES[kind] for kind in record.dtypes),
+        f"all, but {limits}" if limits else "all",
+        record.derivatives,
+        BATCH[record.rows[0].batch],
+        f"`{record.torch}`",
+    )
+
+
+if __name__ == "__main__":
+    write(PAGE, tables())

@@ -1,0 +1,41 @@
+"""Everything that the battery goes through: capability records and their rows, one file a family.
+
+A new function, layer or loss joins the battery by its record in the file of its family.
+"""
+
+from rows import (
+    activations,
+    containers,
+    contraction,
+    cross_entropy,
+    indexing,
+    linear,
+    special,
+    squares,
+    variational,
+)
+from rows.record import Capability, Row, Wrong
+
+FAMILIES = {
+    "Linear maps": linear,
+    "Activations": activations,
+    "Containers": containers,
+    "Special functions": special,
+    "Sums of products": contraction,
+    "Indexing, padding and windows": indexing,
+    "Squares": squares,
+    "Cross-entropy": cross_entropy,
+    "Variational": variational,
+}
+CAPABILITIES: list[Capability] = [record for family in FAMILIES.values() for record in family.CAPABILITIES]
+CAPABILITY_OF = {row.id: record for record in CAPABILITIES for row in record.rows}
+
+
+def _rows(kind: str) -> list[Row]:
+    return [row for record in CAPABILITIES if record.kind == kind for row in record.rows]
+
+
+FUNCTIONS, LAYERS, LOSSES = _rows("functions"), _rows("layers"), _rows("losses")
+ROWS = [*FUNCTIONS, *LAYERS, *LOSSES]
+
+__all__ = ["CAPABILITIES", "CAPABILITY_OF", "FAMILIES", "FUNCTIONS", "LAYERS", "LOSSES", "ROWS", "Row", "Wrong"]

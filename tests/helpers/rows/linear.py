@@ -1,0 +1,56 @@
+"""The linear map."""
+
+import nnx
+from nnx import functional as F
+from rows.draws import normal
+from rows.record import Capability, Row, Wrong, layer
+
+
+def _linear(torch, x, weight, bias=None):
+    y = x @ weight
+    return y if bias is None else y + bias
+
+
+def _layer(torch, p, x):
+    return torch.nn.functional.linear(x, p["weight"].T, p.get("bias"))
+
+
+CAPABILITIES = [
+    Capability(
+        "functional.linear",
+        "x (..., in), weight (in, out), bias (out) or None",
+        "torch.nn.functional.linear(x, weight.T, bias)",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 5), (3, 2), (2,)), r"expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        rows=(
+            Row("linear", F.linear, normal((4, 3), (3, 2), (2,)), _linear, unbatched=(1, 2)),
+            Row("linear-without-bias", F.linear, normal((4, 3), (3, 2)), _linear, unbatched=(1,)),
+            Row("linear-3d", F.linear, normal((4, 2, 3), (3, 2), (2,)), _linear, unbatched=(1, 2)),
+            Row("linear-1d", F.linear, normal((3,), (3, 2), (2,)), _linear, batch=None),
+        ),
+    ),
+    Capability(
+        "Linear",
+        "x (..., in_features)",
+        "torch.nn.Linear, whose weight is transposed",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 5),), r"Linear: expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        rows=(
+            layer(
+                "Linear",
+                lambda dtype: nnx.Linear(3, 2, rng=0, dtype=dtype),
+                normal((4, 3)),
+                _layer,
+                repr="Linear(in_features=3, out_features=2)",
+            ),
+            layer(
+                "Linear-without-bias",
+                lambda dtype: nnx.Linear(3, 2, bias=False, rng=0, dtype=dtype),
+                normal((4, 3)),
+                _layer,
+                repr="Linear(in_features=3, out_features=2, bias=False)",
+            ),
+            layer("Linear-3d", lambda dtype: nnx.Linear(3, 2, rng=0, dtype=dtype), normal((4, 2, 3)), _layer),
+        ),
+    ),
+]
