@@ -25,6 +25,7 @@ from nnx.version import __version__ as __version__
 if TYPE_CHECKING:
     from nnx import autodiff as autodiff
     from nnx import backend as backend
+    from nnx import configuration as configuration
     from nnx import data as data
     from nnx import errors as errors
     from nnx import functional as functional
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
     from nnx import tree as tree
     from nnx import types as types
     from nnx.autodiff import *
+    from nnx.configuration import *
     from nnx.layers import *
     from nnx.losses import *
     from nnx.optimizers import *
 
-_OPEN = ("autodiff", "layers", "losses", "optimizers")
+_OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
 """Rooms whose names stand in ``nnx`` itself, in the order in which they need each other."""
 
 

@@ -30,6 +30,7 @@ ORDER = [
         "layers",
         "losses",
         "optimizers",
+        "configuration",
     ),
     *("data", "metrics", "training", "io", "parallel", "testing", "cli"),
 ]

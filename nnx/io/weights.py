@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from nnx.backend import dtype_name, is_array, to_numpy
-from nnx.errors import CheckpointError, DTypeError, MissingExtraError
+from nnx.errors import ArgumentError, CheckpointError, DTypeError, MissingExtraError, UsageError
 from nnx.io.files import replacing
 from nnx.layers import Module
+from nnx.layers.config import config_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _HEADER = "nnx"  # the only entry of the file's metadata, which safetensors limits to strings
 _KEYS = {"format", "nnx", "layers", "dtypes", "metadata"}
 
@@ -43,7 +44,9 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     Notes
     -----
     The header holds, as JSON: ``format``, the version of this layout; ``nnx``, the version that wrote it;
-    ``layers``, the configuration of each layer by dotted path; ``dtypes``; and ``metadata``.
+    ``config``, what :meth:`nnx.Module.config` returns, or ``None`` where that cannot be told; ``layers``, the
+    configuration of each layer by dotted path, or its text; ``dtypes``; and ``metadata``. Files of format 1, which have
+    no ``config`` and only the text of layers, can be read.
 
     Examples
     --------
@@ -52,8 +55,10 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(f"{folder}/model.safetensors", model, {"epoch": 3})
     ...     state, header = load_weights(f"{folder}/model.safetensors")
-    >>> header["metadata"], header["layers"]
-    ({'epoch': 3}, {'': 'Linear(in_features=2, out_features=1)'})
+    >>> header["metadata"]
+    {'epoch': 3}
+    >>> nnx.from_config(header["config"])
+    Linear(in_features=2, out_features=1)
     >>> _ = nnx.Linear(2, 1).load_state_dict(state)
     """
     safetensors = _import_safetensors()
@@ -119,10 +124,19 @@ def _header(model: Module, arrays: Mapping[str, Any], metadata: Mapping[str, Any
     return {
         "format": FORMAT_VERSION,
         "nnx": __version__,
-        "layers": {name: repr(layer) for name, layer in layers.items()},
+        "config": _config(model),
+        "layers": {name: _config(layer) or repr(layer) for name, layer in layers.items()},
         "dtypes": {name: array.dtype.name for name, array in arrays.items()},
         "metadata": dict(metadata),
     }
+
+
+def _config(module: Module) -> dict[str, Any] | None:
+    """Return a configuration, or None: weights can be saved of what cannot be made again from data."""
+    try:
+        return config_of(module)
+    except (ArgumentError, UsageError):
+        return None
 
 
 def _parse_header(path: str | os.PathLike[str], text: str | None) -> dict[str, Any]:
@@ -139,7 +153,7 @@ def _parse_header(path: str | os.PathLike[str], text: str | None) -> dict[str, A
             f"{path}: expected format {FORMAT_VERSION} or older, got {version}, written by nnx {header.get('nnx')}; "
             "install a newer nnx: pip install --upgrade nnx-array"
         )
-    if version != FORMAT_VERSION or not header.keys() >= _KEYS:
+    if version not in (1, FORMAT_VERSION) or not header.keys() >= _KEYS:
         raise CheckpointError(f"{path}: expected a header with {', '.join(sorted(_KEYS))}, got {text}")
     return dict(header)
 

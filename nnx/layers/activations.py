@@ -67,7 +67,3 @@ class Softmax(Module):
     def forward(self, x: Array) -> Array:
         """Map an array of any shape to one of the same shape."""
         return functional.softmax(x, axis=self.axis)
-
-    def describe(self) -> str:
-        """Return the axis, where it is not the last."""
-        return "" if self.axis == -1 else f"axis={self.axis}"

@@ -13,6 +13,7 @@ from nnx.layers.hidden import PLAIN, refuse_on_class
 from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, structure_changed
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.plan import Plan, children, plan_of, usable_plan
+from nnx.layers.remembering import Configured
 from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
@@ -24,7 +25,7 @@ _RESERVED = frozenset(name for name in vars(Node) if name.startswith("_") and no
 }
 
 
-class Graph(Node):
+class Graph(Configured, Node):
     """A module as a node of the graph; :class:`nnx.Module` adds what it computes.
 
     Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as

@@ -109,7 +109,5 @@ class Linear(Module):
         """Map (..., in_features) to (..., out_features)."""
         return functional.linear(x, self.weight, self.bias)
 
-    def describe(self) -> str:
-        """Return the sizes."""
-        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return f"{sizes}, bias=False" if self.bias is None and self.is_settled else sizes
+    def _current_arguments(self) -> dict[str, Any]:
+        return {"bias": self.bias is not None} if self.is_settled else {}

@@ -9,12 +9,14 @@ from nnx.errors import UsageError
 from nnx.functional.checks import as_nonnegative
 from nnx.functional.descent import PLAIN, descend
 from nnx.layers.backward import NOT_KEPT, backward, call_and_keep
+from nnx.layers.config import config_of
 from nnx.layers.graph import Graph
 from nnx.layers.location import locate
 from nnx.layers.moving import converted
 from nnx.layers.node import RUNNING, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
+from nnx.layers.printing import description, text_of
 from nnx.layers.settling import settle_below, settle_itself
 from nnx.layers.state import load_state
 from nnx.layers.updates import update_parameters
@@ -237,16 +239,38 @@ class Module(Graph):
 
         return summarise(self, *args)
 
+    def config(self) -> dict[str, Any]:
+        """Return the class and the arguments that would make this module, as data that JSON can hold.
+
+        :func:`nnx.from_config` makes a module of it, with new initial values. Random generators are no configuration,
+        values are in :meth:`state_dict`, and of a shared module or a tie the configuration says that it is one.
+
+        Returns
+        -------
+        dict
+            ``{"type": "Linear", "in_features": 3, ...}``: all arguments by name, modules among them likewise.
+
+        Raises
+        ------
+        ArgumentError
+            If an argument cannot be held, such as a function.
+        UsageError
+            If the model was changed after construction in a way that no arguments would give.
+
+        Examples
+        --------
+        >>> import nnx
+        >>> nnx.Softmax(axis=1).config()
+        {'type': 'Softmax', 'axis': 1}
+        """
+        return config_of(self)
+
     def describe(self) -> str:
-        """Return the arguments to show in ``repr``; what a subclass may define."""
-        return ""
+        """Return what ``repr`` shows between the brackets: the arguments that are not the default."""
+        return description(self)
 
     def __repr__(self) -> str:
-        children = list(self.named_children())
-        if not children:
-            return f"{type(self).__name__}({self.describe()})"
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in children]
-        return "\n  ".join([f"{type(self).__name__}({self.describe()}", *lines]) + "\n)"
+        return text_of(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.

@@ -53,7 +53,3 @@ class Reparameterization(Module):
         sample = functional.reparameterize(mean, variance, noise)
         self.calls.value = step + 1
         return sample
-
-    def describe(self) -> str:
-        """Return the seed."""
-        return f"seed={self.seed.value}"

@@ -63,10 +63,11 @@ def test_round_trip_on_every_backend(xp, path):
 def test_the_header_describes_the_model(path):
     save_weights(path, Everything())
     state, header = load_weights(path)
-    assert header["format"] == 1
+    assert header["format"] == 2
     assert header["nnx"] == nnx.__version__
-    assert header["layers"]["inner.0"] == "Linear(in_features=3, out_features=4)"
-    assert header["layers"]["inner.2"] == "Linear(in_features=4, out_features=2, bias=False)"
+    assert header["layers"]["inner.0"]["in_features"] == 3
+    assert header["layers"]["inner.2"] == Everything().inner[2].config()
+    assert header["config"] == Everything().config()
     assert header["dtypes"]["inner.0.weight"] == "float32"
     assert header["dtypes"]["steps"] == "int64"
     assert state["steps"].shape == ()
@@ -153,9 +154,42 @@ def test_safetensors_files_of_others(path, metadata):
         load_weights(path)
 
 
+def test_files_of_the_first_format_are_read(path):
+    from safetensors.numpy import save_file
+
+    header = {"format": 1, "nnx": "0.1.0", "layers": {"": "Linear(in_features=2, out_features=1)"}}
+    header |= {"dtypes": {"weight": "float32", "bias": "float32"}, "metadata": {"epoch": 3}}
+    state = nnx.Linear(2, 1, rng=0).state_dict()
+    save_file(state, path, metadata={"nnx": json.dumps(header)})
+    found, read = load_weights(path)
+    assert read == header
+    np.testing.assert_array_equal(nnx.Linear(2, 1).load_state_dict(found).weight, state["weight"])
+
+
+def test_a_model_is_made_again_from_the_file_alone(path):
+    model = nnx.Model([nnx.Linear(3, 4), nnx.Softmax(axis=-1), nnx.Linear(4, 3)]).to(dtype="float64")
+    model[2].weight = nnx.Tied(model[0], "weight", transpose=True)
+    save_weights(path, model)
+    state, header = load_weights(path)
+    again = nnx.from_config(header["config"]).load_state_dict(state)
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(again(x), model(x))
+
+
+def test_weights_of_what_has_no_configuration_are_saved(path):
+    class Called(nnx.Module):
+        def __init__(self, function):
+            self.function = function
+
+    save_weights(path, nnx.Model([Called(abs)]))
+    header = load_weights(path)[1]
+    assert header["config"] is None
+    assert header["layers"] == {"0": "Called(function=<built-in function abs>)"}
+
+
 def test_newer_format_asks_for_a_newer_nnx(path):
-    header_file(path, {"nnx": json.dumps({"format": 2, "nnx": "9.1"})})
-    with pytest.raises(CheckpointError, match=r"format 1 or older, got 2, written by nnx 9\.1; .*--upgrade nnx-array"):
+    header_file(path, {"nnx": json.dumps({"format": 3, "nnx": "9.1"})})
+    with pytest.raises(CheckpointError, match=r"format 2 or older, got 3, written by nnx 9\.1; .*--upgrade nnx-array"):
         load_weights(path)
 
 

@@ -1,0 +1,53 @@
+"""Make a module, a loss or an initializer again from its configuration."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nnx import initializers, layers, losses, optimizers
+from nnx.layers.config import build
+from nnx.layers.remembering import Configured
+
+__all__ = ["from_config"]
+
+
+def from_config(config: Mapping[str, Any], *, allow: Iterable[type] = (), rng: Any = None, **given: Any) -> Any:
+    """Make what ``config()`` described; the initial values are drawn anew, weights come by ``load_state_dict``.
+
+    Names in a configuration are looked up among the classes of nnx and those that are allowed here. Nothing is
+    imported, so a file from elsewhere runs no code of its own.
+
+    Parameters
+    ----------
+    config : mapping
+        As :meth:`nnx.Module.config` returned it, perhaps by way of JSON.
+    allow : classes, optional
+        Your own layers, losses, or dataclasses, that may be made too.
+    rng : NumPy Generator, optional
+        Handed to every constructor that takes one.
+    **given
+        Arguments of the outermost constructor that are no configuration, such as the ``model`` of an optimizer.
+
+    Raises
+    ------
+    ArgumentError
+        If the configuration names a class that is neither of nnx nor allowed, or is none.
+
+    Examples
+    --------
+    >>> import nnx
+    >>> model = nnx.Model([nnx.Linear(3, 4), nnx.ReLU()])
+    >>> nnx.from_config(model.config())
+    Sequential(
+      (0): Linear(in_features=3, out_features=4)
+      (1): ReLU()
+    )
+    """
+    return build(config, _known(), allow, rng, given)
+
+
+def _known() -> dict[str, type]:
+    rooms = (layers, losses, optimizers)
+    named = {name: getattr(room, name) for room in rooms for name in room.__all__}
+    found = {name: kind for name, kind in named.items() if isinstance(kind, type) and issubclass(kind, Configured)}
+    kinds = {name: kind for name, kind in vars(initializers).items() if hasattr(kind, "__dataclass_fields__")}
+    return found | {name: kind for name, kind in kinds.items() if not name.startswith("_")}

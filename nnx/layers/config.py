@@ -1,0 +1,190 @@
+"""The configuration of a module: its class and the arguments that would make it, as data that JSON can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter as _Kind
+from numbers import Integral, Real
+from typing import Any
+
+from nnx.backend import asarray, dtype_name, is_array, to_numpy
+from nnx.errors import ArgumentError
+from nnx.layers.node import Node
+from nnx.layers.plan import plan_of
+from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
+from nnx.layers.ties import Tied
+
+_MOST_ELEMENTS = 10_000  # of an array, which becomes text
+_TAGS = frozenset({"type", "ties"})
+
+
+def config_of(configured: Any) -> dict[str, Any]:
+    """Return the configuration of a module, loss or optimizer; see :meth:`nnx.Module.config`."""
+    found: dict[str, Any] = _Writer().of(configured, ())
+    ties = list(_ties(configured)) if isinstance(configured, Node) else []
+    return {**found, "ties": ties} if ties else found
+
+
+class _Writer:
+    """Turns values into data; a module that comes twice is written once, with a reference to it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, str] = {}
+
+    def of(self, value: Any, where: tuple[str, ...]) -> Any:
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        if isinstance(value, Integral):
+            return operator.index(value)
+        if isinstance(value, Real):
+            return float(value) if math.isfinite(value) else {"type": "float", "value": repr(float(value))}
+        if isinstance(value, list):
+            return self._items(value, where)
+        if isinstance(value, tuple) and not hasattr(value, "_fields") and not isinstance(value, Unheld):
+            return {"type": "tuple", "items": self._items(value, (*where, "items"))}
+        if isinstance(value, dict) and all(type(key) is str for key in value):
+            items = {key: self.of(item, (*where, "items", key)) for key, item in value.items()}
+            return {"type": "dict", "items": items}
+        if isinstance(value, Configured):
+            return self._made(value, lambda: arguments(value), where)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = [field.name for field in dataclasses.fields(value) if field.init]
+            return self._made(value, lambda: {name: getattr(value, name) for name in fields}, where)
+        if is_array(value) and math.prod(value.shape) <= _MOST_ELEMENTS:
+            return {"type": "array", "dtype": dtype_name(value.dtype), "values": to_numpy(value).tolist()}
+        what = value.text if isinstance(value, Unheld) else f"a {kind.__name__}"
+        raise ArgumentError(
+            f"{'.'.join(where)}: expected an argument that JSON can hold, a module or an initializer, got {what}"
+        )
+
+    def _items(self, values: Iterable[Any], where: tuple[str, ...]) -> list[Any]:
+        return [self.of(item, (*where, str(i))) for i, item in enumerate(values)]
+
+    def _made(self, value: Any, of: Callable[[], dict[str, Any]], where: tuple[str, ...]) -> dict[str, Any]:
+        if isinstance(value, Node):
+            if id(value) in self._seen:
+                return {"type": "shared", "at": self._seen[id(value)]}
+            self._seen[id(value)] = ".".join(where)
+        found = of()
+        if found.keys() & _TAGS:
+            raise ArgumentError(f"{type(value).__name__}: expected arguments of other names than {sorted(_TAGS)}")
+        return {"type": type_name(type(value)), **{name: self.of(x, (*where, name)) for name, x in found.items()}}
+
+
+def type_name(kind: type) -> str:
+    """Return what a configuration calls a class: its name if it is one of nnx, else with its module."""
+    return kind.__name__ if kind.__module__.startswith("nnx.") else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def build(
+    config: Mapping[str, Any],
+    known: Mapping[str, type],
+    allow: Iterable[type] = (),
+    rng: Any = None,
+    given: Mapping[str, Any] | None = None,
+) -> Any:
+    """Make what a configuration describes, of known classes alone: no name is imported.
+
+    Parameters
+    ----------
+    config : mapping
+        As :func:`config_of` returned it.
+    known : mapping from name to class
+        The classes of nnx.
+    allow : classes
+        Other classes that may be made: your own.
+    rng : NumPy Generator, optional
+        Handed to every constructor that takes one.
+    given : mapping, optional
+        Arguments of the outermost constructor that are no configuration, such as the model of an optimizer.
+
+    Raises
+    ------
+    ArgumentError
+        If the configuration names another class, or is none.
+    """
+    made = _Reader(known, allow, rng).of(config, (), given or {})
+    for tie in config.get("ties", ()):
+        modules = dict(made.named_modules())
+        (module, name), (owner, source) = (tie[end].rpartition(".")[::2] for end in ("at", "to"))
+        if module not in modules or owner not in modules:
+            raise ArgumentError(f"config: expected a tie between modules that are in the model, got {tie}")
+        setattr(modules[module], name, Tied(modules[owner], source, transpose=tie["transpose"]))
+    return made
+
+
+class _Reader:
+    def __init__(self, known: Mapping[str, type], allow: Iterable[type], rng: Any) -> None:
+        self._known = known
+        self._allowed = {type_name(kind): kind for kind in allow}
+        self._rng = rng
+        self._made: dict[str, Any] = {}
+
+    def of(self, data: Any, where: tuple[str, ...], given: Mapping[str, Any] | None = None) -> Any:
+        if isinstance(data, list):
+            return [self.of(item, (*where, str(i))) for i, item in enumerate(data)]
+        if not isinstance(data, dict):
+            return data
+        match data:
+            case {"type": "tuple", "items": items}:
+                return tuple(self.of(items, (*where, "items")))
+            case {"type": "dict", "items": items}:
+                return {key: self.of(item, (*where, "items", key)) for key, item in items.items()}
+            case {"type": "float", "value": value}:
+                return float(value)
+            case {"type": "array", "dtype": dtype, "values": values}:
+                return asarray(values, dtype=dtype)
+            case {"type": "shared", "at": at} if at in self._made:
+                return self._made[at]
+            case {"type": str(name)}:
+                made = self._make(self._class(name), data, where, given or {})
+                self._made[".".join(where)] = made
+                return made
+        raise ArgumentError(f"{'.'.join(where) or 'config'}: expected a mapping with a type, got {data}")
+
+    def _class(self, name: str) -> type:
+        kind = self._known.get(name) or self._allowed.get(name)
+        if kind is None:  # a class that has moved to another file since
+            ends = [kind for kind in self._allowed.values() if kind.__qualname__ == name.rpartition(".")[2]]
+            kind = ends[0] if len(ends) == 1 and "." in name else None
+        if kind is None:
+            raise ArgumentError(
+                f"the configuration names {name!r}, which is neither a class of nnx nor allowed; if you trust it, pass "
+                "the class: from_config(config, allow=(MyLayer,))"
+            )
+        return kind
+
+    def _make(self, kind: type, data: Mapping[str, Any], where: tuple[str, ...], given: Mapping[str, Any]) -> Any:
+        values = {key: self.of(item, (*where, key)) for key, item in data.items() if key not in _TAGS}
+        takes = parameters_of(kind)
+        positional: list[Any] = []
+        named = dict(given)
+        for name, parameter in takes.items():
+            if parameter.kind is _Kind.VAR_POSITIONAL:
+                positional += values.pop(name, ())
+            elif parameter.kind is _Kind.VAR_KEYWORD:
+                named |= values.pop(name, {})
+            elif parameter.kind is _Kind.POSITIONAL_ONLY and name in values:
+                positional.append(values.pop(name))
+            elif name == "rng" and self._rng is not None:
+                named[name] = self._rng
+        unknown = sorted(values.keys() - takes.keys())
+        if unknown:
+            raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} takes no {', '.join(unknown)}")
+        if any(parameter.kind is _Kind.VAR_POSITIONAL for parameter in takes.values()) and positional:
+            before = [n for n, p in takes.items() if p.kind is _Kind.POSITIONAL_OR_KEYWORD and n in values]
+            positional = [values.pop(name) for name in before] + positional
+        return kind(*positional, **named, **values)
+
+
+def _ties(root: Any) -> Iterable[dict[str, Any]]:
+    plan = plan_of(root)
+    paths = dict(enumerate(plan.module_paths))
+    for i, name, owner, tie in plan.ties:
+        if i in paths and owner in paths:
+            at, to = (f"{paths[end]}.{n}" if paths[end] else n for end, n in ((i, name), (owner, tie.name)))
+            yield {"at": at, "to": to, "transpose": tie.transpose}

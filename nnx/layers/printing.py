@@ -1,0 +1,66 @@
+"""The text of a module: its arguments that are not the default, and what is below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import Parameter as _Kind
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from nnx.backend import dtype_name, is_array
+from nnx.layers.containers import may_hold_nodes
+from nnx.layers.node import Node
+from nnx.layers.plan import walk
+from nnx.layers.remembering import Unheld, arguments, parameters_of
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
+
+
+_DEFAULTS: dict[Any, Any] = {_Kind.VAR_POSITIONAL: (), _Kind.VAR_KEYWORD: {}}
+
+
+def text_of(module: Module) -> str:
+    """Return what ``repr`` of a module shows."""
+    return _text(module, {id(node): path for path, node in walk(module)})
+
+
+def description(module: Module) -> str:
+    """Return the arguments of a module that are not the default, without the modules among them."""
+    found = arguments(module, strict=False)
+    takes = parameters_of(type(module))
+    shown = []
+    for name, value in found.items():
+        default = _DEFAULTS.get(takes[name].kind, takes[name].default)
+        is_default = value is default or (type(value) is type(default) and not is_array(value) and value == default)
+        if not is_default and not may_hold_nodes(value) and not isinstance(value, Node):
+            shown.append(f"{name}={_shown(value)}")
+    return ", ".join(shown)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Unheld):
+        return f"<{value.text}>"
+    if isinstance(value, Real) or not is_array(value):
+        return repr(value)
+    return f"<{dtype_name(value.dtype)} array of shape {tuple(value.shape)}>"
+
+
+def _text(module: Module, paths: Mapping[int, str]) -> str:
+    ties = []
+    for name, tie in module._ties.items():
+        owner = paths.get(id(tie.owner))
+        at = type(tie.owner).__name__ if owner is None else repr(f"{owner}.{tie.name}" if owner else tie.name)
+        ties.append(f"{name}=Tied({at}{', transpose=True' if tie.transpose else ''})")
+    inside = ", ".join(filter(None, (module.describe(), *ties)))
+    lines = []
+    for name, child in module.named_children():
+        text = (
+            _text(child, paths)
+            if getattr(type(child), "__repr__", None) is getattr(type(module), "__repr__", None)
+            else repr(child)
+        )
+        lines.append(f"({name}): {text}".replace("\n", "\n  "))
+    if not lines:
+        return f"{type(module).__name__}({inside})"
+    return "\n  ".join([f"{type(module).__name__}({inside}", *lines]) + "\n)"

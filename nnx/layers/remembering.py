@@ -1,0 +1,211 @@
+"""Remember the arguments of a constructor, and tell what they are now."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
+from operator import is_
+from typing import Any, ClassVar, NamedTuple
+
+from nnx.backend import dtype_name, is_array
+from nnx.errors import UsageError
+from nnx.layers.containers import WatchedDict, WatchedList
+from nnx.layers.hidden import PLAIN
+from nnx.layers.node import Node
+from nnx.layers.parameter import Buffer
+
+_MISSING = object()
+_ANY = "any"  # an attribute that changes without a word: an array, or one that is not there
+
+
+class Unheld(NamedTuple):
+    """Stands for an argument that no configuration can hold: the thing itself is let go."""
+
+    text: str
+
+
+class _Argument(NamedTuple):
+    """One argument: what was given, and what the attribute of its name was when the constructor ended.
+
+    ``is_attribute`` says that they are one, so that the attribute is the argument for good, also when it changes.
+    """
+
+    value: Any
+    attribute: Any
+    is_attribute: bool
+
+
+class _Memory(NamedTuple):
+    arguments: dict[str, _Argument]
+    modules: tuple[tuple[str, str], ...]  # paths and classes of what was made below, beside the arguments
+
+
+class Configured:
+    """Remembers the arguments of its constructor: :meth:`arguments` are those that would make it as it is now."""
+
+    __slots__ = ()
+
+    _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng"})
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
+
+    def _current_arguments(self) -> dict[str, Any]:
+        """Return arguments that the attributes of their names do not tell, where those may change."""
+        return {}
+
+
+def arguments(configured: Configured, *, strict: bool = True) -> dict[str, Any]:
+    """Return the arguments that would make an object as it is now, by name.
+
+    Parameters
+    ----------
+    configured : Configured
+    strict : bool
+        Whether to raise where that cannot be told; else what the constructor was given is returned.
+
+    Raises
+    ------
+    UsageError
+        If attributes, or the modules below, are not what the constructor made of its arguments.
+    """
+    memory: _Memory | None = vars(configured).get("_arguments")
+    if memory is None:
+        return _of_attributes(configured, strict)
+    known = configured._current_arguments()
+    found = {}
+    for name, argument in memory.arguments.items():
+        now = vars(configured).get(name, _MISSING)
+        if name in known:
+            found[name] = known[name]
+        elif argument.is_attribute and now is not _MISSING:
+            found[name] = now.value if isinstance(now, Buffer) else now
+        elif name == "dtype" and isinstance(configured, Node) and configured._parameter_names:
+            found[name] = dtype_name(vars(configured)[configured._parameter_names[0]].dtype)  # after model.to
+        elif strict and not is_array(now) and not _is_alike(_shape_of(now), argument.attribute):
+            raise UsageError(
+                f"{type(configured).__name__}: {name!r} was changed after construction, and the constructor had made "
+                f"it of the argument {name!r}, so that the argument that would give it now is not known"
+            )
+        else:
+            found[name] = argument.value
+    if strict and memory.modules != tuple(_modules(configured, memory.arguments)):
+        raise _changed(configured)
+    return found
+
+
+def parameters_of(kind: type) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a constructor by name, without ``self``."""
+    found = dict(inspect.signature(kind.__init__).parameters)  # type: ignore[misc]
+    found.pop(next(iter(found), ""), None)
+    return found
+
+
+def _remembering(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if type(self).__init__ is remembering:  # else that of a subclass called this one, and remembers its own
+            _remember(self, args, kwargs)
+
+    return remembering
+
+
+def _remember(configured: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    bound = inspect.signature(type(configured).__init__).bind(configured, *args, **kwargs)
+    bound.apply_defaults()
+    found = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        if name not in configured._not_configuration:
+            now = vars(configured).get(name, _MISSING)
+            is_one = _is_one(now, value)
+            kept = None if is_one else _as_data(dtype_name(value) if name == "dtype" and value is not None else value)
+            found[name] = _Argument(kept, _ANY if is_one else _shape_of(now), is_one)
+    vars(configured)["_arguments"] = _Memory(found, tuple(_modules(configured, found)))
+
+
+def _of_attributes(configured: Configured, strict: bool) -> dict[str, Any]:
+    """Return the arguments of a constructor that was not seen, as that of a dataclass: its attributes hold them."""
+    names = [name for name in parameters_of(type(configured)) if name not in configured._not_configuration]
+    missing = [name for name in names if name not in vars(configured)]
+    if missing and strict:
+        raise UsageError(f"{type(configured).__name__}: no attributes hold the arguments {missing} of its constructor")
+    if strict and set(getattr(configured, "_child_names", ())) - set(names):
+        raise _changed(configured)
+    return {name: vars(configured)[name] for name in names if name not in missing}
+
+
+def _changed(configured: Configured) -> UsageError:
+    return UsageError(
+        f"{type(configured).__name__}: modules were added, removed or replaced after construction, which its arguments "
+        "do not tell; make them in the constructor, or hand them to it"
+    )
+
+
+def _is_one(attribute: Any, argument: Any) -> bool:
+    """Tell whether an attribute is the argument itself, or the container that a module made of it."""
+    if attribute is argument:
+        return True
+    if isinstance(attribute, Buffer):
+        return attribute.value is argument
+    if isinstance(attribute, WatchedList) and hasattr(argument, "__next__"):  # was used up when the list was made
+        return True
+    if isinstance(attribute, (WatchedList, tuple)) and isinstance(argument, (list, tuple)):
+        return len(attribute) == len(argument) and all(map(_is_one, attribute, argument))
+    if isinstance(attribute, WatchedDict) and isinstance(argument, dict):
+        return list(attribute) == list(argument) and all(map(_is_one, attribute.values(), argument.values()))
+    return type(attribute) in PLAIN and type(attribute) is type(argument) and attribute == argument
+
+
+def _as_data(value: Any) -> Any:
+    """Return an argument without what a configuration cannot hold, so that no array lives longer for it."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_as_data, value))
+    if type(value) is dict:
+        return {key: _as_data(item) for key, item in value.items()}
+    is_made = isinstance(value, Configured) or hasattr(type(value), "__dataclass_fields__")
+    if is_made or type(value) in PLAIN or isinstance(value, Real):
+        return value
+    return Unheld("an array" if is_array(value) else f"a {type(value).__name__}")
+
+
+def _shape_of(attribute: Any) -> Any:
+    """Return what an attribute holds, its containers as tuples, to be compared with what it holds later."""
+    if attribute is _MISSING or isinstance(attribute, Buffer) or is_array(attribute):
+        return _ANY
+    if isinstance(attribute, (list, tuple)):
+        return tuple(map(_shape_of, attribute))
+    if isinstance(attribute, dict):
+        return (*attribute, *map(_shape_of, attribute.values()))
+    return attribute
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(_is_alike, one, other))
+    return is_(one, other) or (type(one) in PLAIN and type(one) is type(other) and one == other)
+
+
+def _modules(configured: Configured, arguments: Mapping[str, _Argument]) -> Iterator[tuple[str, str]]:
+    """Iterate over the paths and classes of the modules below that are not in an argument."""
+    if isinstance(configured, Node):
+        seen: set[int] = set()
+        for name in configured._child_names:
+            if name not in arguments or not arguments[name].is_attribute:
+                yield from _below(name, vars(configured)[name], seen)
+
+
+def _below(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Node):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield path, type(value).__qualname__
+            for name in value._child_names:
+                yield from _below(f"{path}.{name}", vars(value)[name], seen)
+    elif isinstance(value, (list, tuple, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _below(f"{path}.{key}", item, seen)
