@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.dual import Dual
-from nnx.autodiff.recording import checked_leaf, gradient_form, own, untrace_error, untraced_leaf
+from nnx.autodiff.recording import checked_leaf, gradient_form, leave, own, untraced_leaf
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.transforms import vjp
 from nnx.backend import dtype_name, is_array, is_floating, is_view, namespace
@@ -57,7 +57,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     try:
         output = function(*traced)
     except Exception as error:
-        untrace_error(error, trace)
+        leave(error, trace)
         raise
     finally:
         trace.closed = True

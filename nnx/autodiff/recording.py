@@ -7,7 +7,7 @@ from typing import Any
 from weakref import ref
 
 from nnx.autodiff.tape import Tape, refuse_escaped
-from nnx.autodiff.traced import Trace, TracedArray
+from nnx.autodiff.traced import Trace, TracedArray, foreign_call
 from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, namespace
 from nnx.backend.links import gradient_of
 from nnx.errors import ArgumentError, DTypeError, ShapeError, TraceError
@@ -65,7 +65,7 @@ class Recording:
         try:
             self.output = function(*moved, **kwargs)
         except Exception as error:
-            untrace_error(error, tape)
+            leave(error, tape)
             raise
         finally:
             tape.closed = True
@@ -211,11 +211,21 @@ def untrace(tree: Tree, tape: Tape) -> Tree:
     return tree_map(lambda leaf: untraced_leaf(leaf, tape), tree)
 
 
-def untrace_error(error: BaseException, trace: Trace) -> None:
-    """Put the values in the place of what a transform traces in an exception that leaves it.
+def leave(error: Exception, trace: Trace) -> None:
+    """Take out of an exception that leaves a transform what is traced there.
 
     A traced array cannot be pickled, and an exception of a worker process must be, or its message would be lost.
+
+    Raises
+    ------
+    TraceError
+        In the place of what another library says of a traced array. JAX does not ask foreign objects to take part in
+        its functions, as NumPy and torch do.
     """
+    if isinstance(error, TypeError) and f"{TracedArray.__module__}.{TracedArray.__qualname__}" in str(error):
+        found = foreign_call("a function of another library")
+        found.__dict__.update(vars(error))  # the path of the module, if it came through one
+        raise found from error
 
     def value_of(leaf: Any) -> Any:
         return leaf.value if type(leaf) is TracedArray and leaf.trace is trace else leaf

@@ -215,24 +215,24 @@ class TracedArray:
     # What follows is how other libraries ask a foreign object to take part in their functions.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise _foreign("a function of NumPy")
+        raise foreign_call("a function of NumPy")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         # NumPy's arrays and scalars bring their operators here too, and those are welcome.
         name = operator_of_ufunc(ufunc, method, options)
         if name is None:
-            raise _foreign(f"numpy.{ufunc.__name__}")
+            raise foreign_call(f"numpy.{ufunc.__name__}")
         return OPERATORS[name](*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
-        raise _foreign(f"numpy.{function.__name__}")
+        raise foreign_call(f"numpy.{function.__name__}")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = foreign_function(function)
         if name is None:
             return NotImplemented
-        error = _foreign(name)
+        error = foreign_call(name)
         # torch takes a TypeError from an operator such as += for a wish to be asked next.
         raise UsageError(error.message) if name.endswith("_") else error
 
@@ -241,7 +241,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {}
 """The operators as functions of their operands in order; filled by :mod:`nnx.autodiff.operators`."""
 
 
-def _foreign(what: str) -> TraceError:
+def foreign_call(what: str) -> TraceError:
+    """Return the error for a traced array in a function that is not of its namespace."""
     return TraceError(
         f"{what} met a traced array and would lose its derivative; call the same function of the namespace of all "
         "arrays that meet, xp = nnx.namespace(x, weight, ...), or nnx.stop_gradient(x) where no derivative is wanted"

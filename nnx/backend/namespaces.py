@@ -17,6 +17,12 @@ _BY_TYPE: dict[type, Namespace] = {}
 IN_PLACE: set[type] = set()
 _WRITABLE = {("numpy", "ndarray"), ("cupy", "ndarray"), ("array-api-strict", "Array")}
 
+_REFUSED = {
+    "MaskedArray": "its mask would be lost on the way; fill it with x.filled(value), or hand over mask and x.data",
+    "matrix": "its * is a matrix product, and it always has two axes; convert it with numpy.asarray",
+}
+"""Classes of NumPy that are no arrays to the standard, and what to do instead."""
+
 _SCALARS = frozenset({type(None), bool, int, float, complex})  # exactly: np.float64 is a subclass of float
 
 
@@ -67,6 +73,9 @@ def _resolve(array: Any) -> Namespace:
     kind = type(array)
     if getattr(kind, "namespace_varies", False):
         return array.__array_namespace__()
+    for base in kind.__mro__:
+        if base.__name__ in _REFUSED and base.__module__.partition(".")[0] == "numpy":
+            raise BackendError(f"expected a plain array, got numpy.{base.__name__}: {_REFUSED[base.__name__]}")
     try:
         xp = array_api_compat.array_namespace(array)
     except TypeError as error:

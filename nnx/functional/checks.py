@@ -10,7 +10,11 @@ from nnx.types import Array
 
 def expect_floating(x: Array, name: str = "input") -> None:
     """Raise DTypeError unless an array holds floating-point numbers."""
-    if not is_floating(x):
+    try:
+        floating = is_floating(x)
+    except AttributeError:
+        raise expected_array(x, name) from None
+    if not floating:
         raise DTypeError(
             f"expected {name} of a floating-point dtype, got {dtype_name(x.dtype)}; "
             "convert it, for example with xp.astype(x, xp.float32)"
@@ -19,7 +23,11 @@ def expect_floating(x: Array, name: str = "input") -> None:
 
 def expect_real(x: Array, name: str = "input") -> None:
     """Raise DTypeError unless an array holds real floating-point numbers."""
-    if not is_real_floating(x):
+    try:
+        real = is_real_floating(x)
+    except AttributeError:
+        raise expected_array(x, name) from None
+    if not real:
         expect_floating(x, name)
         raise DTypeError(f"expected {name} of a real dtype, got {dtype_name(x.dtype)}; use xp.real(x) or xp.abs(x)")
 
@@ -29,7 +37,12 @@ def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None 
 
     Without a name ``x`` is the input of a layer and ``other`` one of its parameters: the model may be converted.
     """
-    if x.dtype != other.dtype:
+    try:
+        same = x.dtype == other.dtype
+    except AttributeError:
+        found, what = (other, other_name) if hasattr(x, "dtype") else (x, name or "input")
+        raise expected_array(found, what) from None
+    if not same:
         wanted, got = dtype_name(other.dtype), dtype_name(x.dtype)
         advice = (
             f"convert one of them, for example with xp.astype(x, xp.{wanted}) or model.to(dtype={got!r})"
@@ -37,6 +50,22 @@ def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None 
             else f"convert the {other_name} with xp.astype({other_name}, xp.{got})"
         )
         raise DTypeError(f"expected {name or 'input'} of dtype {wanted}, as {other_name}, got {got}; {advice}")
+
+
+def expect_array(x: Any, name: str = "input") -> None:
+    """Raise DTypeError unless a value is an array."""
+    if not hasattr(x, "dtype"):
+        raise expected_array(x, name)
+
+
+def expected_array(value: Any, name: str) -> DTypeError:
+    """Return the error for a value that is no array.
+
+    Checks learn that from an attribute which is missing, so that arrays, the usual case, pay nothing for it.
+    """
+    return DTypeError(
+        f"expected {name} to be an array, got {type(value).__name__}; convert it, for example with xp.asarray"
+    )
 
 
 def as_class_indices(target: Array) -> Array:

@@ -13,6 +13,7 @@ from nnx.functional.checks import (
     expect_real,
     expect_same_dtype,
     expect_shape,
+    expected_array,
     normalise_axis,
 )
 from nnx.functional.losses import reduce_loss
@@ -197,6 +198,8 @@ def _check_classes(
     if weight is not None:
         expect_shape(weight, (classes,), "weight", "one for each class")
         expect_same_dtype(logits, weight, "weight", "logits")
+    if not hasattr(target, "dtype"):
+        raise expected_array(target, "target")
     if is_floating(target):
         expect_shape(target, logits.shape, "target", "as the logits")
         expect_same_dtype(logits, target, "target", "logits")

@@ -7,7 +7,7 @@ from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.autodiff.rules.indexing import add_taken, key_along_axis, scatter
 from nnx.backend import accumulation_dtype, device_of, dtype_name, is_cheap_to_read, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import as_class_indices, expect_same_dtype, expect_shape, normalise_axis
+from nnx.functional.checks import as_class_indices, expect_array, expect_same_dtype, expect_shape, normalise_axis
 from nnx.types import Array
 
 
@@ -163,6 +163,8 @@ def _(wanted: Sequence[Any], x: Array, indices: Array, values: Array, *, axis: i
 def _check_gather(x: Array, indices: Array, axis: int) -> tuple[int, Array]:
     """Return the axis counted from 0, and the indices too."""
     namespace(x, indices)
+    expect_array(x)
+    expect_array(indices, "indices")
     axis = normalise_axis(axis, x.ndim)
     found = tuple(indices.shape)
     fits = len(found) == x.ndim and all(
@@ -178,6 +180,8 @@ def _check_gather(x: Array, indices: Array, axis: int) -> tuple[int, Array]:
 def _check_index_add(x: Array, indices: Array, values: Array, axis: int) -> tuple[int, Array]:
     """Return the axis counted from 0, and the indices too."""
     xp = namespace(x, indices, values)
+    expect_array(x)
+    expect_array(indices, "indices")
     axis = normalise_axis(axis, x.ndim)
     if not xp.isdtype(x.dtype, "numeric"):
         raise DTypeError(f"expected input of a numeric dtype, got {dtype_name(x.dtype)}")
