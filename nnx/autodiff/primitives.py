@@ -158,8 +158,8 @@ class Primitive(Generic[P, R]):
         rule : callable
         fresh : bool
             Every array that the pullback returns is new memory that nobody else holds: not the cotangent that it was
-            given, no view of it, nothing that it keeps, and none comes twice. What is fresh is added to in place. Such a pullback may
-            write into its cotangent where ``wanted.may_overwrite`` is true at that time.
+            given, no view of it, nothing that it keeps, and none comes twice. What is fresh is added to in place. Such
+            a pullback may write into its cotangent where ``wanted.may_overwrite`` is true at that time.
         """
         if rule is None:
             return functools.partial(self.with_pullback, fresh=fresh)
