@@ -115,6 +115,8 @@ def host_full(shape: Shape, value: float) -> Array:
 
 def device_of(array: Array) -> Device:
     """Return the device object of an array."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return "cpu"  # what array-api-compat says too, after a microsecond
     return array_api_compat.device(array)
 
 

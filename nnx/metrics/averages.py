@@ -3,10 +3,10 @@
 import math
 from typing import Any
 
-from nnx.backend import device_of, host_full, is_array, namespace, widest_dtype
+from nnx.backend import device_of, host_full, is_array, is_real_floating, namespace, widest_dtype
 from nnx.errors import DTypeError, ShapeError, UsageError
 from nnx.metrics.base import Metric
-from nnx.metrics.sums import ratio
+from nnx.metrics.sums import ratio, sum_dtype
 from nnx.types import Array
 
 
@@ -48,11 +48,13 @@ class Mean(Metric):
         """
         value = value if is_array(value) else host_full((), _number(value))
         xp = namespace(value, weight)
-        if not xp.isdtype(value.dtype, ("bool", "integral", "real floating")):
-            raise DTypeError(f"expected real values, got {value.dtype}; take their real part or their absolute value")
-        value = xp.astype(value, widest_dtype(value, "real floating"))
+        if not is_real_floating(value):
+            value = _as_real(value)
+        dtype = sum_dtype(value, self._totals.get("total"))
+        value = value if value.dtype == dtype else xp.astype(value, dtype)
         if isinstance(weight, int):  # the usual case, and exact
-            return {"total": xp.sum(value) * weight, "weight": weight * math.prod(value.shape)}
+            total = xp.sum(value) if value.ndim else value
+            return {"total": total * weight, "weight": weight * math.prod(value.shape)}
         if not is_array(weight):
             weight = xp.full((), _number(weight), dtype=value.dtype, device=device_of(value))
         if tuple(weight.shape) not in ((), tuple(value.shape)):
@@ -68,6 +70,13 @@ class Mean(Metric):
         if isinstance(weight, int) and weight == 0:
             raise UsageError("expected weights that do not add up to 0, got 0; there is nothing to take the mean of")
         return ratio(total, weight)
+
+
+def _as_real(value: Array) -> Array:
+    xp = namespace(value)
+    if not xp.isdtype(value.dtype, ("bool", "integral")):
+        raise DTypeError(f"expected real values, got {value.dtype}; take their real part or their absolute value")
+    return xp.astype(value, widest_dtype(value, "real floating"))
 
 
 def _number(value: Any) -> float:

@@ -56,8 +56,9 @@ class Metric:
             raise UsageError(
                 f"{type(self).__name__}.measure: expected the sums {', '.join(self.sums)}, got {', '.join(found)}"
             )
-        batch = {name: as_sum(value, self._totals.get(name)) for name, value in found.items()}
-        self._totals = {name: add(self._totals[name], batch[name]) for name in batch} if self._totals else batch
+        old = self._totals
+        batch = {name: as_sum(value, old.get(name)) for name, value in found.items()}
+        self._totals = {name: add(old[name], value) for name, value in batch.items()} if old else batch
 
     def compute(self) -> Any:
         """Return the metric of all batches so far: an array of shape () or a tree, on the device of the data.

@@ -6,7 +6,7 @@ from typing import Any
 from nnx.backend import dtype_name, is_cheap_to_read, namespace, to_numpy
 from nnx.errors import ArgumentError, NonFiniteError
 from nnx.metrics.base import Metric
-from nnx.metrics.of_one_batch import count_cells, count_examples, is_correct
+from nnx.metrics.of_one_batch import count_cells, count_examples
 from nnx.metrics.predictions import Predictions, compare, count, is_among_largest
 from nnx.metrics.sums import ratio
 from nnx.types import Array
@@ -33,7 +33,7 @@ class Accuracy(Metric):
     def measure(self, output: Array, target: Array) -> dict[str, Any]:
         """Count what is correct among outputs (batch, classes, ...) and targets as in :func:`accuracy`."""
         found = compare(output, target)
-        return _counts(found, is_correct(found))
+        return _counts(found, found.predicted == found.true)
 
     def result(self, correct: Array, undefined: Array, examples: int) -> Array:
         """Return the fraction."""
@@ -128,7 +128,7 @@ class ConfusionMatrix(Metric):
 
 
 def _counts(found: Predictions, correct: Array) -> dict[str, Any]:
-    correct = namespace(correct).logical_and(correct, namespace(correct).logical_not(found.undefined))
+    correct = correct & ~found.undefined
     return {"correct": count(correct), "undefined": count(found.undefined), "examples": count_examples(found)}
 
 

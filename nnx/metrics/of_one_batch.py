@@ -62,13 +62,7 @@ def count_correct(output: Array, target: Array) -> Array:
     """
     found = compare(stop_gradient(output), stop_gradient(target))
     _expect_defined(found)
-    return count(is_correct(found))
-
-
-def is_correct(found: Predictions) -> Array:
-    """Tell for each example whether its class was predicted."""
-    xp = namespace(found.predicted)
-    return xp.logical_and(found.predicted == found.true, xp.logical_not(found.undefined))
+    return count((found.predicted == found.true) & ~found.undefined)
 
 
 def confusion_matrix(output: Array, target: Array, classes: int | None = None) -> Array:

@@ -39,7 +39,7 @@ def compare(output: Array, target: Array) -> Predictions:
         return Predictions(xp.argmax(output, axis=1), xp.argmax(target, axis=1), undefined)
     indices = (shape[0], *shape[2:])
     if tuple(target.shape) == indices and not is_floating(target):
-        return Predictions(xp.argmax(output, axis=1), as_class_indices(target), undefined)
+        return Predictions(predicted := xp.argmax(output, axis=1), _like_indices(target, predicted), undefined)
     raise _misfit(target, shape, indices)
 
 
@@ -58,8 +58,15 @@ def is_among_largest(output: Array, found: Predictions, k: int) -> Array:
 
 def count(mask: Array) -> Array:
     """Return how often a mask is true, as an integer array of shape ()."""
-    xp = namespace(mask)
-    return xp.sum(xp.astype(mask, xp.int32))
+    return namespace(mask).count_nonzero(mask)
+
+
+def _like_indices(target: Array, predicted: Array) -> Array:
+    """Return class indices in the library's own dtype of indices: those of two dtypes can not always be compared."""
+    xp = namespace(target)
+    if target.dtype == predicted.dtype:
+        return target
+    return xp.astype(target, predicted.dtype) if xp.isdtype(target.dtype, "integral") else as_class_indices(target)
 
 
 def _check_output(output: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nnx.backend import asarray, device_of, dtype_name, host_full, is_floating, namespace, to_numpy, widest_dtype
 from nnx.errors import ShapeError
-from nnx.types import Array
+from nnx.types import Array, DType
 
 
 class Compensated(NamedTuple):
@@ -19,20 +19,26 @@ class Compensated(NamedTuple):
 
 
 def as_sum(value: Any, total: Any = None) -> Any:
-    """Return an integer or an array as a sum, in the dtype of the one that it is to be added to.
-
-    Without that it takes the widest dtype of its kind that the device has, which takes JAX 0.1 ms to say.
-    """
+    """Return an integer or an array as a sum, in the dtype of the one that it is to be added to."""
     if isinstance(value, (int, Compensated)):
         return value
-    xp, total = namespace(value), total.value if isinstance(total, Compensated) else total
+    dtype, is_float = sum_dtype(value, total), is_floating(value)
+    if value.dtype != dtype:
+        value = namespace(value).astype(value, dtype)
+    if is_float and dtype_name(dtype) == "float32":
+        return Compensated(value, namespace(value).zeros_like(value))
+    return value
+
+
+def sum_dtype(value: Array, total: Any = None) -> DType:
+    """Return the dtype in which to add up such arrays: that of a sum on their device or, as JAX takes 0.1 ms to say
+    it, for the first time only, the widest of its kind that the device has.
+    """
+    total = total.value if isinstance(total, Compensated) else total
     is_float = is_floating(value)
     if total is None or isinstance(total, int) or is_floating(total) != is_float or not _is_beside(total, value):
-        dtype = widest_dtype(value, "real floating" if is_float else "signed integer")
-    else:
-        dtype = total.dtype
-    value = xp.astype(value, dtype)
-    return Compensated(value, xp.zeros_like(value)) if dtype_name(dtype) == "float32" else value
+        return widest_dtype(value, "real floating" if is_float else "signed integer")
+    return total.dtype
 
 
 def add(total: Any, value: Any) -> Any:
@@ -95,7 +101,9 @@ def _beside(part: Array, like: Array) -> Array:
 
 
 def _is_beside(part: Array, like: Array) -> bool:
-    return namespace(part) is namespace(like) and bool(device_of(part) == device_of(like))
+    if type(part) is not type(like) and namespace(part) is not namespace(like):
+        return False
+    return bool(device_of(part) == device_of(like))
 
 
 def _expect_one_shape(total: Array, value: Array) -> None:

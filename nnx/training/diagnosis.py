@@ -43,6 +43,7 @@ class Watch:
         holders = (model, optimizer) if hasattr(optimizer, "load_state_dict") else (model,)
         self._holders: tuple[Any, ...] = holders
         self._updates = optimizer is not None
+        self._holds_all: bool | None = None  # known from the first batch
         self._number = 0
         self._before: list[dict[str, Any]] = []
         self._record: _Record | None = None
@@ -50,9 +51,10 @@ class Watch:
     def begin(self, batch: Tree) -> None:
         """Hold what the batch meets: all of it on a device, else the buffers, which the forward pass may change."""
         self._number += 1
-        if self._updates and any(
-            is_array(leaf) and not is_cheap_to_read(leaf) for leaf in tree_flatten(batch).values()
-        ):
+        if self._holds_all is None:
+            leaves = tree_flatten(batch).values()
+            self._holds_all = self._updates and any(is_array(leaf) and not is_cheap_to_read(leaf) for leaf in leaves)
+        if self._holds_all:
             self._before = [holder.state_dict() for holder in self._holders]
         else:
             self._before = [{path: buffer.value for path, buffer in self._model.buffers().items()}]

@@ -169,6 +169,21 @@ def test_a_run_goes_on_as_if_nothing_had_been_once_the_cause_is_gone(xp, case):
         assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("limit", [5.7, 6.0])
+def test_the_moments_of_sgd_are_those_that_the_batch_met(xp, limit):
+    states = []
+    for library in (NumPy, xp):
+        model, _, loader = set_up(library, "none")
+        optimizer = nnx.SGD(model, RATE, momentum=DECAY)
+        model.trap.limit = limit
+        with pytest.raises(NonFiniteError, match=r"Trap 'trap': the loss became \w+ in epoch"):
+            train_classifier(model, nnx.MSE(), loader, optimizer=optimizer, epochs=EPOCHS)
+        states.append(nnx.to_numpy(model.state_dict() | optimizer.state_dict()))
+    for path, value in states[0].items():
+        np.testing.assert_allclose(states[1][path], value, rtol=1e-4, atol=1e-5, err_msg=path)
+    assert states[0]["step"] == states[0]["noise.calls"] > 0
+
+
 def test_batches_of_many_shapes_and_of_things_that_are_not_arrays(xp):
     class Model(nnx.Module):
         def __init__(self):
