@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from nnx.autodiff import jvp, vjp
 from nnx.backend import asarray, dtype_name, generator, is_array, namespace
 from nnx.errors import ArgumentError, DTypeError, TraceError
 from nnx.testing.assertions import assert_close
+from nnx.testing.differences import Differences, dot
 from nnx.tree import tree_flatten, tree_leaves, tree_replace, tree_split
 from nnx.types import Array, Tree
 
 MODES = ("reverse", "forward")
-_REFINEMENTS = (16, 256)  # parts of eps that are tried too, before a derivative is called wrong
 
 
 def check_gradients(
@@ -102,22 +102,6 @@ def check_gradients(
         function, args = check.derivative, (*args, check.cotangent)
 
 
-class _Difference(NamedTuple):
-    """A numerical derivative at one step size."""
-
-    value: float
-    is_smooth: bool
-    rounding: float
-
-    def allowed(self, norm: float, rtol: float) -> float:
-        """Return how far a right derivative may be from this one."""
-        return rtol * max(abs(self.value), norm) + self.rounding
-
-    def allows(self, exact: float, norm: float, rtol: float) -> bool:
-        """Tell whether a derivative agrees with this one."""
-        return abs(exact - self.value) <= self.allowed(norm, rtol)
-
-
 class _Check:
     """The check of one order: of the pullback of ``function``, which is itself a derivative from order 2 on."""
 
@@ -129,12 +113,11 @@ class _Check:
         self.args = tuple(_guarded(arg) for arg in args)
         self.leaves = [tree_leaves(arg) for arg in self.args]
         self.order = order
-        self.rtol = rtol
-        self.eps = eps
         self.rng = rng
         self.output = function(*self.args)
         _expect_float64(self.output, "the output")
         self.cotangent = self._random_like(self.output)
+        self.differences = Differences(function, self.args, self.output, self.cotangent, rtol, eps)
 
     def derivative(self, *args: Tree) -> Any:
         """Return the cotangents of the arguments as a function of them and of the cotangent of the output."""
@@ -157,14 +140,16 @@ class _Check:
         _expect(f"the output, in forward mode for order {self.order}", value, self.output)
         _expect("the tangent of the output", _zeros(tangent), _zeros(self.output))
         pairs = zip(tree_leaves(tangent), tree_leaves(self.cotangent), strict=True)
-        sizes = [_dot(leaf, leaf) for leaf in tree_leaves(tangent)]
-        verdict = self._compare(sum(_dot(t, c) for t, c in pairs), math.sqrt(sum(sizes)), direction, "the tangent")
+        sizes = [dot(leaf, leaf) for leaf in tree_leaves(tangent)]
+        verdict = self.differences.compare(
+            sum(dot(t, c) for t, c in pairs), math.sqrt(sum(sizes)), direction, "the tangent"
+        )
         if verdict is not None:
             raise AssertionError(f"wrong derivative of order {self.order} in forward mode: {verdict}")
 
     def _run_reverse(self, direction: list[list[Array]]) -> None:
         gradients = self._gradients()
-        verdict = self._compare(*_along(gradients, direction), direction)
+        verdict = self.differences.compare(*_along(gradients, direction), direction)
         if verdict is None:
             return
         # Along one argument at a time the culprit shows.
@@ -174,7 +159,7 @@ class _Check:
                     [v if (i, j) == (number, place) else namespace(v).zeros_like(v) for j, v in enumerate(row)]
                     for i, row in enumerate(direction)
                 ]
-                found = self._compare(*_along(gradients, only), only)
+                found = self.differences.compare(*_along(gradients, only), only)
                 if found is not None:
                     where = f"argument {number}" + (f" at {path!r}" if path else "")
                     if self.order > 1 and number >= len(self.args) - self.order + 1:
@@ -220,61 +205,6 @@ class _Check:
                 _expect(where, _zeros(gradient), _zeros(leaf))  # all but the values
         return gradients
 
-    def _compare(
-        self, exact: float, norm: float, direction: list[list[Array]], what: str = "the pullback"
-    ) -> str | None:
-        """Return what is wrong with a derivative along a direction, if anything is."""
-        first = self._difference(direction, self.eps)
-        if first.is_smooth and first.allows(exact, norm, self.rtol):
-            return None
-        tried = [first, *(self._difference(direction, self.eps / n) for n in _REFINEMENTS)]
-        smooth = [difference for difference in tried if difference.is_smooth]
-        error = abs(exact - first.value)
-        if not smooth or any(
-            d.allows(exact, norm, self.rtol) and error > 4 * d.allowed(norm, self.rtol) for d in smooth
-        ):
-            raise ArgumentError(
-                f"kink near the point, not a wrong derivative: differences at steps of {self.eps:g} and less disagree "
-                "with each other; move the point away from where the function is not smooth, or pass a smaller eps"
-            )
-        value = smooth[0].value
-        ratio = f"{exact / value:.6g}" if value else "inf"
-        return (
-            f"{what} gives {exact:.10g} along a random direction, the central difference {value:.10g}: "
-            f"{ratio} times the central difference"
-        )
-
-    def _difference(self, direction: list[list[Array]], step: float) -> _Difference:
-        """Return the derivative along a direction from values at five points."""
-        at = {t: self._contracted(direction, t * step) for t in (-1.0, -0.5, 0.0, 0.5, 1.0)}
-        if not all(math.isfinite(value) for value, _ in at.values()):
-            raise ArgumentError(
-                f"expected a function that is finite within {self.eps:g} of the point, got a value that is not"
-            )
-        size = max(size for _, size in at.values())
-        wide = (at[1.0][0] - at[-1.0][0]) / (2.0 * step)
-        near = (at[0.5][0] - at[-0.5][0]) / step
-        # The second difference is step * f'' for a smooth function: it halves with the step, at a kink it stays.
-        wide_bend = abs(at[1.0][0] - 2.0 * at[0.0][0] + at[-1.0][0]) / step
-        near_bend = abs(at[0.5][0] - 2.0 * at[0.0][0] + at[-0.5][0]) / (0.5 * step)
-        rounding = 64 * 2.0**-52 * size / step
-        scale = self.rtol * max(abs(wide), abs(near)) + rounding
-        is_smooth = (near_bend <= scale or near_bend <= 0.75 * wide_bend) and (
-            abs(wide - near) <= 1e3 * scale or abs(wide - near) <= 1e-3 * max(abs(wide), abs(near))
-        )
-        return _Difference((4.0 * near - wide) / 3.0, is_smooth, rounding)
-
-    def _contracted(self, direction: list[list[Array]], t: float) -> tuple[float, float]:
-        """Return <cotangent, f(x + t v)>, and the sum of the magnitudes in it."""
-        moved = [
-            tree_replace(arg, [x + t * v for x, v in zip(leaves, along, strict=True)])
-            for arg, leaves, along in zip(self.args, self.leaves, direction, strict=True)
-        ]
-        output = self.function(*moved) if t else self.output
-        pairs = list(zip(tree_leaves(output), tree_leaves(self.cotangent), strict=True))
-        sizes = (namespace(y).abs(y * c) for y, c in pairs)
-        return sum(_dot(y, c) for y, c in pairs), sum(float(namespace(s).sum(s)) for s in sizes)
-
     def _random_like(self, tree: Tree) -> Tree:
         leaves = tree_leaves(tree)
         drawn = [asarray(self.rng.standard_normal(tuple(x.shape)), dtype="float64", like=x) for x in leaves]
@@ -289,12 +219,7 @@ def _gradient_like(tree: Tree, leaves: list[Array]) -> Tree:
 def _along(gradients: list[list[Array]], direction: list[list[Array]]) -> tuple[float, float]:
     """Return the derivative along a direction, and the norm of the gradient where the direction is not zero."""
     pairs = [(g, v) for gs, vs in zip(gradients, direction, strict=True) for g, v in zip(gs, vs, strict=True)]
-    return sum(_dot(g, v) for g, v in pairs), math.sqrt(sum(_dot(g, g) for g, v in pairs if _dot(v, v) > 0.0))
-
-
-def _dot(a: Array, b: Array) -> float:
-    xp = namespace(a, b)
-    return float(xp.sum(a * b))
+    return sum(dot(g, v) for g, v in pairs), math.sqrt(sum(dot(g, g) for g, v in pairs if dot(v, v) > 0.0))
 
 
 def _expect(what: str, actual: Tree, expected: Tree, rtol: float | None = None) -> None:
