@@ -1,9 +1,11 @@
 """The rules of the house, held by reading the source."""
 
 import ast
+import graphlib
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 import types
@@ -17,22 +19,9 @@ ROOT = Path(nnx.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 ORDER = [
-    *(
-        "version",
-        "errors",
-        "types",
-        "tree",
-        "backend",
-        "autodiff",
-        "functional",
-        "kernels",
-        "initializers",
-        "layers",
-        "losses",
-        "optimizers",
-        "configuration",
-    ),
-    *("data", "metrics", "training", "io", "parallel", "testing", "cli"),
+    *("version", "errors", "types", "tree", "backend", "autodiff", "functional", "kernels", "initializers", "layers"),
+    *("losses", "optimizers", "configuration", "metrics", "data", "training", "io", "parallel", "testing"),
+    *("estimators", "cli"),
 ]
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "numba", "array_api_compat", "array_api_strict"}
 MAY_NAME = {
@@ -102,6 +91,63 @@ def test_no_file_is_named_like_something_that_its_folder_exports(folder):
     files = {path.stem for path in FILES if path.parent == folder}
     exported = {name for name in getattr(package, "__all__", ()) if not inspect.ismodule(getattr(package, name))}
     assert files & exported <= NAMED_LIKE_AN_EXPORT.get(package.__name__, set())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_has_at_most_300_lines(path):
+    lines = len(path.read_text("utf-8").splitlines())
+    assert lines <= 300, f"{path} has {lines} lines: split it by subject"
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the modules of nnx that a file imports when it runs, but not the packages that it is in itself."""
+    hints, found = lines_for_type_checkers(path), set()
+    for name, line in imports(path):
+        while name and name not in MODULES:  # the last part may be a name inside a module
+            name = name.rpartition(".")[0]
+        if line not in hints:
+            found.add(name)
+    return found - {"", "nnx", module_name(path)}
+
+
+def lines_for_type_checkers(path: Path) -> set[int]:
+    """Return the lines under ``if TYPE_CHECKING``."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    blocks = [node for node in nodes if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"]
+    return {line for block in blocks for node in block.body for line in range(node.lineno, node.end_lineno + 1)}
+
+
+# An operator of an array needs the namespace that is made of such arrays, a module's summary a trace of the module.
+CIRCLES = {("nnx.autodiff.traced", "nnx.autodiff.namespace"), ("nnx.layers.module", "nnx.layers.inspection")}
+
+
+def test_imports_make_no_circle():
+    """Imports inside functions count too: they only hide a circle. Those that are there are named."""
+    graph = {name: imported_modules(path) for name, path in MODULES.items()}
+    for importing, imported in CIRCLES:
+        graph[importing].remove(imported)
+    try:
+        list(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_the_house_in_the_docs_is_this_one():
+    """Each room has a line in docs/design.md, in the order in which rooms may import each other."""
+    page = (ROOT.parent / "docs" / "design.md").read_text("utf-8")
+    _, table = page.split("## The house\n")
+    lines = [line.split("|")[1] for line in table.split("\n## ")[0].splitlines() if line.startswith("| `")]
+    named = [name for line in lines for name in re.findall(r"`(\w+)(?:\.py|/)`", line)]
+    rooms = {room(path) for path in FILES} - {"__init__", "version"}
+    assert set(named) == rooms
+    assert [name for name in ORDER if name in named] == named
 
 
 def run(code: str) -> str:
