@@ -5,6 +5,7 @@ from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.recomputation import Remat
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.ties import Tied
@@ -17,6 +18,7 @@ __all__ = [
     "Module",
     "Parameter",
     "ReLU",
+    "Remat",
     "Reparameterization",
     "Sequential",
     "Sigmoid",

@@ -70,7 +70,46 @@ class TestCustomJvp:
             nnx.custom_jvp(rooted)(np.ones(1))
 
 
-class TestCheckpoint:
+class TestRematOfAModule:
+    def test_its_parameters_are_trained(self, xp):
+        with nnx.use_backend(xp.spec):
+            rng = nnx.generator(0)
+            inner = nnx.Model([nnx.Linear(3, 4, rng=rng), nnx.Sigmoid()])
+        x = xp.asarray(np.random.default_rng(1).normal(size=(2, 3)))
+        block = nnx.remat(inner)
+        total = lambda model, x: nnx.namespace(x).sum(model(x) ** 2)  # noqa: E731
+        expected, to_x = nnx.grad(total, argnums=(0, 1))(inner, x)
+        found, again = nnx.grad(total, argnums=(0, 1))(block, x)
+        assert list(found) == ["inner.0.weight", "inner.0.bias"]
+        assert_close(list(found.values()), list(expected.values()), rtol=1e-6)
+        assert_close(again, to_x, rtol=1e-6)
+
+    def test_in_the_words_of_the_post(self):
+        inner = nnx.Linear(3, 2, rng=0)
+        x = np.ones((4, 3), np.float32)
+        y, z = inner(x), nnx.remat(inner)(x)
+        assert_close(z, y)
+        block = nnx.remat(inner)
+        assert_close(block.backward(block(x)), inner.backward(y))
+        assert_close(block.gradients()["inner.weight"], inner.gradients()["weight"])
+
+    def test_it_keeps_its_arguments_alone(self):
+        seen = []
+
+        class Counted(nnx.Module):
+            def __init__(self):
+                self.scale = nnx.Parameter(np.asarray([2.0]))
+
+            def forward(self, x):
+                seen.append(0)
+                return x * self.scale
+
+        block = nnx.Model([nnx.remat(Counted())])
+        nnx.grad(lambda m: nnx.namespace(m(np.ones(1))).sum(m(np.ones(1))))(block)
+        assert len(seen) == 2 + 1  # of two calls one was differentiated
+
+
+class TestRemat:
     def test_gives_the_same_derivatives(self):
         rng = nnx.generator(0)
         model = nnx.Model([nnx.Linear(3, 4, rng=rng, dtype="float64"), nnx.Sigmoid()])
@@ -81,7 +120,7 @@ class TestCheckpoint:
         assert_close(nnx.grad(whole(block), argnums=(0, 1))(model, x), expected, rtol=1e-14)
         check_gradients(block, model, x, modes=("reverse", "forward"))
 
-    def test_runs_the_function_again_on_the_way_back(self):
+    def test_runs_the_function_again_in_the_backward_pass(self):
         calls = []
         block = nnx.remat(lambda x: (calls.append(0), x * x)[1])
         nnx.grad(block)(np.asarray(3.0))
@@ -92,7 +131,7 @@ class TestCheckpoint:
             nnx.grad(lambda w: nnx.remat(lambda x: x * w)(w * 2.0))(np.asarray(3.0))
 
 
-def test_a_checkpoint_draws_the_same_noise_again():
+def test_what_is_computed_again_draws_the_same_noise_again():
     class Noisy(nnx.Module):
         def __init__(self):
             self.scale = nnx.Parameter(np.asarray(2.0))
