@@ -45,4 +45,19 @@ CAPABILITIES = [
             layer("Sequential-tied", _tied, normal((4, 3)), _tied_torch),
         ),
     ),
+    Capability(
+        "Remat",
+        "what its inner module takes",
+        "torch.utils.checkpoint.checkpoint",
+        wrong=Wrong(((4, 5),), r"Linear 'inner': expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        rows=(
+            layer(
+                "Remat",
+                lambda dtype: nnx.remat(nnx.Linear(3, 2, rng=0, dtype=dtype)),
+                normal((4, 3)),
+                lambda torch, p, x: torch.nn.functional.linear(x, p["inner.weight"].T, p["inner.bias"]),
+                repr="Remat(\n  (inner): Linear(in_features=3, out_features=2)\n)",
+            ),
+        ),
+    ),
 ]
