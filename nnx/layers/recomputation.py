@@ -3,6 +3,7 @@
 from typing import Any
 
 from nnx.autodiff import remat
+from nnx.layers.location import locate
 from nnx.layers.module import Module
 
 
@@ -29,7 +30,11 @@ class Remat(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner module returns."""
-        return _called_again(self.inner, *args, **kwargs)
+        try:
+            return _called_again(self.inner, *args, **kwargs)
+        except Exception as error:
+            locate(error, self.inner)  # what was called is a copy, which has no path
+            raise
 
 
 def _call(inner: Module, *args: Any, **kwargs: Any) -> Any:

@@ -49,6 +49,7 @@ CAPABILITIES = [
         "Remat",
         "what its inner module takes",
         "torch.utils.checkpoint.checkpoint",
+        dtypes=("half", "real", "complex"),
         wrong=Wrong(((4, 5),), r"Linear 'inner': expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
         rows=(
             layer(
