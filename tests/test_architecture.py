@@ -32,8 +32,6 @@ MAY_NAME = {
     "cli": {"numpy"},
     "training": {"numpy"},  # plots are drawn on the host
 }
-# Still to be renamed.
-NAMED_LIKE_AN_EXPORT = {"nnx.autodiff": {"primitive"}, "nnx.optimizers": {"minimize"}}
 NO_QUEUE_STOPS = {"functional", "layers", "losses", "optimizers"}
 
 
@@ -90,7 +88,7 @@ def test_no_file_is_named_like_something_that_its_folder_exports(folder):
     package = importlib.import_module(".".join(folder.relative_to(ROOT.parent).parts))
     files = {path.stem for path in FILES if path.parent == folder}
     exported = {name for name in getattr(package, "__all__", ()) if not inspect.ismodule(getattr(package, name))}
-    assert files & exported <= NAMED_LIKE_AN_EXPORT.get(package.__name__, set())
+    assert not files & exported
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

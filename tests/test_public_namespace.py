@@ -16,7 +16,7 @@ import pytest
 
 import nnx
 
-OPEN = ("autodiff", "layers", "losses", "optimizers")
+OPEN = nnx._OPEN
 
 
 def loaded_by(code: str) -> set[str]:
