@@ -122,8 +122,12 @@ def lines_for_type_checkers(path: Path) -> set[int]:
     return {line for block in blocks for node in block.body for line in range(node.lineno, node.end_lineno + 1)}
 
 
-# An operator of an array needs the namespace that is made of such arrays, a module's summary a trace of the module.
-CIRCLES = {("nnx.autodiff.traced", "nnx.autodiff.namespace"), ("nnx.layers.module", "nnx.layers.inspection")}
+# Imports inside functions that close a circle, and why.
+CIRCLES = {
+    ("nnx.autodiff.traced", "nnx.autodiff.namespace"),  # an operator needs the namespace made of traced arrays
+    ("nnx.layers.module", "nnx.layers.inspection"),  # a summary traces the module
+    ("nnx.layers.graph", "nnx.layers.recomputation"),  # nnx.remat of a module is a module
+}
 
 
 def test_imports_make_no_circle():

@@ -107,6 +107,8 @@ def build(
     ArgumentError
         If the configuration names another class, or is none.
     """
+    if not isinstance(config, Mapping):
+        raise ArgumentError(f"config: expected a mapping with a type, got {config!r}")
     made = _Reader(known, allow, rng).of(config, (), given or {})
     for tie in config.get("ties", ()):
         modules = dict(made.named_modules())
@@ -178,7 +180,10 @@ class _Reader:
         if any(parameter.kind is _Kind.VAR_POSITIONAL for parameter in takes.values()) and positional:
             before = [n for n, p in takes.items() if p.kind is _Kind.POSITIONAL_OR_KEYWORD and n in values]
             positional = [values.pop(name) for name in before] + positional
-        return kind(*positional, **named, **values)
+        try:
+            return kind(*positional, **named, **values)
+        except TypeError as error:
+            raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} cannot be made: {error}") from error
 
 
 def _ties(root: Any) -> Iterable[dict[str, Any]]:

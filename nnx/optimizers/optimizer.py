@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from nnx.backend.blocks import State
 from nnx.backend.links import OWNERS
 from nnx.errors import ArgumentError, CheckpointError, UsageError
 from nnx.functional.checks import as_nonnegative
 from nnx.layers import Module
+from nnx.layers.config import config_of
 from nnx.layers.moving import converted
+from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import refuse_other_paths, update_parameters
 from nnx.types import Array, DType
 
 
-class Optimizer:
+class Optimizer(Configured):
     """Base class of optimizers: changes the parameters of a model by a rule.
 
     A subclass has a constructor that names and checks its hyperparameters, and its rule, two pure functions over
@@ -58,6 +60,7 @@ class Optimizer:
     """
 
     is_elementwise = True
+    _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Refuse the name that other libraries have for the learning rate; all else is the constructor's affair."""
@@ -192,8 +195,11 @@ class Optimizer:
         return self
 
     def config(self) -> dict[str, Any]:
-        """Return the hyperparameters by name, as data that JSON can hold."""
-        return dict(self._hyperparameters)
+        """Return class and hyperparameters as data that JSON can hold, for ``nnx.from_config(data, model=...)``."""
+        return config_of(self)
+
+    def _current_arguments(self) -> dict[str, Any]:
+        return self._hyperparameters
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name}={value!r}" for name, value in self._hyperparameters.items())

@@ -259,6 +259,11 @@ class TestRefusals:
         for wrong in ({}, {"type": 3}, {"type": "shared", "at": "0"}):
             with pytest.raises(ArgumentError, match=r"expected a mapping with a type, got|neither a class of nnx"):
                 from_config(wrong)
+        for wrong in ([], 3, None):
+            with pytest.raises(ArgumentError, match=r"config: expected a mapping with a type, got"):
+                from_config(wrong)
+        with pytest.raises(ArgumentError, match=r"layers\.1: Linear cannot be made: .* missing 2 required positional"):
+            from_config({"type": "Sequential", "layers": [{"type": "ReLU"}, {"type": "Linear"}]})
         with pytest.raises(ArgumentError, match=r"config: Linear takes no rates, sizes"):
             from_config({"type": "Linear", "in_features": 1, "out_features": 1, "sizes": 3, "rates": 1})
 

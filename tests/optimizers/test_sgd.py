@@ -99,15 +99,19 @@ def test_a_copy_goes_on_alike(again):
 def test_hyperparameters_are_data():
     optimizer = nnx.SGD(pair(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     expected = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
-    assert (
-        optimizer.config() == dict(optimizer.hyperparameters) == json.loads(json.dumps(optimizer.config())) == expected
-    )
+    assert dict(optimizer.hyperparameters) == expected
+    assert optimizer.config() == {"type": "SGD", **expected}
     assert repr(optimizer) == "SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0001)"
     with pytest.raises(TypeError):
         optimizer.hyperparameters["momentum"] = 0.0
     optimizer.learning_rate = 0.05
-    again = nnx.SGD(pair(), **optimizer.config())
-    assert again.config() == optimizer.config() == expected | {"learning_rate": 0.05}
+    model = pair()
+    again = nnx.from_config(json.loads(json.dumps(optimizer.config())), model=model)
+    assert type(again) is nnx.SGD
+    assert again.model is model
+    assert again.config() == optimizer.config() == {"type": "SGD", **expected, "learning_rate": 0.05}
+    with pytest.raises(ArgumentError, match=r"SGD cannot be made: .* missing 1 required positional argument: 'model'"):
+        nnx.from_config(optimizer.config())
 
 
 def test_numbers_of_numpy_do_not_widen_float32():
