@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitives import Primitive
-from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES
+from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
 from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.rules.signatures import Signature
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import library_name, namespace
-from nnx.errors import ArgumentError, MissingRuleError, TraceError
+from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
 
 
@@ -59,9 +60,7 @@ class LibraryFunction(Primitive[..., Any]):
     primitive again, which an enclosing trace can see.
     """
 
-    checks_calls = True
-
-    def __init__(self, name: str, function: Callable[..., Any], rule: Rule) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None) -> None:
         # Arrays are positional-only in the standard.
         super().__init__(
             function,
@@ -74,34 +73,27 @@ class LibraryFunction(Primitive[..., Any]):
         self.fresh = rule.fresh
         self.rule, self.plain_rule = rule.bind(self), rule.bind(function)
         self.tangent_rule, self.plain_tangent_rule = rule.bind_tangent(self), rule.bind_tangent(function)
-        self.most_by_position = rule.positional
-
-    def check_call(self, args: Sequence[Any], options: dict[str, Any]) -> None:
-        """Refuse what the standard does not name: a library may take more, which a rule does not see."""
-        if self.most_by_position is not None and len(args) > self.most_by_position:
-            raise ArgumentError(
-                f"{self.name}: expected at most {self.most_by_position} arguments by position, as in the standard, got "
-                f"{len(args)}; pass options by name, as in xp.sum(x, axis=0)"
-            )
+        self.signature = signature
 
 
-def bind(name: str, function: Callable[..., Any], rule: Rule) -> LibraryFunction:
-    """Return a function of a library as a primitive with a rule."""
-    return LibraryFunction(name, function, rule)
+def bind(name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None = None) -> LibraryFunction:
+    """Return a function of a library as a primitive with a rule; what its signature does not name is refused."""
+    return LibraryFunction(name, function, rule, signature)
 
 
 def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if name in _ADAPTERS:
         return _ADAPTERS[name](function, RULES[name])
-    return bind(name, function, RULES[name])
+    return bind(name, function, RULES[name], SIGNATURES[name])
 
 
 def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    composition = COMPOSED[name]
+    composition, signature = COMPOSED[name], SIGNATURES[name]
 
     @functools.wraps(function, updated=())
     def composed(*args: Any, **kwargs: Any) -> Any:
         if _any_traced((args, kwargs)):
+            signature.refuse(name, args, kwargs)
             return composition(xp, *args, **kwargs)
         return function(*args, **kwargs)
 
@@ -109,23 +101,31 @@ def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> C
 
 
 def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    return on_plain(function)
+    return on_plain(function, name)
 
 
-def on_plain(function: Callable[..., Any]) -> Callable[..., Any]:
+def on_plain(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
     """Return ``function`` on the plain arrays behind traced ones: its derivative is zero, or it has none."""
+    signature = SIGNATURES.get(name)
 
     @functools.wraps(function, updated=())
     def constant(*args: Any, **kwargs: Any) -> Any:
+        if signature is not None and (kwargs or len(args) > signature.most) and _any_traced((args, kwargs)):
+            signature.refuse(name, args, kwargs)
         return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
 
     return constant
 
 
 def _like(xp: Any, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    signature = SIGNATURES[name]
+
     @functools.wraps(function, updated=())
     def like(x: Array, /, *args: Any, **kwargs: Any) -> Any:
-        return function(_plain(x), *args, **kwargs)
+        plain = _plain(x)
+        if plain is not x:
+            signature.refuse(name, (x, *args), kwargs)
+        return function(plain, *args, **kwargs)
 
     return like
 
@@ -170,25 +170,32 @@ def _any_traced(value: Any) -> bool:
     return type(value) is TracedArray
 
 
-def _sequence_first(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-    """Adapt ``concat`` and ``stack``, which take a sequence of arrays."""
+def _sequence_first(name: str) -> Callable[[Callable[..., Any], Rule], Callable[..., Any]]:
+    """Return the adapter of ``concat`` or ``stack``, which take a sequence of arrays."""
 
-    def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
-        return function(list(arrays), axis=axis)
+    def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+        def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
+            return function(list(arrays), axis=axis)
 
-    bound = bind(getattr(function, "__name__", "concat"), one_by_one, rule)
+        bound = bind(name, one_by_one, rule)
 
-    def joined(arrays: Sequence[Array], /, *, axis: Any = 0) -> Array:
-        return bound(*arrays, axis=axis)
+        def joined(arrays: Sequence[Array], /, *, axis: Any = 0, **beyond: Any) -> Array:
+            if beyond:
+                SIGNATURES[name].refuse(name, (arrays,), beyond)
+            return bound(*arrays, axis=axis)
 
-    return joined
+        return joined
+
+    return adapt
 
 
 def _clip(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``clip``, whose bounds are arrays that may be passed by name."""
     bound = bind("clip", function, rule)
 
-    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
+    def clip(x: Array, /, min: Any = None, max: Any = None, **beyond: Any) -> Array:
+        if beyond:
+            SIGNATURES["clip"].refuse("clip", (x,), beyond)
         return bound(x, min, max)
 
     return clip
@@ -203,7 +210,9 @@ def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
     bound = bind("astype", function, rule)
 
-    def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None) -> Array:
+    def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None, **beyond: Any) -> Array:
+        if beyond:
+            SIGNATURES["astype"].refuse("astype", (x, dtype), beyond)
         options = {"copy": copy} if device is None else {"copy": copy, "device": device}
         plain = _plain(x)
         if plain is x or _is_differentiable(plain, dtype):
@@ -238,7 +247,7 @@ def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[...
     """Return the adapter of a reduction that may accumulate in another dtype: one of integers ends the derivative."""
 
     def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-        bound = bind(name, function, rule)
+        bound = bind(name, function, rule, SIGNATURES[name])
 
         @functools.wraps(function, updated=())
         def accumulated(x: Array, /, *args: Any, dtype: DType = None, **options: Any) -> Array:
@@ -246,7 +255,10 @@ def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[...
                 options["dtype"] = dtype
             if _is_differentiable(_plain(x), dtype):
                 return bound(x, *args, **options)
-            return function(_plain(x), *args, **options)
+            plain = _plain(x)
+            if plain is not x:
+                SIGNATURES[name].refuse(name, (x, *args), options)
+            return function(plain, *args, **options)
 
         return accumulated
 
@@ -257,11 +269,11 @@ _ADAPTERS: dict[str, Callable[[Callable[..., Any], Rule], Callable[..., Any]]] =
     "asarray": _asarray,
     "astype": _astype,
     "clip": _clip,
-    "concat": _sequence_first,
+    "concat": _sequence_first("concat"),
     "cumulative_prod": _accumulated("cumulative_prod"),
     "cumulative_sum": _accumulated("cumulative_sum"),
     "prod": _accumulated("prod"),
-    "stack": _sequence_first,
+    "stack": _sequence_first("stack"),
     "sum": _accumulated("sum"),
 }
 

@@ -90,7 +90,7 @@ class Primitive(Generic[P, R]):
     plain_tangent_rule: TangentRule | None = None
     tangent_rule: TangentRule | None = None
     fresh: bool = False
-    checks_calls: bool = False  # whether check_call has anything to refuse
+    signature: Any = None  # of the standard, where the function is one of its own: what it does not name is refused
 
     def __init__(
         self,
@@ -124,8 +124,9 @@ class Primitive(Generic[P, R]):
             if type(arg) is TracedArray and arg.trace is not trace:
                 trace = arg.trace if trace is None else inner_trace(trace, arg.trace)
         if trace is not None:
-            if self.checks_calls:
-                self.check_call(args, kwargs)
+            signature = self.signature
+            if signature is not None and (kwargs or len(args) > signature.most):
+                signature.refuse(self.name, args, kwargs)
             return trace.record(self, args, kwargs)
         if args and self.may_have_kernels:
             found = self._by_type.get(type(args[0]))
@@ -224,9 +225,6 @@ class Primitive(Generic[P, R]):
     def portable_pullback(self, wanted: Sequence[int], *args: Any, **options: Any) -> Pullback:
         """Return the pullback of the portable body; for kernels whose pullback meets a traced cotangent."""
         return self.rule(wanted, *args, **options)[1]
-
-    def check_call(self, args: Sequence[Any], options: dict[str, Any]) -> None:
-        """Refuse arguments that the rule does not know."""
 
     def _without_rule(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
         raise MissingRuleError(f"{self.name} has no derivative rule")

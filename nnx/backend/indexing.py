@@ -17,7 +17,7 @@ def scatter_add(values: Array, shape: Shape, key: Any) -> Array:
     """Return zeros of a shape with ``values`` added at ``key``, any that the library takes; repeated indices add up."""
     xp = namespace(values)
     parts = key if isinstance(key, tuple) else (key,)
-    if 0 in values.shape:
+    if 0 in values.shape or 0 in shape:
         return xp.zeros(shape, dtype=values.dtype, device=device_of(values))
     if not any(map(_holds_many, parts)):  # then nothing is met twice
         return _put(xp, xp.zeros(shape, dtype=values.dtype, device=device_of(values)), parts, values)

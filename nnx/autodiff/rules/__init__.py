@@ -11,6 +11,7 @@ from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.rules.linalg import COMPOSED_LINALG, LINALG
 from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA
 from nnx.autodiff.rules.manipulation import MANIPULATION
+from nnx.autodiff.rules.signatures import SIGNATURES, check_composition, check_rule
 from nnx.autodiff.rules.statistical import STATISTICAL
 
 RULES: dict[str, Rule] = {
@@ -30,6 +31,11 @@ COMPOSED: dict[str, Callable[..., Any]] = {
     **{f"fft.{name}": function for name, function in COMPOSED_FFT.items()},
 }
 """Functions written with others that have a derivative."""
+
+for _name, _rule in RULES.items():
+    check_rule(_name, _rule.parameters, _rule.reads)
+for _name, _function in COMPOSED.items():
+    check_composition(_name, _function)
 
 EXTENSIONS = ("linalg", "fft")
 """Extensions of the standard; in the tables their functions are named ``linalg.inv`` and so on."""
@@ -63,4 +69,4 @@ REFUSED: dict[str, str] = {
 }
 """Functions through which a derivative would be lost, and what to do instead."""
 
-__all__ = ["COMPOSED", "CONSTANT", "EXTENSIONS", "LIKE", "PASSED", "REFUSED", "RULES"]
+__all__ = ["COMPOSED", "CONSTANT", "EXTENSIONS", "LIKE", "PASSED", "REFUSED", "RULES", "SIGNATURES"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule, Wanted
-from nnx.autodiff.rules.parts import Part, Spec
+from nnx.autodiff.rules.parts import Part, Spec, reads_of
 from nnx.autodiff.rules.shapes import fit, match
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_into
@@ -52,7 +52,8 @@ class Elementwise:
         self._both = both
         # What hands the cotangent itself on is not new; all else is a product, or its negative.
         self.fresh = 1 not in self._parts
-        self.positional: int | None = None
+        self.parameters: Sequence[str] = names
+        self.reads = reads_of(self._parts)
         self._is_product = factors == ("x2", "x1")
 
     def bind(self, function: Callable[..., Any]) -> PullbackRule:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nnx.autodiff.primitives import Primitive, Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.rules.parts import Reads, parameters_of
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import add_rows, copy_of_indices, device_of, is_array, namespace, scatter_add
 from nnx.types import Array, Shape
@@ -52,10 +53,12 @@ class Indexed:
     """
 
     fresh = True
-    positional: int | None = None
+    parameters: Sequence[str] = ("x", "indices")
 
     def __init__(self, transpose: Callable[..., Array]) -> None:
         self._transpose = transpose
+        names, defaults = parameters_of(transpose)
+        self.reads: Reads = [(name, defaults.get(name)) for name in names[3:]]
 
     def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
@@ -110,7 +113,7 @@ def _getitem(g: Array, key: Any, shape: Shape) -> Array:
 def add_taken(g: Array, indices: Array, shape: Shape, axis: int | None = None) -> Array:
     """Return zeros of a shape with the slices of ``g`` added at indices along an axis: the transpose of ``take``."""
     xp, plain = namespace(g), namespace(indices)
-    if 0 in g.shape:
+    if 0 in g.shape or 0 in shape:
         return xp.zeros(shape, dtype=g.dtype, device=device_of(g))
     if axis is None or not shape:  # of several axes, NumPy and JAX take from the flat array, and of a number too
         return xp.reshape(add_taken(xp.reshape(g, (-1,)), indices, (math.prod(shape),), 0), shape)

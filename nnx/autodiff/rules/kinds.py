@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.factors import Term, added, fitted
-from nnx.autodiff.rules.parts import Part, Spec
+from nnx.autodiff.rules.parts import Part, Reads, Spec, reads_of
 from nnx.autodiff.rules.shapes import cast, keep_axes, match
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import is_array, multiply_into, namespace
@@ -37,12 +37,16 @@ class Rule(Protocol):
     ----------
     fresh : bool
         Whether the cotangents that its pullbacks return are new memory; see :meth:`nnx.Primitive.with_pullback`.
-    positional : int or None
-        How many arguments it can see by position.
+    parameters : sequence of str
+        Its names of the positional parameters, as far as it has them.
+    reads : sequence of (str, object)
+        Name and default of each parameter that its small functions have; :mod:`nnx.autodiff.rules.signatures` holds
+        both to the standard.
     """
 
     fresh: bool
-    positional: int | None
+    parameters: Sequence[str]
+    reads: Reads
 
     def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
@@ -63,8 +67,9 @@ class Transposed:
 
     def __init__(self, parameters: str, *transposes: Callable[..., Any] | None) -> None:
         names = [name.strip() for name in parameters.split(",")]
-        self.positional: int | None = len(names)
+        self.parameters: Sequence[str] = names
         self._parts = [None if t is None else Part(t, names) for t in transposes]
+        self.reads = reads_of(self._parts)
 
     def bind(self, function: Callable[..., Any]) -> PullbackRule:
         """Return the primitive ``function`` in the form that also returns its pullback."""
@@ -148,8 +153,9 @@ class Weighted:
     fresh = True
 
     def __init__(self, weights: Callable[..., tuple[Array, Any]]) -> None:
-        self.positional: int | None = 1
+        self.parameters: Sequence[str] = ["x"]
         self._part = Part(weights, ["x"])
+        self.reads = reads_of([self._part])
 
     def _weights(self, output: Any, x: Array, options: dict[str, Any]) -> tuple[Array, Any]:
         spec = Spec(tuple(x.shape), x.dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule
 from nnx.autodiff.rules.kinds import Linear, Rule
+from nnx.autodiff.rules.parts import Reads
 from nnx.autodiff.rules.shapes import at, cast
 from nnx.backend import device_of, namespace
 from nnx.types import Array, Namespace, Shape
@@ -28,7 +29,8 @@ class Joined:
     """``concat`` and ``stack``, called with the arrays one by one: each takes its own part of the cotangent."""
 
     fresh = False
-    positional: int | None = None
+    parameters: Sequence[str] = ()
+    reads: Reads = (("axis", 0),)
 
     def __init__(self, part: Callable[[Array, int, Sequence[Shape], Any], Array]) -> None:
         self._part = part
@@ -78,7 +80,7 @@ def _layer(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
 
 
 MANIPULATION: dict[str, Rule] = {
-    "asarray": Linear("x, dtype, copy", lambda g: g),
+    "asarray": Linear("obj, dtype, copy", lambda g: g),
     "astype": Linear("x, dtype", lambda g: g),
     "broadcast_to": Linear("x, shape", lambda g: g),
     "concat": Joined(_section),

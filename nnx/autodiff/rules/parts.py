@@ -16,6 +16,10 @@ class Spec(NamedTuple):
     dtype: DType
 
 
+Reads = Sequence[tuple[str, Any]]
+"""Name and default of parameters of the standard."""
+
+
 class Part:
     """The derivative for one argument: a small function, and where its parameters come from.
 
@@ -28,14 +32,16 @@ class Part:
         Whether its first parameter is ``xp``.
     sources : tuple
         For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
+    reads : list of (str, object)
+        Name and default of the parameters that are the standard's.
     pick : callable
         Takes the arguments and the output as one tuple, and returns the values of parameters that are all among them.
     """
 
-    __slots__ = ("defaults", "function", "is_new", "pick", "sources", "takes_xp")
+    __slots__ = ("defaults", "function", "is_new", "pick", "reads", "sources", "takes_xp")
 
     def __init__(self, function: Callable[..., Any] | str, parameters: Sequence[str]) -> None:
-        names, defaults = ([function], {}) if isinstance(function, str) else _parameters(function)
+        names, defaults = ([function], {}) if isinstance(function, str) else parameters_of(function)
         self.function = _itself if isinstance(function, str) else function
         self.is_new = self.function is not _itself
         self.takes_xp = "xp" in names
@@ -44,6 +50,7 @@ class Part:
         self.sources = tuple(places.get(name, name) for name in names)
         self.pick = _picker(self.sources)
         self.defaults = {places.get(name, name): (name, defaults.get(name)) for name in names}
+        self.reads = [(name, defaults.get(name)) for name in names if name not in ("y", "spec")]
 
     def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec) -> list[Any]:
         """Return the values of the named parameters: all that the pullback holds in memory."""
@@ -75,7 +82,12 @@ class Part:
         return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
 
 
-def _parameters(function: Any) -> tuple[list[str], dict[str, Any]]:
+def reads_of(parts: Sequence[Any]) -> Reads:
+    """Return what the small functions among some parts read, of the parameters of the standard."""
+    return [pair for part in parts if isinstance(part, Part) for pair in part.reads]
+
+
+def parameters_of(function: Any) -> tuple[list[str], dict[str, Any]]:
     """Return the names of the parameters, and the defaults: what inspect.signature does in 50 times the time."""
     code, values = function.__code__, function.__defaults__ or ()
     names = list(code.co_varnames[: code.co_argcount])
