@@ -1,9 +1,9 @@
-"""Make a module, a loss or an initializer again from its configuration."""
+"""Make a module, a loss, a metric or an initializer again from its configuration."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nnx import initializers, layers, losses, optimizers
+from nnx import initializers, layers, losses, metrics, optimizers
 from nnx.layers.config import build
 from nnx.layers.remembering import Configured
 
@@ -46,7 +46,7 @@ def from_config(config: Mapping[str, Any], *, allow: Iterable[type] = (), rng: A
 
 
 def _known() -> dict[str, type]:
-    rooms = (layers, losses, optimizers)
+    rooms = (layers, losses, optimizers, metrics)
     named = {name: getattr(room, name) for room in rooms for name in room.__all__}
     found = {name: kind for name, kind in named.items() if isinstance(kind, type) and issubclass(kind, Configured)}
     kinds = {name: kind for name, kind in vars(initializers).items() if hasattr(kind, "__dataclass_fields__")}

@@ -201,6 +201,11 @@ def _check_classes(
     if not hasattr(target, "dtype"):
         raise expected_array(target, "target")
     if is_floating(target):
+        if tuple(target.shape) == _without(logits, axis):
+            raise DTypeError(
+                f"expected class indices of an integer dtype, got {dtype_name(target.dtype)}; cast them with "
+                "xp.astype(target, xp.int32)"
+            )
         expect_shape(target, logits.shape, "target", "as the logits")
         expect_same_dtype(logits, target, "target", "logits")
         return axis, target

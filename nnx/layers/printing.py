@@ -11,7 +11,7 @@ from nnx.backend import dtype_name, is_array
 from nnx.layers.containers import may_hold_nodes
 from nnx.layers.node import Node
 from nnx.layers.plan import walk
-from nnx.layers.remembering import Unheld, arguments, parameters_of
+from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 
 if TYPE_CHECKING:
     from nnx.layers.module import Module
@@ -25,8 +25,8 @@ def text_of(module: Module) -> str:
     return _text(module, {id(node): path for path, node in walk(module)})
 
 
-def description(module: Module) -> str:
-    """Return the arguments of a module that are not the default, without the modules among them."""
+def description(module: Configured) -> str:
+    """Return the arguments of a module or metric that are not the default, without the modules among them."""
     found = arguments(module, strict=False)
     takes = parameters_of(type(module))
     shown = []

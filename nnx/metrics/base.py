@@ -1,20 +1,22 @@
 """What all metrics share: sums of batches that can be added, saved and read."""
 
 import copy
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import stop_gradient
 from nnx.backend import is_array
 from nnx.errors import ArgumentError, CheckpointError, UsageError
+from nnx.layers.config import config_of
+from nnx.layers.printing import description
+from nnx.layers.remembering import Configured, arguments
 from nnx.metrics.sums import Compensated, add, as_sum, read
 from nnx.types import Tree
 
 _ERROR = ".error"  # ends the name under which a state has what a sum lost in rounding
 
 
-class Metric:
+class Metric(Configured):
     """Base class of metrics: :meth:`update` takes a batch, :meth:`compute` returns the metric of all of them.
 
     A metric is a few sums over the examples, and what follows from them. A subclass names the sums, and defines
@@ -40,6 +42,9 @@ class Metric:
 
     sums: ClassVar[tuple[str, ...]] = ()
     _totals: Mapping[str, Any] = {}  # by name; replaced by every update
+
+    def __init__(self) -> None:
+        self._totals = {}
 
     def measure(self, *args: Any) -> dict[str, Any]:
         """Return the sums of one batch by name: arrays, or Python integers; what a subclass defines."""
@@ -85,7 +90,7 @@ class Metric:
             If one of them is of another class or has other options.
         """
         for other in others:
-            if type(other) is not type(self) or other.config() != self.config():
+            if type(other) is not type(self) or not _is_same(arguments(other), arguments(self)):
                 raise ArgumentError(f"expected a metric {self!r} to merge with, got {other!r}")
             if not self._totals:
                 self._totals = other._totals
@@ -131,8 +136,12 @@ class Metric:
         }
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments with which such a metric is made: attributes of their names."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        """Return the class and its arguments as data that JSON can hold; :func:`nnx.from_config` makes it again."""
+        return config_of(self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config().items())})"
+        return f"{type(self).__name__}({description(self)})"
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[name] is other[name] or (not is_array(one[name]) and one[name] == other[name]) for name in one)

@@ -1,4 +1,4 @@
-"""What a training run went through: a row of figures an epoch, and the best model so far."""
+"""What a training run went through: a row of metrics an epoch, and the best model so far."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ from nnx.errors import DataError
 
 @dataclass(frozen=True)
 class EpochRow:
-    """The figures of one epoch.
+    """The metrics of one epoch.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class EpochRow:
 
 
 class Best(NamedTuple):
-    """The best model so far: its epoch's figures, and its :meth:`nnx.Module.state_dict`."""
+    """The best model so far: its epoch's metrics, and its :meth:`nnx.Module.state_dict`."""
 
     row: EpochRow
     state: Mapping[str, Any]
@@ -80,7 +80,7 @@ class History:
     def add(self, row: EpochRow, state: Mapping[str, Any]) -> bool:
         """Append an epoch and return whether it is the best so far; ``state`` is then held, not copied.
 
-        Library code never writes into a model's arrays, so holding them is enough.
+        An array that somebody holds keeps its values while the model is trained on, so holding them is enough.
         """
         improved = self.best is None or row.rank > self.best.row.rank
         if improved:
@@ -114,7 +114,7 @@ class History:
         return cls([_parse(path, number, cells) for number, cells in enumerate(lines[1:], start=2)])
 
     def column(self, name: str) -> list[float]:
-        """Return one figure of all epochs, NaN where it is missing.
+        """Return one metric of all epochs, NaN where it is missing.
 
         Examples
         --------

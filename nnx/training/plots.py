@@ -56,7 +56,7 @@ def plot_curves(history: History) -> Any:
 
 
 def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
-    """Draw a confusion matrix with its counts; colour shows the share of each row.
+    """Draw a confusion matrix with its counts; color shows the share of each row.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
     figure = _figure(width=6.0, height=6.2)
     axes = figure.subplots()
     shares = [[count / max(sum(row), 1) for count in row] for row in rows]
-    _colour_cells(axes, shares)
+    _color_cells(axes, shares)
     if classes <= _MOST_COUNTED:
         _write_counts(axes, rows, shares)
     correct, total = sum(rows[i][i] for i in range(classes)), sum(map(sum, rows))
@@ -150,7 +150,7 @@ def _mark_best(axes: Any, history: History) -> None:
     axes.set_title(f"● best: {100 * value:.2f} % in epoch {row.epoch}", loc="right", color=color, fontsize=10)
 
 
-def _colour_cells(axes: Any, shares: list[list[float]]) -> None:
+def _color_cells(axes: Any, shares: list[list[float]]) -> None:
     """Show what is right in blue and what is wrong in orange, which else would be too pale to find."""
     right, wrong = ([[math.nan] * len(shares) for _ in shares] for _ in range(2))  # NaN is drawn as nothing
     for i, row in enumerate(shares):

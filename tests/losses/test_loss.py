@@ -112,6 +112,11 @@ class TestCrossEntropy:
         with pytest.raises(DTypeError, match=r"expected class indices of an integer dtype, got bool; cast .*xp\.int32"):
             nnx.CrossEntropy(**options)(xp.asarray(np.ones((2, 3))), xp.asarray([True, False], "bool"))
 
+    def test_float_indices(self):
+        message = r"CrossEntropy: expected class indices of an integer dtype, got float64; cast them with .*xp\.int32"
+        with pytest.raises(DTypeError, match=message):
+            nnx.CrossEntropy()(np.ones((4, 3)), np.asarray([0.0, 1.0, 2.0, 0.0]))
+
     def test_a_class_of_probability_zero_that_is_no_target(self, xp):
         logits, weight = xp.asarray([[0.0, 1.0, -np.inf]]), xp.asarray([1.0, 2.0, 3.0])
         expected = np.log1p(np.e)

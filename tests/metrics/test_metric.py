@@ -1,5 +1,6 @@
 """What all metrics share: adding batches without losing a digit, merging, saving; and the mean."""
 
+import json
 import math
 import pickle
 
@@ -90,15 +91,19 @@ def test_reset():
 
 
 def test_config_and_repr():
-    assert [repr(metric) for metric in (*METRICS, Mean())] == [
+    metrics = [*METRICS, TopKAccuracy(), Mean()]
+    assert [repr(metric) for metric in metrics] == [
         "Accuracy()",
         "TopKAccuracy(k=2)",
-        "ConfusionMatrix(classes=None)",
+        "ConfusionMatrix()",
         "ConfusionMatrix(classes=5)",
+        "TopKAccuracy()",
         "Mean()",
     ]
-    for metric in METRICS:
-        assert repr(type(metric)(**metric.config())) == repr(metric)
+    assert TopKAccuracy().config() == {"type": "TopKAccuracy", "k": 5}
+    for metric in metrics:
+        again = nnx.from_config(json.loads(json.dumps(metric.config())))
+        assert (type(again), repr(again)) == (type(metric), repr(metric))
 
 
 def test_only_equals_merge():
@@ -370,3 +375,16 @@ def test_what_has_no_accuracy(output, target, error, message):
     for compute in (accuracy, Accuracy().update, ConfusionMatrix().update, TopKAccuracy().update):
         with pytest.raises(error, match=message):
             compute(output, target)
+
+
+def test_jax_without_its_64_bit_mode():
+    jax = pytest.importorskip("jax", reason="jax is not installed")
+    with jax.enable_x64(False):
+        output, target = jax.numpy.asarray([[0.0, 1.0], [1.0, 0.0]]), jax.numpy.asarray([1, 1])
+        for metric, expected in ((Accuracy(), 0.5), (TopKAccuracy(1), 0.5), (ConfusionMatrix(), [[0, 0], [1, 1]])):
+            assert read(filled(metric, [(output, target)]).compute()) == expected
+        mean = Mean()
+        for value in (0.1, 0.2, 0.4):
+            mean.update(jax.numpy.asarray(value), 10)
+        assert set(mean.state_dict()) == {"total", "total.error", "weight"}
+        assert read(mean.compute()) == pytest.approx(0.7 / 3)

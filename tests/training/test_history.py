@@ -49,7 +49,7 @@ def test_best_is_by_validation_accuracy_then_validation_loss_and_the_first_of_eq
     assert history.best.state == {"epoch": 5}
 
 
-def test_best_without_validation_is_by_training_figures():
+def test_best_without_validation_is_by_training_metrics():
     history = History()
     for epoch, accuracy in enumerate((0.5, 0.7, 0.6), start=1):
         history.add(EpochRow(epoch, 1.0, accuracy, None, None, 0.1), {})
