@@ -21,7 +21,11 @@ def is_real_floating(x: Array) -> bool:
 
 
 def _kind(x: Array) -> str:
-    dtype = x.dtype
+    try:
+        dtype = x.dtype
+    except AttributeError:
+        got = "None" if x is None else type(x).__name__
+        raise DTypeError(f"expected an array, got {got}; make it one, for example with numpy.asarray") from None
     key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
     found = _KINDS.get(key)
     if found is None:

@@ -34,6 +34,8 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     ------
     CheckpointError
         If the metadata cannot be written as JSON.
+    ArgumentError
+        If path and model are swapped.
     DTypeError
         If the format, or NumPy, has no such dtype.
     OSError
@@ -61,6 +63,8 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     Linear(in_features=2, out_features=1)
     >>> _ = nnx.Linear(2, 1).load_state_dict(state)
     """
+    if isinstance(path, Module):
+        raise ArgumentError("expected save_weights(path, model), got the model first")
     safetensors = _import_safetensors()
     arrays = {name: _host_array(name, value) for name, value in model.state_dict().items()}
     try:

@@ -95,7 +95,7 @@ def backward(module: Module, gradient: Tree, input_gradient: bool) -> Any:
             "kept; call the model again before the next backward"
         )
     try:
-        found = pullback(gradient, consume=True)
+        found = pullback(gradient, consume=True, wanted=(True, *(input_gradient,) * inputs))
     except Exception as error:
         locate(error, module)
         raise

@@ -117,7 +117,9 @@ class Graph(Configured, Node):
         return dict(zip(map(id, (self, *plan.below)), made, strict=True))
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], Node]]:
-        plan = usable_plan(self)
+        plan = self._plan
+        if plan is None or plan.values is not STAMP.values or plan.watched:  # as usable_plan, a call less
+            plan = usable_plan(self)
         modules = (self, *plan.below)
         leaves = {}
         for path, i, name in plan.parameters:

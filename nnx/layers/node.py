@@ -40,7 +40,7 @@ set_plan = Node._plan.__set__
 
 
 class Stamp:
-    """Two marks that change: ``structure`` with what a module holds, ``values`` with a parameter that is assigned.
+    """Two marks that change: ``structure`` with what a module holds, ``values`` with a parameter that is assigned too.
 
     A mark is an object of its own that is compared by identity, so that threads need no lock: what was once replaced
     never comes back.
@@ -57,7 +57,7 @@ STAMP = Stamp()
 
 def structure_changed() -> None:
     """Make every plan that was made before invalid."""
-    STAMP.structure = object()
+    STAMP.structure = STAMP.values = object()
 
 
 class _Running(threading.local):

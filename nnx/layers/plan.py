@@ -108,7 +108,8 @@ class Plan:
                     f"trained apart; tie them with module.{slot.name} = nnx.Tied(owner, {first.name!r}), or give one "
                     "a copy"
                 )
-        self.values = values
+        if self.stamp is STAMP.structure:  # else another thread changed it, and what was checked is not all
+            self.values = values
 
     def copy(
         self, root: Any, leaves: Sequence[Any] = (), *, marks: dict[str, Any] = _COPY, made: list[Any] | None = None
@@ -221,13 +222,13 @@ def usable_plan(root: Any) -> Plan:
         If a parameter would be lost, trained twice, or is not there yet.
     """
     plan: Plan | None = root._plan
-    if plan is None or plan.stamp is not STAMP.structure or plan.watched:
+    if plan is None or plan.values is not STAMP.values or plan.watched:
         plan = plan_of(root)
-    if plan.problem is not None:
-        kind, text = plan.problem
-        raise kind(text)
-    if plan.values is not STAMP.values:
-        plan.check_values(root)
+        if plan.problem is not None:
+            kind, text = plan.problem
+            raise kind(text)
+        if plan.values is not STAMP.values:
+            plan.check_values(root)
     return plan
 
 

@@ -1,7 +1,7 @@
 """Layers one after another."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from nnx.errors import ArgumentError
 from nnx.layers.location import locate
@@ -34,6 +34,13 @@ class Sequential(Module):
 
     _numbered = "layers"
     _returns_input_gradient = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse layers that are no list, as PyTorch takes them."""
+        is_own = cls.__init__ is Sequential.__init__  # a subclass may take what it likes
+        if is_own and (len(args) > 1 or (args and not hasattr(args[0], "__iter__"))):
+            raise ArgumentError(f"expected one list of layers, got {len(args)} arguments; write Model([first, second])")
+        return super().__new__(cls)
 
     def __init__(self, layers: Iterable[Module]) -> None:
         self.layers = list(layers)

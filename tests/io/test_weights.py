@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.errors import CheckpointError, DTypeError
+from nnx.errors import ArgumentError, CheckpointError, DTypeError
 from nnx.io import load_weights, save_weights
 
 pytest.importorskip("safetensors", reason="safetensors is not installed")
@@ -205,3 +205,8 @@ def test_without_safetensors_the_error_says_what_to_install(monkeypatch, path):
     for call in (lambda: save_weights(path, Everything()), lambda: load_weights(path)):
         with pytest.raises(ImportError, match=r"safetensors.*pip install 'nnx-array\[cli\]'"):
             call()
+
+
+def test_path_and_model_swapped(path):
+    with pytest.raises(ArgumentError, match=r"expected save_weights\(path, model\), got the model first"):
+        save_weights(nnx.Linear(1, 1), path)

@@ -515,6 +515,35 @@ class TestSequential:
             Model([ReLU(), abs])
 
 
+class TestInputs:
+    @pytest.mark.parametrize(
+        "layer", [Linear(3, 2, rng=0), ReLU(), nnx.Softmax()], ids=lambda layer: type(layer).__name__
+    )
+    @pytest.mark.parametrize("mode", [True, False])
+    def test_what_is_no_array(self, layer, mode):
+        for wrong, name in ((3.0, "float"), (None, "None"), ([1.0, 2.0, 3.0], "list"), ("text", "str")):
+            what = rf"(, got {name}; make it one| of a library .*{name}; convert it first), for example with numpy"
+            with pytest.raises(NnxError, match=rf"^{type(layer).__name__} '0': expected an array{what}"):
+                Model([layer]).train(mode)(wrong)
+
+    @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+    @pytest.mark.parametrize("kind", [np.ma.masked_array, np.matrix], ids=["MaskedArray", "matrix"])
+    def test_arrays_of_numpy_that_are_no_plain_ones(self, kind):
+        x = kind(np.ones((2, 3), F32))
+        for model in (mlp(), mlp().eval(), ReLU()):
+            with pytest.raises(
+                BackendError, match=r"expected a plain array, got a (MaskedArray|matrix) of NumPy, .*convert"
+            ):
+                model(x)
+
+    def test_layers_that_are_no_list(self):
+        for layers in ((ReLU(), ReLU()), (ReLU(),)):
+            with pytest.raises(
+                ArgumentError, match=r"expected one list of layers, got . arguments; write Model\(\[first"
+            ):
+                Model(*layers)
+
+
 class TestWhatAUserMightDo:
     """Things that once gave a wrong result in silence."""
 
