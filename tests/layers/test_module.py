@@ -531,9 +531,7 @@ class TestInputs:
     def test_arrays_of_numpy_that_are_no_plain_ones(self, kind):
         x = kind(np.ones((2, 3), F32))
         for model in (mlp(), mlp().eval(), ReLU()):
-            with pytest.raises(
-                BackendError, match=r"expected a plain array, got a (MaskedArray|matrix) of NumPy, .*convert"
-            ):
+            with pytest.raises(BackendError, match=r"expected a plain array, got numpy\.(MaskedArray|matrix): "):
                 model(x)
 
     def test_layers_that_are_no_list(self):
