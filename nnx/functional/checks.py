@@ -12,8 +12,9 @@ def expect_floating(x: Array, name: str = "input") -> None:
     """Raise DTypeError unless an array holds floating-point numbers."""
     try:
         floating = is_floating(x)
-    except AttributeError:
-        raise expected_array(x, name) from None
+    except DTypeError:
+        expect_array(x, name)  # says which argument it was
+        raise
     if not floating:
         raise DTypeError(
             f"expected {name} of a floating-point dtype, got {dtype_name(x.dtype)}; "
@@ -25,8 +26,9 @@ def expect_real(x: Array, name: str = "input") -> None:
     """Raise DTypeError unless an array holds real floating-point numbers."""
     try:
         real = is_real_floating(x)
-    except AttributeError:
-        raise expected_array(x, name) from None
+    except DTypeError:
+        expect_array(x, name)
+        raise
     if not real:
         expect_floating(x, name)
         raise DTypeError(f"expected {name} of a real dtype, got {dtype_name(x.dtype)}; use xp.real(x) or xp.abs(x)")
@@ -40,8 +42,9 @@ def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None 
     try:
         same = x.dtype == other.dtype
     except AttributeError:
-        found, what = (other, other_name) if hasattr(x, "dtype") else (x, name or "input")
-        raise expected_array(found, what) from None
+        expect_array(x, name or "input")
+        expect_array(other, other_name)
+        raise
     if not same:
         wanted, got = dtype_name(other.dtype), dtype_name(x.dtype)
         advice = (
@@ -53,19 +56,11 @@ def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None 
 
 
 def expect_array(x: Any, name: str = "input") -> None:
-    """Raise DTypeError unless a value is an array."""
+    """Raise DTypeError unless a value is an array. What every call runs learns it from an attribute that is missing."""
     if not hasattr(x, "dtype"):
-        raise expected_array(x, name)
-
-
-def expected_array(value: Any, name: str) -> DTypeError:
-    """Return the error for a value that is no array.
-
-    Checks learn that from an attribute which is missing, so that arrays, the usual case, pay nothing for it.
-    """
-    return DTypeError(
-        f"expected {name} to be an array, got {type(value).__name__}; convert it, for example with xp.asarray"
-    )
+        what = "an array" if name == "input" else f"{name} to be an array"
+        got = "None" if x is None else type(x).__name__
+        raise DTypeError(f"expected {what}, got {got}; make it one, for example with numpy.asarray") from None
 
 
 def as_class_indices(target: Array) -> Array:

@@ -10,10 +10,10 @@ from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.activations import log_softmax
 from nnx.functional.checks import (
     as_class_indices,
+    expect_array,
     expect_real,
     expect_same_dtype,
     expect_shape,
-    expected_array,
     normalise_axis,
 )
 from nnx.functional.losses import reduce_loss
@@ -198,8 +198,7 @@ def _check_classes(
     if weight is not None:
         expect_shape(weight, (classes,), "weight", "one for each class")
         expect_same_dtype(logits, weight, "weight", "logits")
-    if not hasattr(target, "dtype"):
-        raise expected_array(target, "target")
+    expect_array(target, "target")
     if is_floating(target):
         if tuple(target.shape) == _without(logits, axis):
             raise DTypeError(

@@ -39,14 +39,15 @@ CALLS = {
 @pytest.mark.parametrize("value", [1.5, None], ids=["float", "None"])
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name, calls in CALLS.items() for call in calls])
 def test_a_number_or_nothing(name, call, value):
-    with pytest.raises(DTypeError, match=f"expected {name} to be an array, got {type(value).__name__}; convert it"):
+    what = "an array" if name == "input" else f"{name} to be an array"
+    with pytest.raises(DTypeError, match=f"expected {what}, got {'float' if value else 'None'}; make it one"):
         call(value)
 
 
 @pytest.mark.parametrize("value", ["text", [[1.0, 2.0]], object()], ids=["str", "list", "object"])
 def test_what_is_no_array_at_all(value):
     for call in (call for calls in CALLS.values() for call in calls):
-        with pytest.raises((DTypeError, BackendError), match=r"expected .* array.* got .*; convert it"):
+        with pytest.raises((DTypeError, BackendError), match=r"expected .* array.* got .*; (convert it|make it one)"):
             call(value)
 
 
