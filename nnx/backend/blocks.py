@@ -1,92 +1,77 @@
-"""Update rules in memory that nobody else holds, block by block.
+"""Run update rules on arrays that nobody else can see: the old ones where that is allowed, else copies of them."""
 
-Fresh memory for every parameter costs more than the arithmetic of a step. So large arrays are cut into blocks that stay
-in the processor's cache, and what the rule returns for a block is copied over it: one body of a rule serves both ways.
-"""
-
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
+import numpy as np
+
+from nnx.backend.in_place import copied
 from nnx.types import Array
 
 State = dict[str, list[Array]]
 """What an optimizer keeps: by name, one array for each parameter."""
 
-Rule = Callable[..., tuple[list[Array], State]]
-"""``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays."""
+Rule = Callable[..., tuple[Sequence[Array], Mapping[str, Sequence[Array]]]]
+"""``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays. It may
+write into the arrays of the state and the parameters by ``*=`` and its like; it never writes into a gradient."""
 
-BLOCK = 16_384
-"""Elements of one block. What a rule makes of one is so small that the allocator hands out the same memory again."""
-
-_Row = tuple[Array, ...]
-"""What belongs to one parameter, or to a part of it: itself, its gradient, and its arrays in the state."""
-
-_Chunk = dict[int, _Row]
-"""Rows by the index of their parameter, for one call of the rule."""
+BLOCK = 32_768
+"""Elements of a block, into which large NumPy arrays are cut. What a rule makes on the way then stays in the cache."""
 
 
 def apply_rule(
     rule: Rule,
     gradients: Sequence[Array],
-    state: State,
+    state: Mapping[str, Sequence[Array]],
     parameters: Sequence[Array],
     step: int,
-    hyperparameters: dict[str, Any],
-    may_write: Sequence[bool],
+    hyperparameters: Mapping[str, Any],
+    may_write: Sequence[bool] = (),
+    *,
+    is_elementwise: bool = True,
 ) -> tuple[list[Array], State]:
-    """Return what an elementwise rule returns, written into the old arrays where that is allowed.
+    """Return the parameters and the state after one step of a rule.
 
     Parameters
     ----------
     rule : callable
-        Each element of its results depends on the same element of its arguments alone.
-    may_write : sequence of bool
-        For each parameter, whether it and its arrays in the state may be written into. Gradients never are.
+    may_write : sequence of bool, optional
+        For each parameter, whether it and its arrays in the state may be written into. The others, all by default, are
+        copied before.
+    is_elementwise : bool
+        Each element that the rule makes depends on the same element of its arguments alone, so large arrays may be
+        cut into blocks: fresh memory for all that a rule makes on the way costs more than its arithmetic.
     """
-    if True not in may_write:
-        return rule(gradients, state, parameters, step, hyperparameters)
-    new_parameters = [*parameters]
-    new_state = dict(zip(state, map(list, state.values()), strict=True))
-    rows = [*zip(parameters, gradients, *state.values(), strict=True)]
-    replaced, chunks = _divide(rows, may_write)
-    # What is replaced comes first: if the rule fails on it, nothing has been written yet.
-    for chunk in (replaced, *chunks) if replaced else chunks:
-        old, of_gradients, *kept = zip(*chunk.values(), strict=True)
-        made, made_state = rule(of_gradients, dict(zip(state, kept, strict=True)), old, step, hyperparameters)
-        if chunk is replaced:
-            for held, new in zip((new_parameters, *new_state.values()), (made, *made_state.values()), strict=True):
-                for i, array in zip(replaced, new, strict=True):
-                    held[i] = array
-        else:
-            for target, array in zip(chain(old, *kept), chain(made, *made_state.values()), strict=True):
-                target[...] = array
-    return new_parameters, new_state
+    rows: list[Sequence[Array]] = []
+    slots: list[int] = []  # the index of the parameter that a row belongs to, or -1 for a block of one
+    columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
+    for i, gradient in enumerate(gradients):
+        if not may_write or not may_write[i]:
+            for column in columns:
+                column[i] = copied(column[i])
+        row = (gradient, *map(itemgetter(i), columns))
+        size = row[1].size if is_elementwise and type(row[1]) is np.ndarray else 0
+        if size <= BLOCK or not all(map(_is_contiguous, row)):
+            rows.append(row)
+            slots.append(i)
+            continue
+        flat = [*map(_flattened, row)]
+        for start in range(0, size, BLOCK):
+            rows.append((*map(itemgetter(slice(start, start + BLOCK)), flat),))
+            slots.append(-1)
+    if not rows:
+        return columns[0], dict(zip(state, columns[1:], strict=True))
+    of_gradients, old, *kept = zip(*rows, strict=True)
+    made, made_state = rule(of_gradients, dict(zip(state, kept, strict=True)), old, step, hyperparameters)
+    new = (made, *map(made_state.__getitem__, state))
+    for column, before, after in zip(columns, (old, *kept), new, strict=True):
+        for i, array, result in zip(slots, before, after, strict=True):
+            if i >= 0:
+                column[i] = result
+            elif result is not array:
+                array[...] = result
+    return columns[0], dict(zip(state, columns[1:], strict=True))
 
 
-def _divide(rows: Sequence[_Row], may_write: Sequence[bool]) -> tuple[_Chunk, list[_Chunk]]:
-    """Return the rows that get new arrays, and the others as chunks of at most ``BLOCK`` elements."""
-    replaced: _Chunk = {}
-    chunks: list[_Chunk] = []
-    room = 0
-    for i, row in enumerate(rows):
-        size = row[0].size
-        if not may_write[i] or (size > BLOCK and not _is_flat(row)):
-            replaced[i] = row
-        elif size > BLOCK:
-            flat = [array.reshape(-1) for array in row]
-            cuts = [slice(start, start + BLOCK) for start in range(0, size, BLOCK)]
-            chunks += [{i: tuple([array[cut] for array in flat])} for cut in cuts]
-            room = 0
-        else:
-            if size > room:
-                chunks.append({})
-                room = BLOCK
-            chunks[-1][i] = row
-            room -= size
-    return replaced, chunks
-
-
-def _is_flat(row: _Row) -> bool:
-    """Tell whether the arrays of a row can be cut at the same elements without a copy."""
-    return all(array.flags.c_contiguous for array in row)
+_is_contiguous, _flattened = attrgetter("flags.c_contiguous"), methodcaller("reshape", -1)

@@ -1,5 +1,6 @@
 """Weak links: what is known of an array beside its values, for as long as the array lives."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from weakref import ReferenceType, ref
@@ -24,33 +25,29 @@ class Links:
 
     def put(self, array: Array, value: Any) -> None:
         """Link an array to a value, in place of an earlier one."""
-        entry = self._entry(array, value)
-        if entry is not None:
-            self._entries[id(array)] = entry
+        entries, key = self._entries, id(array)
+        with suppress(TypeError):
+            # The callback removes the entry before the memory, and with it the id, can go to another array. It is a
+            # call in C, dict.pop(key, reference), so no other thread can come between.
+            entries[key] = ref(array, partial(entries.pop, key)), value
 
     def setdefault(self, array: Array, value: Any) -> Any:
         """Return what an array is linked to, and link it to a value before if it is to nothing.
 
         ``None`` if the array takes no weak reference.
         """
-        entry = self._entry(array, value)
-        if entry is None:
+        entries, key = self._entries, id(array)
+        try:
+            entry = ref(array, partial(entries.pop, key)), value
+        except TypeError:
             return None
-        found = self._entries.setdefault(id(array), entry)
+        found = entries.setdefault(key, entry)
         if found[0]() is not array:
-            found = self._entries[id(array)] = entry
+            found = entries[key] = entry
         return found[1]
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def _entry(self, array: Array, value: Any) -> tuple[ReferenceType[Array], Any] | None:
-        try:
-            # The callback removes the entry before the memory, and with it the id, can go to another array. It is a
-            # call in C, dict.pop(id, reference), so no other thread can come between.
-            return ref(array, partial(self._entries.pop, id(array))), value
-        except TypeError:
-            return None
 
 
 OWNERS = Links()

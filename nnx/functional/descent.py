@@ -24,7 +24,7 @@ def descend(
     step: int,
     hyperparameters: Mapping[str, Any],
 ) -> tuple[list[Array], dict[str, list[Array]]]:
-    r"""Take one step of gradient descent with momentum; nothing that is passed in is changed.
+    r"""Take one step of gradient descent with momentum.
 
     With learning rate :math:`\gamma`, weight decay :math:`\lambda` and momentum :math:`m`
 
@@ -35,9 +35,12 @@ def descend(
 
     Parameters
     ----------
-    gradients, parameters : sequences of arrays
+    gradients : sequence of arrays
+        They are not changed.
     state : mapping
-        As :func:`start_velocity` returns it.
+        As :func:`start_velocity` returns it; may be overwritten.
+    parameters : sequence of arrays
+        May be overwritten.
     step : int
         The number of steps before this one.
     hyperparameters : mapping
@@ -50,15 +53,17 @@ def descend(
     """
     rate = hyperparameters["learning_rate"]
     momentum, decay = hyperparameters["momentum"], hyperparameters["weight_decay"]
-    new: list[Array] = []
-    velocities: list[Array] = []
+    new, velocities = [], []
     for i, w in enumerate(parameters):
         direction = gradients[i]
         if decay:
             direction = direction + decay * w
         if momentum:
-            velocity = momentum * state["velocity"][i] + direction
+            velocity = state["velocity"][i]
+            velocity *= momentum
+            velocity += direction
             velocities.append(velocity)
             direction = direction + momentum * velocity if hyperparameters["nesterov"] else velocity
-        new.append(w - rate * direction)
+        w -= rate * direction
+        new.append(w)
     return new, {"velocity": velocities} if momentum else {}

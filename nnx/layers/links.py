@@ -35,17 +35,11 @@ def origin_of(array: Array) -> Origin | None:
     return found
 
 
-def is_recorded(array: Array) -> bool:
-    """Tell whether an array is an output of a model that can go backward from it."""
-    origin = _ORIGINS.get(array)
-    return origin is not None and origin.is_recorded
-
-
 def record_output(output: Tree) -> dict[str, Origin | None]:
     """Return the origins of an output's arrays by path, marked as recorded: what :func:`refuse_foreign` takes."""
-    is_tree = isinstance(output, (tuple, list, dict))
-    origins = {path: origin_of(leaf) for path, leaf in (tree_flatten(output) if is_tree else {"": output}).items()}
-    for origin in origins.values():
+    origins = {}
+    for path, leaf in (tree_flatten(output) if isinstance(output, (tuple, list, dict)) else {"": output}).items():
+        origins[path] = origin = origin_of(leaf)
         if origin is not None:
             origin.is_recorded = True
     return origins

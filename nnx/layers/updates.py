@@ -33,7 +33,7 @@ def update_parameters(
     ----------
     model : Module
     rule : callable
-        ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays.
+        As :class:`nnx.optimizers.Optimizer` has it.
     gradients : mapping from dotted path to array
         One for each parameter. They are not changed.
     hyperparameters : dict
@@ -44,8 +44,7 @@ def update_parameters(
     paths_of_state : sequence of str
         Of the parameters that the state was made for.
     is_elementwise : bool
-        Each element that the rule makes depends on the same element of its arguments alone. What other rules make
-        always takes new memory.
+        Each element that the rule makes depends on the same element of its arguments alone.
 
     Raises
     ------
@@ -85,14 +84,16 @@ def update_parameters(
     for name, column in state.items():
         _expect_state(name, column, slots, paths)
         slots.extend(zip(repeat(column, count), range(count), strict=True))
-    may_write = writable(slots) if is_elementwise else [False] * len(slots)
+    may_write = writable(slots)
     for i in range(count, len(slots)):  # in place only if the whole row is
         may_write[i % count] &= may_write[i]
     parameters = []
     for i in range(count):
         members, name = slots[i]
         parameters.append(members[name])
-    new, new_state = apply_rule(rule, ordered, state, parameters, step, hyperparameters, may_write[:count])
+    new, new_state = apply_rule(
+        rule, ordered, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
+    )
     for (members, name), array in zip(slots, new, strict=False):
         members[name] = array
     for name, column in state.items():

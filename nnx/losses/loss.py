@@ -10,7 +10,7 @@ from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.losses import REDUCTIONS
 from nnx.layers import Module
-from nnx.layers.links import Origin, is_recorded, link_gradient, origin_of
+from nnx.layers.links import Origin, link_gradient, origin_of
 from nnx.types import Array
 
 
@@ -56,8 +56,8 @@ class Loss(Module):
             if self._is_copy or not self.training or TracedArray in map(type, args):
                 return self.forward(*args)
             own["_kept"] = None  # before the call, so that two sets of intermediate results are never held
-            predictions = args[: self.predictions]
-            if any(map(is_recorded, predictions)):
+            origins = [*map(origin_of, args[: self.predictions])]
+            if True in [origin.is_recorded for origin in origins if origin is not None]:
                 value, pullback = self._vjp(args)
                 args = ()
             else:
@@ -65,7 +65,7 @@ class Loss(Module):
         except NnxError as error:
             error.layer = error.layer or type(self).__name__
             raise
-        own["_kept"] = _Call(args, pullback, value, [*map(origin_of, predictions)])
+        own["_kept"] = _Call(args, pullback, value, origins)
         return value
 
     def gradient(self) -> Any:

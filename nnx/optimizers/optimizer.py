@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from nnx.backend.blocks import State
+from nnx.backend.blocks import State, apply_rule
 from nnx.backend.links import OWNERS
 from nnx.errors import ArgumentError, CheckpointError, UsageError
 from nnx.functional.checks import as_nonnegative
@@ -20,17 +20,17 @@ from nnx.types import Array, DType
 class Optimizer(Configured):
     """Base class of optimizers: changes the parameters of a model by a rule.
 
-    A subclass has a constructor that names and checks its hyperparameters, and its rule, two pure functions over
-    *lists* of arrays that hold all parameters at once:
+    A subclass has a constructor that names and checks its hyperparameters, and two static methods over *lists* of
+    arrays, which hold all parameters at once:
 
     - ``init(parameters, hyperparameters) -> state``
-    - ``update(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
+    - ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
 
-    The state is a dict from a name to a list with one array for each parameter, ``{"velocity": [...]}``. Neither
-    function changes what it is given. If every element that ``update`` makes depends on the same element of its
-    arguments alone, it is called on blocks of the arrays, and its results are copied into the old memory of those
-    parameters that nobody else holds; a rule that looks at whole arrays, such as their norms, says
-    ``is_elementwise = False``.
+    The state is a dict from a name to a list with one array for each parameter, ``{"velocity": [...]}``. The rule may
+    write into the arrays of its state and parameters, by ``*=`` and its like, and returns what they then are (arrays
+    that cannot be written are replaced by such an operator); it must not write into gradients. It is given copies
+    where somebody else holds an array. Large arrays are cut into blocks; a rule that looks at whole arrays, such as
+    their norms, says ``is_elementwise = False``.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Optimizer(Configured):
     >>> import numpy as np, nnx
     >>> class SignDescent(nnx.optimizers.Optimizer):
     ...     @staticmethod
-    ...     def update(gradients, state, parameters, step, hyperparameters):
+    ...     def rule(gradients, state, parameters, step, hyperparameters):
     ...         xp, rate = nnx.namespace(*parameters), hyperparameters["learning_rate"]
     ...         return [w - rate * xp.sign(g) for w, g in zip(parameters, gradients)], state
     >>> model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(3.0))
@@ -86,15 +86,43 @@ class Optimizer(Configured):
         return {}
 
     @staticmethod
-    def update(
+    def rule(
         gradients: Sequence[Array],
         state: Mapping[str, Sequence[Array]],
         parameters: Sequence[Array],
         step: int,
         hyperparameters: Mapping[str, Any],
+    ) -> tuple[Sequence[Array], Mapping[str, Sequence[Array]]]:
+        """Return the new parameters and the new state; what a subclass defines. ``step`` counts from 0."""
+        raise UsageError("an optimizer needs a rule(gradients, state, parameters, step, hyperparameters)")
+
+    @classmethod
+    def update(
+        cls,
+        gradients: Sequence[Array],
+        state: Mapping[str, Sequence[Array]],
+        parameters: Sequence[Array],
+        step: int,
+        hyperparameters: Mapping[str, Any],
+        may_write: Sequence[bool] = (),
     ) -> tuple[list[Array], State]:
-        """Return new parameters and a new state; what a subclass defines. ``step`` counts from 0."""
-        raise UsageError("an optimizer needs a rule: def update(gradients, state, parameters, step, hyperparameters)")
+        """Return the parameters and the state after one step; nothing that is passed in is changed.
+
+        Parameters
+        ----------
+        gradients, parameters : sequences of arrays
+        state : mapping from name to sequence of arrays
+            As ``init`` returns it.
+        step : int
+            The number of steps before this one.
+        hyperparameters : mapping
+        may_write : sequence of bool, optional
+            For each parameter, whether it and its arrays in the state may be overwritten. By default none is.
+        """
+        is_elementwise = cls.is_elementwise
+        return apply_rule(
+            cls.rule, gradients, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -137,7 +165,7 @@ class Optimizer(Configured):
             self._refuse_model(other)
         update_parameters(
             self.model,
-            self.update,
+            self.rule,
             gradients,
             self._hyperparameters,
             self._started() if self._state is None else self._state,

@@ -52,7 +52,7 @@ class SGD(Optimizer):
     """
 
     init = staticmethod(start_velocity)
-    update = staticmethod(descend)
+    rule = staticmethod(descend)
 
     def __init__(
         self,

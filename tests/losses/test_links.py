@@ -10,7 +10,7 @@ import pytest
 import nnx
 from nnx.backend.links import Links
 from nnx.errors import UsageError
-from nnx.layers.links import _MADE_FOR, _ORIGINS, is_recorded
+from nnx.layers.links import _MADE_FOR, _ORIGINS, origin_of
 from nnx.metrics import accuracy
 from nnx.testing import assert_close
 
@@ -221,6 +221,6 @@ def test_a_link_of_another_array_with_the_same_id_is_not_taken():
 
 
 def test_outputs_in_evaluation_mode_are_not_recorded(model, batches):
-    assert is_recorded(model(batches[0]))
-    assert not is_recorded(model.eval()(batches[0]))
-    assert not is_recorded(batches[0])
+    assert origin_of(model(batches[0])).is_recorded
+    assert not origin_of(model.eval()(batches[0])).is_recorded
+    assert not origin_of(batches[0]).is_recorded

@@ -100,7 +100,7 @@ def test_the_name_that_others_have_for_the_learning_rate():
 
 
 def test_an_optimizer_without_a_rule():
-    with pytest.raises(UsageError, match="an optimizer needs a rule: def update"):
+    with pytest.raises(UsageError, match=r"an optimizer needs a rule\(gradients, state"):
         nnx.optimizers.Optimizer(model_of(), 0.1).step(ones(model_of()))
 
 
