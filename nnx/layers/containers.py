@@ -48,6 +48,9 @@ class _Watched:
         self.original, self.contents = None, ()
         return False
 
+    def __copy__(self) -> Any:
+        return dict(self) if isinstance(self, dict) else list(self)  # type: ignore[call-overload]
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if isinstance(self, dict):
             return type(self), (), {"where": self.where}, None, iter(self.items())

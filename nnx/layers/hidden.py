@@ -1,6 +1,7 @@
 """Modules and parameters where nothing follows them: they would be neither trained nor saved, so they are refused."""
 
 import types
+import weakref
 from collections import UserDict, UserList, deque
 from collections.abc import Iterable
 from functools import partial
@@ -11,7 +12,9 @@ from nnx.layers.node import Node
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.ties import Tied
 
-PLAIN: frozenset[type] = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type})
+# A way to name a module that is no child, such as a parent.
+_WEAK: tuple[type, ...] = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType)
+PLAIN: frozenset[type] = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type, *_WEAK})
 MARKED = (Parameter, Buffer, Tied)
 _KEYED = (dict, UserDict, types.MappingProxyType)
 _COLLECTIONS = (list, tuple, deque, set, frozenset, UserList)
@@ -74,7 +77,7 @@ def _contents(value: Any, with_attributes: bool) -> Iterable[Any]:
         return value
     if isinstance(value, _CALLS):
         return _held_by_call(value)
-    if getattr(getattr(value, "dtype", None), "kind", None) == "O":  # an array of objects
+    if getattr(getattr(value, "dtype", None), "kind", None) == "O" and hasattr(value, "reshape"):  # an array of objects
         return value.reshape(-1).tolist()
     if not with_attributes or isinstance(value, (type, types.ModuleType)) or hasattr(value, "__array_namespace__"):
         return ()

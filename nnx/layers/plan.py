@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.layers.containers import WatchedDict, WatchedList, _Watched
-from nnx.layers.hidden import PLAIN, refuse_hidden
+from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
 from nnx.layers.node import STAMP, Node, set_plan
 from nnx.layers.parameter import Buffer
 from nnx.layers.ties import Tied
@@ -177,7 +177,14 @@ class Plan:
             for name, value in module.__dict__.items():
                 if isinstance(value, Buffer):
                     yield Slot(f"{path}.{name}" if path else name, i, name)
-                elif type(value) not in PLAIN and name not in skipped:
+                elif type(value) in PLAIN or name in skipped:
+                    continue
+                elif isinstance(value, (Node, *MARKED)):
+                    raise ArgumentError(
+                        f"{name!r}: found a {type(value).__name__} that was put into vars({type(module).__name__}), "
+                        "where it would be neither trained nor saved; assign it to the attribute"
+                    )
+                else:
                     refuse_hidden(value, name)  # it may have been filled after it was assigned
 
     def _ties(self, modules: Sequence[Any], index: dict[int, int]) -> Iterator[tuple[int, str, int, Tied]]:
@@ -208,8 +215,8 @@ def plan_of(root: Any) -> Plan:
     if plan is None or plan.stamp is not STAMP.structure:
         plan = Plan(root)
         set_plan(root, plan)
-    for container in plan.watched:
-        container.check_original()
+    if plan.watched:
+        plan.watched = tuple([container for container in plan.watched if container.check_original()])
     return plan
 
 

@@ -54,7 +54,7 @@ class Sequential(Module):
         for layer in self.layers:
             try:
                 # What __call__ of a layer would do, without a call more for each.
-                x = layer.forward(x) if is_quick and layer.is_settled and type(layer).__call__ is _CALL else layer(x)
+                x = layer.forward(x) if is_quick and type(layer).__call__ is _CALL and layer.is_settled else layer(x)
             except Exception as error:
                 locate(error, layer, (x,))
                 raise

@@ -5,6 +5,7 @@ import functools
 import pickle
 import threading
 import types
+import weakref
 from collections import OrderedDict, UserDict, UserList, deque, namedtuple
 
 import numpy as np
@@ -132,7 +133,6 @@ class TestPlan:
 
     def test_a_model_is_freed_with_its_last_reference(self):
         import gc
-        import weakref
 
         gc.disable()
         try:
@@ -167,6 +167,15 @@ class TestPlan:
 
 
 class TestContainers:
+    def test_of_a_model_are_trees_to_a_transform(self):
+        module = Holder([linear(), {"a": linear(1)}])
+        plan = module.plan()
+        gradients = nnx.grad(lambda layers: total(layers[1]["a"](layers[0](X))))(module.held)
+        assert list(gradients[1]["a"]) == ["weight", "bias"]
+        gradients = nnx.grad(lambda named: total(named["a"](X)))(module.held[1])
+        assert list(gradients["a"]) == ["weight", "bias"]
+        assert module.plan() is plan
+
     def test_look_like_those_of_python(self):
         module = Module()
         module.list, module.dict = [1, [2]], {"a": {"b": 3}}
@@ -335,6 +344,33 @@ class TestHidden:
             module = Holder(value)
             assert module.held is value
             assert module.parameters() == {}
+
+    def test_what_is_put_past_the_attributes_is_found_with_the_next_change(self):
+        class Past(Module):
+            def __init__(self, layer):
+                self.__dict__.update(layer=layer)
+
+        with pytest.raises(ArgumentError, match=r"'layer': found a Linear that was put into vars\(Past\)"):
+            Past(linear()).parameters()
+
+        class Cached(Module):
+            @functools.cached_property
+            def layer(self):
+                return linear()
+
+            def forward(self, x):
+                return self.layer(x)
+
+        module = Cached().eval()
+        module(X)
+        with pytest.raises(ArgumentError, match=r"'layer': found a Linear that was put into vars\(Cached\)"):
+            module.parameters()
+
+    def test_weak_references_are_no_children(self):
+        model = Model([linear(), Module()])
+        model[1].parent, model[1].proxy = weakref.ref(model), weakref.proxy(model)
+        assert paths(model) == ["0.weight", "0.bias"]
+        assert model[1].proxy.layers is model.layers
 
 
 class TestAssignments:
@@ -581,6 +617,18 @@ class TestWrites:
         half[0].backward(X)
         assert type(nnx.stop_gradient(model)) is Model
 
+    def test_what_stops_gradients_shares_buffers(self):
+        class Stopped(Module):
+            def __init__(self):
+                self.inner = nnx.Reparameterization(seed=0)
+
+            def forward(self, x):
+                return nnx.stop_gradient(self.inner)(x, x)
+
+        module = Stopped()
+        module(X)
+        assert module.inner.calls.value == 1
+
 
 class TestTies:
     @staticmethod
@@ -632,6 +680,27 @@ class TestTies:
         assert not other[2].weight.any()
         assert model[2].weight.any()
         assert list(other.parameters()) == ["0.weight", "0.bias", "2.bias"]
+
+    def test_in_another_model_by_tree_map(self):
+        half = nnx.tree.tree_map(lambda w: 0.5 * w, self.tied())
+        assert half[2].weight is half[0].weight
+        assert_close(half[0].weight, 0.5 * self.tied()[0].weight)
+
+    def test_to_the_parameter_of_a_parent(self):
+        class Parent(Module):
+            def __init__(self):
+                self.w = Parameter(np.ones(2))
+                self.child = Module()
+                self.child.w = nnx.Tied(self, "w")
+
+            def forward(self, x):
+                return self.w * self.child.w * x
+
+        parent = Parent()
+        assert list(parent.parameters()) == ["w"]
+        assert_close(nnx.grad(lambda m: total(m(np.ones(2))))(parent)["w"], np.full(2, 2.0))
+        assert "Tied('w')" in repr(parent)
+        assert list(copy.deepcopy(parent).parameters()) == ["w"]
 
     def test_ends(self):
         model = self.tied()
