@@ -117,3 +117,4 @@ class TestComplex:
         rng = np.random.default_rng(0)
         z = rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4))
         check(lambda z: nnx.namespace(z).var(z, axis=1), [z], rng)
+        check(lambda z: nnx.namespace(z).std(z, axis=1), [z], rng)

@@ -315,6 +315,17 @@ class TestReductionsAtTheirEdges:
             )
         assert slopes[0].tolist() == [-np.inf, np.inf]
 
+    @pytest.mark.parametrize("order", [-1, -2.5])
+    @pytest.mark.filterwarnings("ignore")
+    def test_a_norm_of_negative_order_is_0_beside_a_zero(self, xp, order):
+        x = xp.asarray([[0.0, 2.0, 3.0], [0.0, 1e-300, 0.5], [1.0, 2.0, 2.0]], "float64")
+        function = lambda x: nnx.namespace(x).linalg.vector_norm(x, axis=1, ord=order)  # noqa: E731
+        (found,) = gradient(function, x)
+        size = np.asarray([1.0, 2.0, 2.0])
+        expected = (size / np.sum(size**order) ** (1 / order)) ** (order - 1)
+        np.testing.assert_allclose(xp.to_numpy(found), [[0.0] * 3, [0.0] * 3, expected])
+        assert_close(nnx.jvp(function, (x,), (x,))[1], function(x))
+
     @pytest.mark.parametrize("order", [0, 1, 2, 3, np.inf])
     def test_the_norm_of_nothing(self, order):
         x = np.ones((2, 0))

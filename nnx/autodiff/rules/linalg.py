@@ -73,8 +73,9 @@ def _vector_norm(xp: Namespace, x: Array, y: Array, axis: Any = None, ord: float
         extremum = (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=True)
         ties, share = shared_extremum(xp, size, extremum, axis)
         return slope * ties, share
-    ratio = xp.where(size == 0, xp.ones_like(size), size / length)
-    return slope * ratio ** (ord - 1), 1.0
+    # Of a negative order the norm is 0 where an element is.
+    ratio = xp.where((size == 0) | (y == 0), xp.ones_like(size), size / length)
+    return slope * ratio ** (ord - 1), xp.astype(y != 0, y.dtype)
 
 
 LINALG: dict[str, Rule] = {

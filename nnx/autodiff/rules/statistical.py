@@ -17,20 +17,22 @@ def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tupl
 
 
 def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, Any]:
-    centred = x - xp.mean(x, axis=axis, keepdims=True)
-    if xp.isdtype(x.dtype, "complex floating"):  # beyond the standard
-        centred = xp.conj(centred)
     weight, scale = _of_freedom(2.0, spec, axis, correction)
-    return multiply_into(centred, weight), scale
+    return multiply_into(_centred(xp, x, axis), weight), scale
 
 
 def _std(
     xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0
 ) -> tuple[Array, Array]:
     # At 0 the derivative is 0, as that of a norm: all of the deviations are 0.
-    centred = divide_into(x - xp.mean(x, axis=axis, keepdims=True), xp.where(y == 0, xp.ones_like(y), y))
+    centred = divide_into(_centred(xp, x, axis), xp.where(y == 0, xp.ones_like(y), y))
     weight, scale = _of_freedom(1.0, spec, axis, correction)
     return multiply_into(centred, weight), scale
+
+
+def _centred(xp: Namespace, x: Array, axis: Any) -> Array:
+    centred = x - xp.mean(x, axis=axis, keepdims=True)
+    return xp.conj(centred) if xp.isdtype(x.dtype, "complex floating") else centred  # complex: beyond the standard
 
 
 def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> tuple[float, float]:
