@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff.primitives import Primitive, Wanted
+from nnx.autodiff.primitives import Primitive, as_wanted
 from nnx.autodiff.tape import escaped, refuse_hidden
 from nnx.autodiff.traced import Trace, TracedArray, refuse_other_thread
 from nnx.backend import is_floating, namespace
@@ -74,7 +74,7 @@ def transposed_again(
     """Return output and tangent of a primitive that has only a pullback: the transpose of the pullback."""
     from nnx.autodiff.transforms import vjp  # which needs the traces first
 
-    wanted = Wanted([tangent is not None for tangent in tangents])
+    wanted = as_wanted([tangent is not None for tangent in tangents])
     output, pullback = primitive.rule(wanted, *values, **options)
 
     def of_cotangent(g: Any) -> dict[str, Any]:

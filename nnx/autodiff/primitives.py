@@ -10,7 +10,7 @@ This file and one of ``nnx/functional/`` show how everything differentiable is w
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nnx.autodiff.dispatch import Declined, Kernel, candidates, fits_device, load_kernels
@@ -41,10 +41,18 @@ class Wanted(list[int]):
         on as its result. Elementwise, fresh memory costs as much as the arithmetic.
     """
 
-    may_overwrite = False
+    __slots__ = ("may_overwrite",)
+    may_overwrite: bool
 
 
-NOTHING = Wanted([0] * 32)
+def as_wanted(flags: Iterable[Any]) -> Wanted:
+    """Return flags in the form that a rule is given them."""
+    wanted = Wanted([1 if flag else 0 for flag in flags])
+    wanted.may_overwrite = False
+    return wanted
+
+
+NOTHING = as_wanted([False] * 32)
 """For a call whose pullback nobody wants."""
 
 
@@ -282,4 +290,14 @@ def primitive(function: Callable[P, R]) -> Primitive[P, R]:
     return Primitive(function)
 
 
-__all__ = ["NOTHING", "Declined", "Primitive", "Pullback", "PullbackRule", "TangentRule", "Wanted", "primitive"]
+__all__ = [
+    "NOTHING",
+    "Declined",
+    "Primitive",
+    "Pullback",
+    "PullbackRule",
+    "TangentRule",
+    "Wanted",
+    "as_wanted",
+    "primitive",
+]

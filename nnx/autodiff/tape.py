@@ -73,6 +73,7 @@ class Tape(Trace):
             raise escaped(primitive)
         values = []
         inputs = Wanted()
+        inputs.may_overwrite = False
         nested = False
         for arg in args:  # the hottest code of the library
             if type(arg) is not TracedArray:
@@ -183,8 +184,7 @@ class Tape(Trace):
                 if finals and on_leaf:
                     _report(finals, 0, cotangents, owned, on_leaf[1])
                 return cotangents, owned
-            if slots.may_overwrite != (own == 1 and fresh):
-                slots.may_overwrite = own == 1 and fresh
+            slots.may_overwrite = fresh and own == 1
             parts = pullback(cotangent)
             if not isinstance(parts, (tuple, list)) or len(parts) < len(slots):  # defaults add to the end of slots
                 raise _wrong_pullback(parts, len(slots))
@@ -193,11 +193,10 @@ class Tape(Trace):
 
 def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
     """Tell whether a pullback did no more than to hand the cotangent to one argument alone."""
-    return (
-        len(parts) <= 2
-        and (parts[0] is cotangent or parts[-1] is cotangent)
-        and (len(parts) == 1 or parts[0] is None or parts[1] is None)
-    )
+    if len(parts) == 2:
+        first, second = parts
+        return (second is None and first is cotangent) or (first is None and second is cotangent)
+    return len(parts) == 1 and parts[0] is cotangent
 
 
 def _narrow(nodes: Sequence[_Node], count: int, unwanted: Iterable[int]) -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from nnx.autodiff.namespace import TracedNamespace, namespace_over
-from nnx.autodiff.primitives import Primitive, Pullback, Wanted
+from nnx.autodiff.primitives import Primitive, Pullback, as_wanted
 from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import is_array, is_floating, namespace
 from nnx.backend.registry import find_backend
@@ -72,7 +72,7 @@ class EverythingTrace(Trace):
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive with its pullback, as a tape would."""
-        wanted = Wanted([type(arg) is TracedArray and is_floating(arg.value) for arg in args])
+        wanted = as_wanted([type(arg) is TracedArray and is_floating(arg.value) for arg in args])
         values = plain(list(args))
         output, pullback = primitive.plain_rule(wanted, *values, **plain(options))
         if self._pulls_back and any(wanted):

@@ -10,7 +10,7 @@ import pytest
 import nnx
 from nnx import functional as F
 from nnx.autodiff.dispatch import Declined
-from nnx.autodiff.primitives import Wanted
+from nnx.autodiff.primitives import as_wanted
 from nnx.testing import assert_close
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_native_is_portable(row):
     (native,) = (kernel for _, _, kernel in primitive.kernels_for(args[0]))
     for arg in args:
         arg.flags.writeable = False
-    wanted = Wanted([np.issubdtype(arg.dtype, np.floating) for arg in args])
+    wanted = as_wanted([np.issubdtype(arg.dtype, np.floating) for arg in args])
     expected, portable_pullback = primitive.rule(wanted, *args, **options)
     assert_close(primitive(*args, **options), primitive.function(*args, **options))
     made = native.rule(wanted, *args, **options)

@@ -114,8 +114,12 @@ def _binary(
         values = (x1, x2, output)
         first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
         second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
-        if first is None or second is None:
-            return output, _of_one(first, second, wanted)
+        if second is None:
+            if first is None:
+                return output, _nothing
+            return output, lambda g: (_times_factor(g, wanted.may_overwrite, *first), None)
+        if first is None:
+            return output, lambda g: (None, _times_factor(g, wanted.may_overwrite, *second))
         if is_product and x1 is x2:
             return output, lambda g: _square(g, first)
 
@@ -134,13 +138,9 @@ _Entry = tuple[Any, Any, Shape, DType]
 """What a pullback keeps for one argument: the part, the values for it, and the argument's shape and dtype."""
 
 
-def _of_one(first: _Entry | None, second: _Entry | None, wanted: Wanted) -> Pullback:
-    """Return the pullback of a function of two arguments for the one of them that is differentiated for."""
-    if second is not None:
-        return lambda g: (None, _times_factor(g, wanted.may_overwrite, *second))
-    if first is not None:
-        return lambda g: (_times_factor(g, wanted.may_overwrite, *first), None)
-    return lambda g: (None, None)
+def _nothing(g: Array) -> tuple[None, None]:
+    """Return no cotangents: what nobody wants."""
+    return None, None
 
 
 def _square(g: Array, entry: _Entry) -> tuple[Array, None]:
