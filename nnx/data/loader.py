@@ -117,7 +117,11 @@ class DataLoader:
         return self._batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position in the data: ``{"version": 1, "epoch": ..., "batch": batches taken of it}``."""
+        """Return the position in the data: ``{"version": 1, "epoch": ..., "batch": batches taken of it}``.
+
+        A batch counts from the moment it is handed out, so that a state saved in a loop's body goes on after the batch
+        in hand; one that was only looked at counts too.
+        """
         return {"version": _VERSION, "epoch": self._epoch, "batch": self._batch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
