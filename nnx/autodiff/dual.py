@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from nnx.autodiff.namespace import TracedNamespace, traced_namespace
 from nnx.autodiff.primitives import Primitive, as_wanted
 from nnx.autodiff.tape import escaped, refuse_hidden
 from nnx.autodiff.traced import Trace, TracedArray, refuse_other_thread
+from nnx.autodiff.transforms import vjp
 from nnx.backend import is_floating, namespace
 from nnx.types import Array
 
@@ -28,6 +30,10 @@ class Dual(Trace):
     def constant(self, value: Array) -> TracedArray:
         """Return a value whose tangent is zero."""
         return TracedArray(value, self, None)
+
+    def namespace(self, array: TracedArray) -> TracedNamespace:
+        """Return the functions for an array of this trace."""
+        return traced_namespace(array.untraced)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here, on the values and on the tangents."""
@@ -72,8 +78,6 @@ def transposed_again(
     primitive: Primitive[..., Any], values: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]
 ) -> tuple[Any, Any]:
     """Return output and tangent of a primitive that has only a pullback: the transpose of the pullback."""
-    from nnx.autodiff.transforms import vjp  # which needs the traces first
-
     wanted = as_wanted([tangent is not None for tangent in tangents])
     output, pullback = primitive.rule(wanted, *values, **options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from nnx.autodiff.namespace import TracedNamespace, traced_namespace
 from nnx.autodiff.primitives import Primitive, Pullback, Wanted
 from nnx.autodiff.traced import Trace, TracedArray, refuse_other_thread
 from nnx.backend import add_into
@@ -66,6 +67,10 @@ class Tape(Trace):
     def constant(self, value: Array) -> TracedArray:
         """Return a value that no node leads to."""
         return self.trace(value)
+
+    def namespace(self, array: TracedArray) -> TracedNamespace:
+        """Return the functions for an array of this trace."""
+        return traced_namespace(array.untraced)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here, and append its node."""

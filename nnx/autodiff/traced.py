@@ -6,16 +6,13 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from nnx.autodiff.hints import replacement
 from nnx.backend import device_of, foreign_function, is_array, operator_of_ufunc
 from nnx.errors import MissingRuleError, TraceError, UsageError
 from nnx.tree import tree_split
 from nnx.types import Array, Device, DType, Shape, Tree
-
-if TYPE_CHECKING:
-    from nnx.autodiff.primitives import Primitive
 
 # A transform that starts inside another has the higher level. Only the order counts, so one counter serves all
 # threads: next() on it is atomic.
@@ -45,7 +42,7 @@ class Trace:
         self.closed = False
         self.thread = threading.get_ident()
 
-    def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+    def record(self, primitive: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive of which an argument is traced here."""
         raise NotImplementedError
 
@@ -77,9 +74,7 @@ class Trace:
 
     def namespace(self, array: TracedArray) -> Any:
         """Return the functions for an array, ``array.__array_namespace__()``."""
-        from nnx.autodiff.namespace import traced_namespace  # which needs this class first
-
-        return traced_namespace(array.untraced)
+        raise NotImplementedError
 
     def wrap_constant(self, output: Any) -> Any:
         """Return the result of an operator without a derivative, such as ``<``."""
