@@ -122,19 +122,9 @@ def lines_for_type_checkers(path: Path) -> set[int]:
     return {line for block in blocks for node in block.body for line in range(node.lineno, node.end_lineno + 1)}
 
 
-# Imports inside functions that close a circle, and why.
-CIRCLES = {
-    ("nnx.autodiff.traced", "nnx.autodiff.namespace"),  # an operator needs the namespace made of traced arrays
-    ("nnx.layers.module", "nnx.layers.inspection"),  # a summary traces the module
-    ("nnx.layers.graph", "nnx.layers.recomputation"),  # nnx.remat of a module is a module
-}
-
-
 def test_imports_make_no_circle():
-    """Imports inside functions count too: they only hide a circle. Those that are there are named."""
+    """Imports inside functions count too: they only hide a circle."""
     graph = {name: imported_modules(path) for name, path in MODULES.items()}
-    for importing, imported in CIRCLES:
-        graph[importing].remove(imported)
     try:
         list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:

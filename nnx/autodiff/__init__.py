@@ -6,7 +6,6 @@ from nnx.autodiff.derivatives import hessian, hvp, jacobian
 from nnx.autodiff.dispatch import Declined
 from nnx.autodiff.forward import jvp, linearize
 from nnx.autodiff.primitives import Primitive, Pullback, primitive
-from nnx.autodiff.recomputation import remat
 from nnx.autodiff.traced import TracedArray, stop_gradient
 from nnx.autodiff.transforms import grad, value_and_grad, vjp
 
@@ -24,7 +23,6 @@ __all__ = [
     "jvp",
     "linearize",
     "primitive",
-    "remat",
     "stop_gradient",
     "value_and_grad",
     "vjp",

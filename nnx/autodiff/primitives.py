@@ -10,11 +10,12 @@ This file and one of ``nnx/functional/`` show how everything differentiable is w
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nnx.autodiff.dispatch import Declined, Kernel, candidates, fits_device, load_kernels
 from nnx.autodiff.traced import TracedArray, inner_trace
+from nnx.autodiff.wanted import NOTHING, Wanted, as_wanted
 from nnx.backend.tiers import LIMIT
 from nnx.errors import MissingRuleError
 
@@ -29,31 +30,6 @@ PullbackRule = Callable[..., tuple[Any, Pullback]]
 
 TangentRule = Callable[..., tuple[Any, Any]]
 """``rule(args, tangents, options) -> (output, tangent)``; a tangent is ``None`` where it is zero."""
-
-
-class Wanted(list[int]):
-    """For each argument whether its cotangent will be used: 0 where not.
-
-    Attributes
-    ----------
-    may_overwrite : bool
-        Set before the pullback is called: whether it may write into the cotangent that it is given, or hand that memory
-        on as its result. Elementwise, fresh memory costs as much as the arithmetic.
-    """
-
-    __slots__ = ("may_overwrite",)
-    may_overwrite: bool
-
-
-def as_wanted(flags: Iterable[Any]) -> Wanted:
-    """Return flags in the form that a rule is given them."""
-    wanted = Wanted([1 if flag else 0 for flag in flags])
-    wanted.may_overwrite = False
-    return wanted
-
-
-NOTHING = as_wanted([False] * 32)
-"""For a call whose pullback nobody wants."""
 
 
 class Primitive(Generic[P, R]):
@@ -142,7 +118,11 @@ class Primitive(Generic[P, R]):
                 found = self.kernels_for(args[0])
             for rank, device, kernel in found:
                 if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
-                    made = kernel.rule(NOTHING, *args, **kwargs)
+                    try:
+                        made = kernel.rule(NOTHING, *args, **kwargs)
+                    except TypeError:
+                        inspect.signature(self.function).bind(*args, **kwargs)  # raises Python's own message
+                        raise
                     if type(made) is tuple:
                         return made[0]
         return self.function(*args, **kwargs)

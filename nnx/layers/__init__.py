@@ -5,7 +5,7 @@ from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
-from nnx.layers.recomputation import Remat
+from nnx.layers.recomputation import Remat, remat
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.ties import Tied
@@ -25,4 +25,5 @@ __all__ = [
     "Softmax",
     "Tied",
     "layer_outputs",
+    "remat",
 ]

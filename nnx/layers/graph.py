@@ -138,11 +138,6 @@ class Graph(Configured, Node):
             members = vars((self, *plan.below)[i])
             members[name] = own.setdefault(id(members[name]), Buffer(members[name].value))
 
-    def __remat__(self) -> Any:
-        from nnx.layers.recomputation import Remat  # a module, which needs this class first
-
-        return Remat(self)  # type: ignore[arg-type]
-
     def __tree_boxes__(self) -> list[Buffer]:
         return list(self.buffers().values())
 

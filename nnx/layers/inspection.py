@@ -1,12 +1,16 @@
 """Look at what flows through a model: the output of every layer, and a table of them."""
 
+from __future__ import annotations
+
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnx.backend import asarray, is_array, namespace
-from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer
 from nnx.tree import tree_leaves
+
+if TYPE_CHECKING:
+    from nnx.layers.module import Module
 
 
 class LayerOutput(NamedTuple):

@@ -11,6 +11,7 @@ from nnx.functional.descent import PLAIN, descend
 from nnx.layers.backward import NOT_KEPT, backward, call_and_keep
 from nnx.layers.config import config_of
 from nnx.layers.graph import Graph
+from nnx.layers.inspection import summarise
 from nnx.layers.location import locate
 from nnx.layers.moving import converted
 from nnx.layers.node import RUNNING, is_running
@@ -235,8 +236,6 @@ class Module(Graph):
         *args : arrays, or one tuple of int
             The input, or its shape; without it the table has no output shapes.
         """
-        from nnx.layers.inspection import summarise  # it needs this class
-
         return summarise(self, *args)
 
     def config(self) -> dict[str, Any]:

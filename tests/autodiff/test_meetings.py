@@ -166,3 +166,7 @@ def test_a_tangent_rule_that_closes_over_a_traced_array():
 def test_a_primitive_without_arguments():
     with pytest.raises(TypeError, match="missing 2 required positional arguments"):
         nnx.functional.linear()
+    with pytest.raises(TypeError, match="missing a required argument: 'weight'"):
+        nnx.functional.linear(np.ones((1, 2)))
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        nnx.functional.relu(np.ones(2), np.ones(2))
