@@ -193,6 +193,22 @@ class TestTheKeyIsKeptAsItWas:
         index[...] = 0
         assert_close(pullback(weights)[0], before)
 
+    @pytest.mark.parametrize("name", ["permute_dims", "roll", "moveaxis", "tensordot"])
+    def test_lists_of_axes(self, name):
+        axes, more = [1, 0, 2], [0, 1]
+        functions = {
+            "permute_dims": lambda ns, x: ns.permute_dims(x, axes),
+            "roll": lambda ns, x: ns.roll(x, more, axis=(0, 1)),
+            "moveaxis": lambda ns, x: ns.moveaxis(x, more, [2, 0]),
+            "tensordot": lambda ns, x: ns.tensordot(x, x, axes=(more, more)),
+        }
+        x = np.arange(24.0).reshape(2, 3, 4)
+        value, pullback = nnx.vjp(lambda x: functions[name](nnx.namespace(x), x), x)
+        weights = np.arange(float(np.size(value))).reshape(np.shape(value))
+        (before,) = pullback(weights)
+        axes[:], more[:] = [2, 1, 0], [1, 2]
+        assert_close(pullback(weights)[0], before)
+
 
 @pytest.mark.parametrize("function", ["getitem", "take", "take_along_axis", "gather", "index_add"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -13,8 +13,8 @@ from typing import Any
 from nnx.autodiff.rules.decompositions import adjoint, cholesky, eig, eigh, filled, is_complex, qr, svd
 from nnx.autodiff.rules.determinant import cofactor
 from nnx.autodiff.rules.elementwise import slope_of_abs
-from nnx.autodiff.rules.kinds import Multilinear, Rule, Transposed, Weighted
-from nnx.autodiff.rules.linear_algebra import LINEAR_ALGEBRA, OUTER
+from nnx.autodiff.rules.kinds import Rule, Transposed, Weighted
+from nnx.autodiff.rules.linear_algebra import CROSS, LINEAR_ALGEBRA, OUTER
 from nnx.autodiff.rules.manipulation import MANIPULATION
 from nnx.autodiff.rules.statistical import shared_extremum
 from nnx.autodiff.traced import stop_gradient
@@ -80,11 +80,7 @@ def _vector_norm(xp: Namespace, x: Array, y: Array, axis: Any = None, ord: float
 
 LINALG: dict[str, Rule] = {
     "cholesky": Transposed("x", cholesky),
-    "cross": Multilinear(
-        "x1, x2",
-        lambda xp, g, x2, axis=-1: xp.linalg.cross(x2, g, axis=axis),
-        lambda xp, g, x1, axis=-1: xp.linalg.cross(g, x1, axis=axis),
-    ),
+    "cross": CROSS,
     "det": Transposed("x", _det),
     "eig": Transposed("x", eig),
     "eigh": Transposed("x", eigh),

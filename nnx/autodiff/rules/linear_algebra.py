@@ -11,6 +11,7 @@ from typing import Any
 
 from nnx.autodiff.rules.kinds import Multilinear, Rule
 from nnx.autodiff.rules.parts import Spec
+from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace, Shape
 
 
@@ -79,19 +80,51 @@ def _tensordot(
     return product if stretched == tuple(product.shape) else xp.broadcast_to(product, stretched)
 
 
-def _vecdot_1(xp: Namespace, g: Array, x2: Any, axis: int = -1) -> Array:
+def _axis_of_vectors(axis: int, shape: Shape, other: Shape) -> int:
+    """Return the axis that vectors lie along, counted from the end.
+
+    Counted from the start it is another axis of each argument to NumPy, and to torch that of both once broadcast: the
+    standard takes negative ones alone.
+    """
+    if axis < 0:
+        return axis
+    if len(shape) != len(other):
+        raise ArgumentError(
+            f"expected an axis counted from the end, as in the standard, for arguments of {len(shape)} and "
+            f"{len(other)} axes, got {axis}"
+        )
+    return axis - len(shape)
+
+
+def _vecdot_1(xp: Namespace, g: Array, x2: Any, spec: Spec, axis: int = -1) -> Array:
     # The first argument of vecdot is conjugated.
-    return xp.conj(xp.expand_dims(g, axis=axis) * x2)
+    return xp.conj(xp.expand_dims(g, axis=_axis_of_vectors(axis, spec.shape, x2.shape)) * x2)
 
 
+def _vecdot_2(xp: Namespace, g: Array, x1: Any, spec: Spec, axis: int = -1) -> Array:
+    return xp.expand_dims(g, axis=_axis_of_vectors(axis, spec.shape, x1.shape)) * xp.conj(x1)
+
+
+def _cross_1(xp: Namespace, g: Array, x2: Array, spec: Spec, axis: int = -1) -> Array:
+    return xp.linalg.cross(x2, g, axis=_axis_of_three(axis, spec.shape, x2.shape))
+
+
+def _cross_2(xp: Namespace, g: Array, x1: Array, spec: Spec, axis: int = -1) -> Array:
+    return xp.linalg.cross(g, x1, axis=_axis_of_three(axis, spec.shape, x1.shape))
+
+
+def _axis_of_three(axis: int, shape: Shape, other: Shape) -> int:
+    axis = _axis_of_vectors(axis, shape, other)
+    if (shape[axis], other[axis]) != (3, 3):
+        raise ArgumentError(f"expected vectors of length 3, as in the standard, got {shape[axis]} and {other[axis]}")
+    return axis
+
+
+CROSS: Rule = Multilinear("x1, x2", _cross_1, _cross_2)
 OUTER: Rule = Multilinear("x1, x2", _outer_1, _outer_2)
 
 LINEAR_ALGEBRA: dict[str, Rule] = {
     "matmul": Multilinear("x1, x2", _matmul_1, _matmul_2),
     "tensordot": Multilinear("x1, x2", _tensordot_1, _tensordot_2),
-    "vecdot": Multilinear(
-        "x1, x2",
-        _vecdot_1,
-        lambda xp, g, x1, axis=-1: xp.expand_dims(g, axis=axis) * xp.conj(x1),
-    ),
+    "vecdot": Multilinear("x1, x2", _vecdot_1, _vecdot_2),
 }

@@ -61,10 +61,10 @@ class Part:
             elif source == "spec":
                 kept.append(spec)
             elif isinstance(source, int) and source < len(args):
-                kept.append(args[source])
+                kept.append(_own(args[source]))
             else:
                 name, default = self.defaults[source]
-                kept.append(options.get(name, default))
+                kept.append(_own(options.get(name, default)))
         return kept
 
     def times(self, array: Array, kept: tuple[Any, ...], may_write: bool = False) -> Array:
@@ -80,6 +80,14 @@ class Part:
     def apply(self, array: Array, *values: Any) -> Any:
         """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
         return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
+
+
+def _own(value: Any) -> Any:
+    """Return a value that no later change to the lists in it reaches, such as axes."""
+    kind = type(value)
+    if kind is list:
+        return list(map(_own, value))
+    return tuple(map(_own, value)) if kind is tuple else value
 
 
 def reads_of(parts: Sequence[Any]) -> Reads:

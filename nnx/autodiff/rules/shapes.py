@@ -51,9 +51,9 @@ def at(x: Array, axis: int, key: int | slice) -> Array:
     return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
 
 
-def normalise_axes(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+def normalise_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return axes as a tuple of numbers from 0."""
-    if axis is None:
+    if axis is None or (isinstance(axis, list) and not axis):  # torch takes a list, and an empty one for all axes
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (operator.index(axis),)
     return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
