@@ -82,7 +82,9 @@ def as_class_indices(target: Array) -> Array:
 def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> None:
     """Raise ShapeError unless an array has a shape."""
     if tuple(x.shape) != tuple(shape):
-        raise ShapeError(f"expected {name} of shape {tuple(shape)}, {reason}, got {tuple(x.shape)}")
+        fits = math.prod(x.shape) == math.prod(shape)  # as a column where a vector is wanted
+        advice = f"; if the order is right, use xp.reshape({name}, {tuple(shape)})" if fits else ""
+        raise ShapeError(f"expected {name} of shape {tuple(shape)}, {reason}, got {tuple(x.shape)}{advice}")
 
 
 def expect_choice(value: Any, choices: tuple[str, ...], name: str) -> None:

@@ -200,7 +200,7 @@ def _check_classes(
         expect_same_dtype(logits, weight, "weight", "logits")
     expect_array(target, "target")
     if is_floating(target):
-        if tuple(target.shape) == _without(logits, axis):
+        if tuple(target.shape) in (_without(logits, axis), (*_without(logits, axis), 1)) and classes > 1:
             raise DTypeError(
                 f"expected class indices of an integer dtype, got {dtype_name(target.dtype)}; cast them with "
                 "xp.astype(target, xp.int32)"

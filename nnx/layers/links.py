@@ -26,7 +26,8 @@ class Origin:
 
 
 _ORIGINS = Links()  # of outputs and predictions: their own Origin
-_MADE_FOR = Links()  # of gradients: the Origin of what they were made for
+MADE_FOR = Links()
+"""Of a gradient: the :class:`Origin` of the array that it was made for."""
 
 
 def origin_of(array: Array) -> Origin | None:
@@ -45,12 +46,6 @@ def record_output(output: Tree) -> dict[str, Origin | None]:
     return origins
 
 
-def link_gradient(gradient: Array, origin: Origin | None) -> None:
-    """Remember for which array a gradient was made."""
-    if origin is not None:
-        _MADE_FOR.put(gradient, origin)
-
-
 def refuse_foreign(gradient: Tree, origins: Mapping[str, Any], owner: str) -> None:
     """Raise UsageError if a part of a gradient was made for another array than that of the last output.
 
@@ -65,7 +60,7 @@ def refuse_foreign(gradient: Tree, origins: Mapping[str, Any], owner: str) -> No
     """
     given = tree_flatten(gradient) if isinstance(gradient, (tuple, list, dict)) else {"": gradient}
     for path, part in given.items():
-        made_for, own = _MADE_FOR.get(part), origins.get(path)
+        made_for, own = MADE_FOR.get(part), origins.get(path)
         if made_for is not None and own is not None and made_for is not own:
             where = f" at {path!r}" if path else ""
             raise UsageError(

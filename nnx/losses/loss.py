@@ -10,7 +10,7 @@ from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.losses import REDUCTIONS
 from nnx.layers import Module
-from nnx.layers.links import Origin, link_gradient, origin_of
+from nnx.layers.links import MADE_FOR, Origin, origin_of
 from nnx.types import Array
 
 
@@ -57,9 +57,11 @@ class Loss(Module):
                 return self.forward(*args)
             own["_kept"] = None  # before the call, so that two sets of intermediate results are never held
             origins = [*map(origin_of, args[: self.predictions])]
-            if True in [origin.is_recorded for origin in origins if origin is not None]:
-                value, pullback = self._vjp(args)
-                args = ()
+            for origin in origins:
+                if origin is not None and origin.is_recorded:
+                    value, pullback = self._vjp(args)
+                    args = ()
+                    break
             else:
                 value, pullback = self.forward(*args), None
         except NnxError as error:
@@ -90,7 +92,8 @@ class Loss(Module):
         is_number = tuple(call.value.shape) == ()
         found = pullback(one_like(call.value) if is_number else namespace(call.value).ones_like(call.value))
         for gradient, origin in zip(found, call.origins, strict=True):
-            link_gradient(gradient, origin)
+            if origin is not None:
+                MADE_FOR.put(gradient, origin)
         return found[0] if len(found) == 1 else found
 
     def backward(self, *args: Any) -> NoReturn:
@@ -100,11 +103,6 @@ class Loss(Module):
     def _vjp(self, args: Sequence[Array]) -> tuple[Any, ...]:
         rest = args[self.predictions :]
         return vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
-
-    def describe(self) -> str:
-        """Return the options."""
-        options = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "training"}
-        return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
 
 class MSE(Loss):

@@ -59,7 +59,7 @@ class Optimizer(Configured):
     array([[2.5]], dtype=float32)
     """
 
-    is_elementwise = True
+    is_elementwise: ClassVar[bool] = True
     _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -223,15 +223,24 @@ class Optimizer(Configured):
         return self
 
     def config(self) -> dict[str, Any]:
-        """Return class and hyperparameters as data that JSON can hold, for ``nnx.from_config(data, model=...)``."""
-        return config_of(self)
+        """Return the class and the hyperparameters as they are now, as data that JSON can hold.
 
-    def _current_arguments(self) -> dict[str, Any]:
-        return self._hyperparameters
+        ``nnx.from_config(config, model=model)`` makes an optimizer of it.
+
+        Examples
+        --------
+        >>> import nnx
+        >>> nnx.SGD(nnx.Linear(1, 1), learning_rate=0.1, momentum=0.9).config()
+        {'type': 'SGD', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
+        """
+        return config_of(self)
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name}={value!r}" for name, value in self._hyperparameters.items())
         return f"{type(self).__name__}({numbers})"
+
+    def _current_arguments(self) -> dict[str, Any]:
+        return self._hyperparameters
 
     def _started(self) -> State:
         parameters = self.model.parameters()

@@ -10,7 +10,7 @@ import pytest
 import nnx
 from nnx.backend.links import Links
 from nnx.errors import UsageError
-from nnx.layers.links import _MADE_FOR, _ORIGINS, origin_of
+from nnx.layers.links import _ORIGINS, MADE_FOR, origin_of
 from nnx.metrics import accuracy
 from nnx.testing import assert_close
 
@@ -171,12 +171,12 @@ def test_two_threads_with_one_model(model, batches):
 def test_no_array_is_kept_alive(xp, model, batches):
     gc.collect()
     loss = nnx.MSE()
-    before = len(_ORIGINS), len(_MADE_FOR)
+    before = len(_ORIGINS), len(MADE_FOR)
     output = model(batches[0])
     loss(output, batches[1])
     gradient = loss.gradient()
     model.backward(gradient)
-    assert (len(_ORIGINS), len(_MADE_FOR)) == (before[0] + 1, before[1] + 1)
+    assert (len(_ORIGINS), len(MADE_FOR)) == (before[0] + 1, before[1] + 1)
     references = [weakref.ref(output), weakref.ref(gradient)]
     del output, gradient
     loss(model(batches[0]), batches[1])  # so that the last pullbacks, which may hold them, are gone
@@ -184,7 +184,7 @@ def test_no_array_is_kept_alive(xp, model, batches):
     assert all(reference() is None for reference in references)
     loss.eval(), model.eval()
     gc.collect()
-    assert (len(_ORIGINS), len(_MADE_FOR)) == before
+    assert (len(_ORIGINS), len(MADE_FOR)) == before
 
 
 def test_numbers_that_take_no_weak_reference():

@@ -1,6 +1,7 @@
 import copy
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,6 +169,17 @@ class TestCrossEntropy:
         with pytest.raises(ShapeError, match=r"expected weight of shape \(3,\), one for each class, got \(2,\)"):
             nnx.CrossEntropy(weight=np.ones(2))(logits, np.ones(4, np.int64))
 
+    def test_labels_as_a_column(self):
+        loss, logits = nnx.CrossEntropy(), np.ones((4, 3))
+        message = r"^CrossEntropy: expected target of shape \(4,\), .*, got \(4, 1\); .*xp\.reshape\(target, \(4,\)\)$"
+        with pytest.raises(ShapeError, match=message):
+            loss(logits, np.ones((4, 1), np.int64))
+        for shape in ((4,), (4, 1)):
+            with pytest.raises(DTypeError, match="expected class indices of an integer dtype, got float64; cast"):
+                loss(logits, np.ones(shape))
+        one_class = np.ones((4, 1))
+        assert float(loss(one_class, one_class)) == 0.0
+
     def test_dtypes(self):
         with pytest.raises(DTypeError, match="expected logits of a floating-point dtype, got int64"):
             nnx.functional.cross_entropy(np.ones((4, 3), np.int64), np.ones(4, np.int64))
@@ -197,6 +209,11 @@ class TestPairs:
     def test_shapes(self, loss):
         with pytest.raises(ShapeError, match=r"expected (target|variance) of shape \(4, 3\), as the .*, got \(4, 1\)"):
             loss()(np.ones((4, 3)), np.ones((4, 1)))
+
+    def test_a_column_and_a_vector(self, loss):
+        if loss is not KL:
+            with pytest.raises(ShapeError, match=r"got \(4,\); .* use xp\.reshape\(target, \(4, 1\)\)"):
+                loss()(np.ones((4, 1)), np.ones(4))
 
     def test_integers(self, loss):
         with pytest.raises(DTypeError, match=r"expected (target|variance) of a floating-point dtype, got int64"):
@@ -285,3 +302,21 @@ class TestALossIsAModule:
             model.loss.gradient()
         assert nnx.grad(lambda model: model(x, x))(model).keys() == {"layer.weight", "layer.bias"}
         assert not model.eval().loss.training
+
+    def test_python_calls(self):
+        """Of a call and its gradient, counted, since calls do not depend on the machine."""
+        model, loss = nnx.Linear(3, 4, rng=0), nnx.CrossEntropy()
+        output, target = model(np.ones((2, 3), np.float32)), np.asarray([1, 3])
+        loss(output, target), loss.gradient()
+        root, names = str(Path(nnx.__file__).parent), []
+
+        def count(frame, event, arg):
+            if event == "call" and frame.f_code.co_filename.startswith(root):
+                names.append(frame.f_code.co_name)
+
+        sys.setprofile(count)
+        try:
+            loss(output, target), loss.gradient()
+        finally:
+            sys.setprofile(None)
+        assert len(names) <= 25, names

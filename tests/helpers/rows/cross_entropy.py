@@ -113,7 +113,7 @@ CAPABILITIES = [
                 LOGITS,
                 lambda torch, x, t: torch.nn.functional.cross_entropy(x, t, label_smoothing=0.1),
                 labels(4),
-                repr="CrossEntropy(reduction='mean', weight=None, axis=1, ignore_index=-100, label_smoothing=0.1)",
+                repr="CrossEntropy(label_smoothing=0.1)",
             ),
         ),
     ),

@@ -73,7 +73,7 @@ CAPABILITIES = [
                 nnx.KLDivergenceStandardNormal(),
                 both(normal((4, 3)), positive((4, 3))),
                 _kl,
-                repr="KLDivergenceStandardNormal(reduction='mean')",
+                repr="KLDivergenceStandardNormal()",
             ),
         ),
     ),
