@@ -2,17 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from nnx.backend import BACKENDS
+from nnx.cli import LOSSES
 from nnx.version import __version__
+
+if TYPE_CHECKING:
+    from nnx.cli.configuration import Configuration
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 _EXAMPLES = """\b
 Examples:
   nnx train                             train on the digits that come with nnx
+  nnx train --config mine.json          train what a file describes, or a run once more
   nnx evaluate runs/digits-1            measure it on images it was not trained on
   nnx predict runs/digits-1 image.png   ask it which digit an image shows
 """
@@ -45,6 +51,10 @@ def _device_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return backend(device(command))
 
 
+OPTIMIZERS = {"sgd": "SGD"}
+# What a file of --config says instead; the other options go before what is in the file.
+_IN_THE_FILE = ("loss", "hidden", "learning_rate", "optimizer", "momentum", "dtype")
+
 _run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -59,13 +69,19 @@ def nnx(context: click.Context) -> None:
 
 @nnx.command()
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Model, loss, optimizer and the rest from a file of JSON, such as config.json of a run.",
+)
+@click.option(
     "--data",
     type=_data,
     metavar="digits|mnist|DIR",
     default="digits",
     help="Data set by name, or a directory of IDX files.",
 )
-@click.option("--loss", type=click.Choice(["cross-entropy", "mse", "mses"]), default="cross-entropy", help="Loss.")
+@click.option("--loss", type=click.Choice([*LOSSES]), default="cross-entropy", help="Loss.")
 @click.option("--hidden", type=_sizes, metavar="N,N,...", default="50", help="Units of each hidden layer; '' for none.")
 @click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", default=30, help="Times to go through the training set."
@@ -74,9 +90,12 @@ def nnx(context: click.Context) -> None:
 @click.option(
     "--learning-rate", type=click.FloatRange(min=0, min_open=True), metavar="X", default=0.1, help="Size of a step."
 )
-@click.option("--optimizer", type=click.Choice(["sgd"]), default="sgd", help="Update rule.")
+@click.option("--optimizer", type=click.Choice([*OPTIMIZERS]), default="sgd", help="Update rule.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), metavar="N", default=0, help="Decides first weights, batches and division."
+    "--momentum", type=click.FloatRange(min=0, max=1, max_open=True), metavar="X", default=0.0, help="Momentum of sgd."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", default=0, help="Decides initial weights, batches and division."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Precision.")
 @_device_options
@@ -85,22 +104,66 @@ def nnx(context: click.Context) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Replace the files of an existing --out.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-def train(out: Path | None, overwrite: bool, quiet: bool, **options: Any) -> int:
+@click.pass_context
+def train(
+    context: click.Context, /, config: Path | None, out: Path | None, overwrite: bool, quiet: bool, **options: Any
+) -> int:
     """Train a network and save it in a run directory.
 
     The directory holds the weights, the history of the epochs, two plots and the configuration.
 
-    The images are standardised with the mean and standard deviation of the training set. Where the data have
+    The network is one of linear layers with ReLU between them, or what the file of --config describes: then --data,
+    --epochs, --batch-size, --seed, --backend and --device, where given, go before what the file says.
+
+    The images are standardized with the mean and standard deviation of the training set. Where the data have
     no test set, a fifth validates: of the digits one that the seed draws, of a directory the last in its files.
     What is saved is the model of the best epoch by validation accuracy; Ctrl-C saves the best so far.
     """
-    from nnx.cli.backends import choose_device
     from nnx.cli.display import make_console
-    from nnx.cli.runs import Options
     from nnx.cli.train import train
 
-    options["backend"], options["device"] = choose_device(options["backend"], options["device"])
-    return train(Options(**options), out=out, overwrite=overwrite, console=make_console(quiet=quiet))
+    given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    hidden = None if config else options["hidden"]
+    configuration = _preset(options) if config is None else _from_file(config, given, options)
+    return train(configuration, hidden=hidden, out=out, overwrite=overwrite, console=make_console(quiet=quiet))
+
+
+def _preset(options: dict[str, Any]) -> "Configuration":
+    """Return what the options of ``nnx train`` stand for; its model is made to the data."""
+    from nnx.cli.backends import choose_device
+    from nnx.cli.configuration import Configuration
+
+    backend, device = choose_device(options["backend"], options["device"])
+    return Configuration(
+        model={},
+        loss={"type": LOSSES[options["loss"]]},
+        optimizer={
+            "type": OPTIMIZERS[options["optimizer"]],
+            "learning_rate": options["learning_rate"],
+            "momentum": options["momentum"],
+        },
+        **{name: options[name] for name in ("data", "epochs", "batch_size", "seed", "dtype")},
+        backend=backend,
+        device=device,
+    )
+
+
+def _from_file(path: Path, given: set[str], options: dict[str, Any]) -> "Configuration":
+    """Return the configuration in a file, with those options that were given in the place of what it says."""
+    from dataclasses import replace
+
+    from nnx.cli.backends import choose_device
+    from nnx.cli.configuration import read_configuration
+
+    if clash := [name for name in _IN_THE_FILE if name in given]:
+        names = ", ".join("--" + name.replace("_", "-") for name in clash)
+        raise click.UsageError(f"--config and {names} exclude each other: the file says that")
+    read = read_configuration(path, **{name: options[name] for name in given - {"backend", "device"}})
+    backend, device = options["backend"], options["device"]
+    if backend is None:  # the device of the file is one of its own backend
+        backend, device = read.backend, device or read.device
+    backend, device = choose_device(backend, device)
+    return replace(read, backend=backend, device=device)
 
 
 @nnx.command()

@@ -1,15 +1,19 @@
 """What the command shows in a terminal or writes into a pipe."""
 
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from nnx.cli import LOSSES
+from nnx.layers import Linear, Module, ReLU, Sequential
+from nnx.optimizers import Optimizer
 from nnx.training import EpochRow, History
 
 _HEADER = "epoch     loss  accuracy  val. loss  val. accuracy      time"
@@ -67,6 +71,28 @@ class TrainingLog:
         mark = "  [green]best so far[/]" if best is not None and best.row is row else ""
         self._console.print(_format_row(row) + mark)
         self._progress.update(self._task, description=f"epoch {min(row.epoch + 1, self._epochs)}/{self._epochs}")
+
+
+def loss_name(loss: Mapping[str, Any]) -> str:
+    """Return what a loss is called in a sentence."""
+    return next(name for name, kind in LOSSES.items() if kind == loss["type"])
+
+
+def model_name(model: Module) -> str:
+    """Return the sizes of a chain of linear layers with ReLU between them; of other models the class and its size."""
+    layers = list(model.layers) if isinstance(model, Sequential) else []
+    linear = [layer for layer in layers[::2] if isinstance(layer, Linear)]
+    if len(layers) == 2 * len(linear) - 1 and all(isinstance(layer, ReLU) for layer in layers[1::2]):
+        return "-".join(map(str, (linear[0].in_features, *(layer.out_features for layer in linear)))) + " network"
+    count = sum(math.prod(array.shape) for array in model.parameters().values())
+    return f"{type(model).__name__} of {count:,} parameters"
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """Return what an optimizer is called in a sentence, with the numbers that are not zero."""
+    learning_rate, *rest = optimizer.hyperparameters.items()
+    shown = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in rest if value)
+    return f"{type(optimizer).__name__} with learning rate {learning_rate[1]:g}" + (f", {shown}" if shown else "")
 
 
 def _format_row(row: EpochRow) -> str:

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from nnx.backend import to_numpy, use_backend
 from nnx.cli import OK
-from nnx.cli.display import print_table
+from nnx.cli.display import loss_name, print_table
 from nnx.cli.runs import Run, read_run
 from nnx.cli.samples import Samples, load_samples
 from nnx.metrics import ConfusionMatrix
@@ -28,16 +28,16 @@ def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> 
     """
     with use_backend(spec):
         run, model = read_run(folder)
-        source = data or run.options.data
+        source = data or run.configuration.data
         x, y, which = _unseen(run, load_samples(source, quiet=console.quiet))
         loader = run.make_loader(x, y)
-        loss, accuracy = measure(model, run.make_loss(), loader)
+        loss, accuracy = measure(model, run.configuration.make_loss(), loader)
         matrix = ConfusionMatrix()
         for x, target in loader:
             matrix.update(model(x), target)
         counts = to_numpy(matrix.compute())
     console.print(escape(f"{folder} on {len(y):,} {which} of {source}"))
-    console.print(f"accuracy [bold green]{100 * accuracy:.2f} %[/], {run.options.loss} {loss:.4f}\n")
+    console.print(f"accuracy [bold green]{100 * accuracy:.2f} %[/], {loss_name(run.configuration.loss)} {loss:.4f}\n")
     print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(counts))
     return OK
 
@@ -48,7 +48,7 @@ def _unseen(run: Run, samples: Samples) -> tuple[Array, Array, str]:
         return *samples.pairs[1], "test images"
     if samples.fingerprint != run.fingerprint:
         return *samples.pairs[0], "images"
-    parts = samples.divide(run.options.seed)
+    parts = samples.divide(run.configuration.seed)
     return parts.x_validation, parts.y_validation, "validation images"
 
 

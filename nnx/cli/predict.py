@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from nnx.backend import asarray, to_numpy, use_backend
 from nnx.cli import OK
+from nnx.cli.configuration import Config
 from nnx.cli.display import print_probabilities
 from nnx.cli.runs import read_run
 from nnx.errors import DataError, MissingExtraError, ShapeError
@@ -33,14 +34,14 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
     """
     with use_backend(spec):
         run, model = read_run(folder)
-        side = math.isqrt(run.sizes[0])
-        if side * side != run.sizes[0]:
-            raise ShapeError(f"{folder}: expected a network for square images, got one for {run.sizes[0]} pixels")
+        side = math.isqrt(run.pixels)
+        if side * side != run.pixels:
+            raise ShapeError(f"{folder}: expected a network for square images, got one for {run.pixels} pixels")
         grey = read_grey(image)
         ink, is_dark_on_light = find_ink(grey, image)
         framed = frame(ink, side, run.fill)
-        x = run.standard.apply(framed.reshape(1, -1).astype(run.options.dtype))
-        probabilities = _probabilities(model(asarray(x)), run.options.loss)
+        x = run.standard.apply(framed.reshape(1, -1).astype(run.configuration.dtype))
+        probabilities = _probabilities(model(asarray(x)), run.configuration.loss)
     best = int(np.argmax(probabilities))
     console.print(f"[bold green]{best}[/] with probability {100 * probabilities[best]:.2f} %\n")
     print_probabilities(console, probabilities)
@@ -121,8 +122,8 @@ def _resize(square: Array, side: int) -> Array:
     return np.asarray(Image.fromarray(square.astype(np.float32)).resize((side, side), method))
 
 
-def _probabilities(output: Array, loss: str) -> Any:
-    if loss != "mse":
+def _probabilities(output: Array, loss: Config) -> Any:
+    if loss["type"] != "MSE":
         return to_numpy(softmax(output, axis=1))[0]
     # Trained on one-hot targets by squares, the output itself is an estimate of the probabilities.
     clipped = np.maximum(to_numpy(output)[0], 0)

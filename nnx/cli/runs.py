@@ -6,23 +6,24 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnx.backend import BACKENDS, asarray, generator
+from nnx.backend import BACKENDS, asarray
+from nnx.cli import LOSSES
+from nnx.cli.configuration import Configuration, perceptron
 from nnx.cli.samples import Standard
 from nnx.data import DataLoader, Dataset, index_to_one_hot
 from nnx.errors import ArgumentError, CheckpointError, DataError
 from nnx.io import load_weights, replacing
-from nnx.layers import Linear, Model, ReLU
-from nnx.losses import MSE, MSES, CrossEntropy, Loss
+from nnx.layers import Module
 from nnx.types import Array
 from nnx.version import __version__
 
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
 WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
     "model.safetensors",
     "history.csv",
@@ -30,39 +31,17 @@ WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
     "confusion.png",
     "config.json",
 )
-LOSSES: dict[str, type[Loss]] = {"cross-entropy": CrossEntropy, "mse": MSE, "mses": MSES}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What ``nnx train`` was asked for."""
-
-    data: str
-    loss: str
-    hidden: tuple[int, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    optimizer: str
-    seed: int
-    backend: str
-    device: str
-    dtype: str
-
-    @property
-    def spec(self) -> str:
-        """The backend and device, as :func:`nnx.use_backend` takes them."""
-        return f"{self.backend}:{self.device}"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its options, and what the data added to them. ``config.json`` holds it.
+    """A run: its configuration, and what the data added to it. ``config.json`` holds it.
 
     Attributes
     ----------
-    sizes : tuple of int
-        Units of each layer, from the pixels to the classes.
+    configuration : Configuration
+    pixels, classes : int
+        Of an image, and of the data set.
     standard : Standard
         Mean and standard deviation of the training set.
     fill : float
@@ -71,8 +50,9 @@ class Run:
         Of the data; see :class:`nnx.cli.samples.Samples`.
     """
 
-    options: Options
-    sizes: tuple[int, ...]
+    configuration: Configuration
+    pixels: int
+    classes: int
     standard: Standard
     fill: float
     fingerprint: str
@@ -85,37 +65,25 @@ class Run:
         DataError
             If the images or the labels do not fit the network.
         """
-        pixels, classes = self.sizes[0], self.sizes[-1]
-        if x.shape[1] != pixels:
-            raise DataError(f"expected images of {pixels} pixels, as the network takes, got {x.shape[1]}")
-        one_hot = index_to_one_hot(y, classes)  # which also checks the labels
+        if x.shape[1] != self.pixels:
+            raise DataError(f"expected images of {self.pixels} pixels, as the network takes, got {x.shape[1]}")
+        configuration = self.configuration
+        one_hot = index_to_one_hot(y, self.classes)  # which also checks the labels
         # Indices as int32: every backend has it, while JAX has int64 only in its 64-bit mode.
-        target = y.astype(np.int32) if self.options.loss == "cross-entropy" else one_hot.astype(self.options.dtype)
-        dataset = Dataset(asarray(self.standard.apply(x.astype(self.options.dtype))), asarray(target))
-        return DataLoader(dataset, batch_size, shuffle=shuffle, seed=self.options.seed)
-
-    def make_loss(self) -> Loss:
-        """Return a new loss."""
-        return LOSSES[self.options.loss]()
-
-    def make_model(self) -> Model:
-        """Return the network with its first weights, on the selected backend; the seed decides them."""
-        rng = generator(self.options.seed)
-        layers: list[Any] = []
-        for in_features, out_features in pairwise(self.sizes):
-            layers += [Linear(in_features, out_features, rng=rng, dtype=self.options.dtype), ReLU()]
-        return Model(layers[:-1])
+        target = y.astype(np.int32) if configuration.target == "indices" else one_hot.astype(configuration.dtype)
+        dataset = Dataset(asarray(self.standard.apply(x.astype(configuration.dtype))), asarray(target))
+        return DataLoader(dataset, batch_size, shuffle=shuffle, seed=configuration.seed)
 
     def write(self, folder: Path, outcome: dict[str, Any]) -> None:
         """Write ``config.json``, with what came out beside what is needed to build the model again."""
-        library = BACKENDS[self.options.backend]
+        library = BACKENDS[self.configuration.backend or "numpy"]
         versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
         content = {"format": CONFIG_VERSION, **asdict(self), "outcome": outcome, "versions": versions}
         with replacing(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_run(folder: Path) -> tuple[Run, Model]:
+def read_run(folder: Path) -> tuple[Run, Module]:
     """Return a finished run and its trained model, on the selected backend.
 
     Raises
@@ -125,9 +93,11 @@ def read_run(folder: Path) -> tuple[Run, Model]:
     """
     run = _parse(folder / CONFIG, _read_json(folder))
     state, _ = load_weights(folder / WEIGHTS)
-    model = run.make_model()
     try:
+        model = run.configuration.make_model()
         model.load_state_dict(state)
+    except ArgumentError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {CONFIG} and {WEIGHTS} do not belong together: {error}") from error
     model.eval()
@@ -155,17 +125,31 @@ def _parse(path: Path, content: Any) -> Run:
             "install a newer nnx: pip install --upgrade 'nnx-array[cli]'"
         )
     try:
-        options = dict(content["options"])
-        options["hidden"] = tuple(options["hidden"])
+        if version == 1:
+            content = {**content, **_of_format_1(content)}
         return Run(
-            options=Options(**options),
-            sizes=tuple(map(int, content["sizes"])),
+            configuration=Configuration.parse(content["configuration"], str(path)),
+            pixels=int(content["pixels"]),
+            classes=int(content["classes"]),
             standard=Standard(**content["standard"]),
             fill=float(content["fill"]),
             fingerprint=str(content["fingerprint"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: expected the configuration of a run, got an unknown one ({error!r})") from error
+
+
+def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what a file says that described a network by its sizes and everything else by options."""
+    options, sizes = content["options"], tuple(map(int, content["sizes"]))
+    kept = ("data", "epochs", "batch_size", "seed", "dtype", "backend", "device")
+    configuration = {
+        "model": perceptron(sizes, options["dtype"]),
+        "loss": {"type": LOSSES[options["loss"]]},
+        "optimizer": {"type": "SGD", "learning_rate": options["learning_rate"]},
+        **{name: options[name] for name in kept},
+    }
+    return {"configuration": configuration, "pixels": sizes[0], "classes": sizes[-1]}
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class Standard:
         return cls(float(np.mean(x, dtype=np.float64)), float(np.std(x, dtype=np.float64)))
 
     def apply(self, x: Array) -> Array:
-        """Return pixels standardised."""
+        """Return pixels standardized."""
         return normalize(x, mean=self.mean, std=self.std)
 
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from rich.markup import escape
 
 from nnx.backend import use_backend
 from nnx.cli import INTERRUPTED, OK
-from nnx.cli.display import TrainingLog
-from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Options, Run, claim_folder
+from nnx.cli.configuration import Configuration, perceptron
+from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
+from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Run, claim_folder
 from nnx.cli.samples import Standard, fill_of, load_samples
 from nnx.data import DataLoader
-from nnx.errors import MissingExtraError, NonFiniteError
+from nnx.errors import ArgumentError, MissingExtraError, NonFiniteError
 from nnx.io import replacing, save_weights
-from nnx.layers import Model
+from nnx.layers import Module
+from nnx.losses import Loss
 from nnx.metrics import ConfusionMatrix
-from nnx.optimizers import SGD
+from nnx.optimizers import Optimizer
 from nnx.training import Best, History, plot_confusion, plot_curves, train_classifier
 
 
@@ -36,24 +38,46 @@ class Job:
     held_out: str
     loader: DataLoader
     validation: DataLoader
-    model: Model
-    optimizer: SGD
+    model: Module
+    loss: Loss
+    optimizer: Optimizer
     history: History
 
 
-def train(options: Options, *, out: Path | None, overwrite: bool, console: Console) -> int:
-    """Train a network as the options say, and leave a run directory; return the exit code.
+def train(
+    configuration: Configuration,
+    *,
+    hidden: tuple[int, ...] | None,
+    out: Path | None,
+    overwrite: bool,
+    console: Console,
+) -> int:
+    """Train a network as a configuration says, and leave a run directory; return the exit code.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    hidden : tuple of int or None
+        In the place of the configuration's model, take linear layers with so many units between the pixels and the
+        classes of the data.
+    out : path or None
+        See :func:`nnx.cli.runs.claim_folder`.
+    overwrite : bool
+    console : Console
 
     Raises
     ------
+    ArgumentError
+        If the configuration does not make a model, loss or optimizer, or the model does not give a number a class.
     NonFiniteError
         If the loss became infinite or NaN; the best model so far is saved.
     """
     _require("matplotlib", "safetensors")
-    name = Path(options.data).name or "data"
+    name = Path(configuration.data).name or "data"
+    claimed = claim_folder(out, name, overwrite=overwrite)
     # An overflow is reported once, as a loss that is not finite, and not by each NumPy function that meets it.
-    with use_backend(options.spec), claim_folder(out, name, overwrite=overwrite) as folder, np.errstate(all="ignore"):
-        job = _prepare(options, quiet=console.quiet)
+    with use_backend(configuration.spec), claimed as folder, np.errstate(all="ignore"):
+        job = _prepare(configuration, hidden, quiet=console.quiet)
         _introduce(console, job)
         try:
             _train(job, console)
@@ -73,28 +97,52 @@ def train(options: Options, *, out: Path | None, overwrite: bool, console: Conso
         return OK
 
 
-def _prepare(options: Options, *, quiet: bool) -> Job:
-    samples = load_samples(options.data, quiet=quiet)
-    parts = samples.divide(options.seed)
+def _prepare(configuration: Configuration, hidden: tuple[int, ...] | None, *, quiet: bool) -> Job:
+    samples = load_samples(configuration.data, quiet=quiet)
+    parts = samples.divide(configuration.seed)
+    pixels = parts.x_train.shape[1]
+    if hidden is not None:
+        sizes = (pixels, *hidden, samples.classes)
+        configuration = replace(configuration, model=perceptron(sizes, configuration.dtype))
     run = Run(
-        options=options,
-        sizes=(parts.x_train.shape[1], *options.hidden, samples.classes),
+        configuration=configuration,
+        pixels=pixels,
+        classes=samples.classes,
         standard=Standard.of(parts.x_train),
         fill=fill_of(parts.x_train),
         fingerprint=samples.fingerprint,
     )
-    loader = run.make_loader(parts.x_train, parts.y_train, options.batch_size, shuffle=True)
+    loader = run.make_loader(parts.x_train, parts.y_train, configuration.batch_size, shuffle=True)
     validation = run.make_loader(parts.x_validation, parts.y_validation)
-    model = run.make_model()
-    return Job(run, parts.held_out, loader, validation, model, SGD(model, options.learning_rate), History())
+    model, loss = configuration.make_model(), configuration.make_loss()
+    _try_out(model, validation, samples.classes)
+    optimizer = configuration.make_optimizer(model)
+    # As they say themselves what they are: with every default, and the sizes that the data settled.
+    said = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
+    return Job(replace(run, configuration=said), parts.held_out, loader, validation, model, loss, optimizer, History())
+
+
+def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
+    """Call a model once, so that one which does not fit the data is known before the training."""
+    x, _ = next(iter(batches))
+    try:
+        shape = getattr(model.eval()(x), "shape", None)
+    except TypeError as error:
+        raise ArgumentError(f"expected a model that is called on a batch of images alone: {error}") from error
+    if shape is None or tuple(shape) != (x.shape[0], classes):
+        raise ArgumentError(
+            f"expected a model that maps images of shape {tuple(x.shape)} to {(x.shape[0], classes)}, a number for "
+            f"each class, got {'no array' if shape is None else tuple(shape)}"
+        )
+    model.train()
 
 
 def _train(job: Job, console: Console) -> None:
-    epochs = job.run.options.epochs
+    epochs = job.run.configuration.epochs
     with TrainingLog(console, job.history, epochs, len(job.loader)) as log:
         train_classifier(
             job.model,
-            job.run.make_loss(),
+            job.loss,
             job.loader,
             job.validation,
             optimizer=job.optimizer,
@@ -106,14 +154,14 @@ def _train(job: Job, console: Console) -> None:
 
 
 def _introduce(console: Console, job: Job) -> None:
-    options, sizes = job.run.options, "-".join(map(str, job.run.sizes))
+    configuration = job.run.configuration
     console.print(
-        f"[bold]{sizes}[/] network on [bold]{escape(options.data)}[/]: {len(job.loader.dataset):,} images to train, "
-        f"{len(job.validation.dataset):,} to validate ({job.held_out})"
+        f"[bold]{model_name(job.model)}[/] on [bold]{escape(configuration.data)}[/]: "
+        f"{len(job.loader.dataset):,} images to train, {len(job.validation.dataset):,} to validate ({job.held_out})"
     )
     console.print(
-        f"{options.loss}, {options.optimizer} with learning rate {options.learning_rate:g}, batches of "
-        f"{options.batch_size}, seed {options.seed}, {options.dtype} on {options.spec}\n"
+        f"{loss_name(configuration.loss)}, {optimizer_name(job.optimizer)}, batches of {configuration.batch_size}, "
+        f"seed {configuration.seed}, {configuration.dtype} on {configuration.spec}\n"
     )
 
 

@@ -29,6 +29,11 @@ def small_images(count, order=None):
     return np.uint8(255 * x[chosen]).reshape(-1, 8, 8), np.uint8(y[chosen])
 
 
+def sizes(config):
+    linear = config["configuration"]["model"]["layers"][::2]
+    return [linear[0]["in_features"], *(layer["out_features"] for layer in linear)]
+
+
 def test_default_run_as_a_process(nnx_command):
     Image = pytest.importorskip("PIL.Image")
     result = nnx_command.run("train")
@@ -45,17 +50,17 @@ def test_default_run_as_a_process(nnx_command):
     config = nnx_command.config("runs/digits-1")
     assert config["outcome"]["state"] == "finished"
     assert config["outcome"]["best"]["validation_accuracy"] == max(row[-1] for row in rows)
-    assert config["sizes"] == [64, 50, 10]
+    assert sizes(config) == [64, 50, 10]
     assert config["versions"]["nnx"] == nnx.__version__
 
 
 def test_the_configuration_and_weights_suffice_to_build_the_model_again(nnx_command):
     nnx_command("train", *SMALL, "--hidden", "20,15", "--seed", 4, "--dtype", "float64", "--out", "run").ok()
     config = nnx_command.config("run")
-    assert config["sizes"] == [64, 20, 15, 10]
+    assert sizes(config) == [64, 20, 15, 10]
     state, _ = load_weights("run/model.safetensors")
     x, y = load_digits()
-    x_train, _, x_validation, y_validation = nnx.data.train_validation_split(x, y, 0.2, config["options"]["seed"])
+    x_train, _, x_validation, y_validation = nnx.data.train_validation_split(x, y, 0.2, config["configuration"]["seed"])
     assert config["standard"]["mean"] == pytest.approx(x_train.mean(), rel=1e-5)
     assert config["standard"]["std"] == pytest.approx(x_train.std(), rel=1e-5)
     hidden = nnx.data.normalize(x_validation.astype("float64"), **config["standard"])
@@ -88,7 +93,7 @@ def test_backends_agree_with_numpy(nnx_command, backend, loss):
     for name in ("numpy", backend):
         nnx_command("train", *SMALL, "--loss", loss, "--backend", name, "--out", name).ok()
     np.testing.assert_allclose(nnx_command.figures(backend), nnx_command.figures("numpy"), rtol=1e-5, atol=1e-7)
-    assert nnx_command.config(backend)["options"]["backend"] == backend
+    assert nnx_command.config(backend)["configuration"]["backend"] == backend
 
 
 def test_device_and_environment_choose(nnx_command, monkeypatch):
@@ -199,6 +204,8 @@ class TestDirectories:
         (("--lerning-rate", 1), "No such option '--lerning-rate'"),
         (("--epochs", 0), "Invalid value for '--epochs': 0 is not in the range"),
         (("--learning-rate", -1), "Invalid value for '--learning-rate'"),
+        (("--momentum", 1), "Invalid value for '--momentum': 1.0 is not in the range"),
+        (("--optimizer", "newton"), "'newton' is not 'sgd'"),
         (("--loss", "hinge"), "'hinge' is not one of 'cross-entropy', 'mse', 'mses'"),
         (("--hidden", "5,x"), "expected numbers of units such as 50 or 50,50, got '5,x'"),
         (("--hidden", "0"), "expected numbers of units"),
@@ -334,18 +341,19 @@ class TestLossThatIsNotFinite:
         assert os.listdir("runs") == []
 
     def test_later_the_best_model_so_far_is_saved(self, nnx_command, monkeypatch):
-        class Grenade(nnx.SGD):
-            steps = 0
+        step = nnx.SGD.step
 
-            def step(self, gradients):
-                self.steps += 1
-                self.learning_rate = 1e30 if self.steps == 20 else self.learning_rate  # in epoch 3 of 8 batches
-                super().step(gradients)
+        def explode(self, gradients):
+            if self.state_dict()["step"] == 19:  # in epoch 3 of 8 batches
+                self.learning_rate = 1e30
+            step(self, gradients)
 
-        monkeypatch.setattr("nnx.cli.train.SGD", Grenade)
+        monkeypatch.setattr(nnx.SGD, "step", explode)
         error = nnx_command("train", "--epochs", 9, "--batch-size", 200, "--out", "run").failed()
         assert "in epoch 3, batch 5" in error
         assert "the best model so far (epoch 2, validation accuracy" in error
         assert sorted(os.listdir("run")) == FILES
-        assert nnx_command.config("run")["outcome"]["state"] == "stopped: the loss was not finite"
+        config = nnx_command.config("run")
+        assert config["outcome"]["state"] == "stopped: the loss was not finite"
+        assert config["configuration"]["optimizer"]["learning_rate"] == 0.1
         assert nnx_command("evaluate", "run").code == 0

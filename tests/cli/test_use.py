@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.cli.configuration import perceptron
 from nnx.cli.samples import fill_of
 from nnx.data import load_digits, write_idx
 
@@ -88,6 +89,26 @@ class TestEvaluate:
         assert message in nnx_command("evaluate", run, "--data", "other").failed()
 
 
+def with_configuration(config, **changed):
+    return json.dumps({**config, "configuration": {**config["configuration"], **changed}})
+
+
+def of_format_1(config):
+    """What the first version wrote: sizes and options, of networks of linear layers alone."""
+    said = config["configuration"]
+    kept = {name: said[name] for name in ("data", "epochs", "batch_size", "seed", "dtype", "backend", "device")}
+    options = {**kept, "loss": "cross-entropy", "hidden": [50], "learning_rate": 0.1, "optimizer": "sgd"}
+    others = {name: config[name] for name in ("standard", "fill", "fingerprint", "outcome", "versions")}
+    return {"format": 1, "options": options, "sizes": [64, 50, 10], **others}
+
+
+def test_a_run_of_the_first_format_is_still_one(nnx_command, run):
+    save_digit(0)
+    before = nnx_command("evaluate", run).ok(), nnx_command("predict", run, "digit.png").ok()
+    (run / "config.json").write_text(json.dumps(of_format_1(nnx_command.config(run))))
+    assert (nnx_command("evaluate", run).ok(), nnx_command("predict", run, "digit.png").ok()) == before
+
+
 class TestDamagedRuns:
     def test_no_run(self, nnx_command):
         message = nnx_command("evaluate", "nowhere").failed()
@@ -98,13 +119,27 @@ class TestDamagedRuns:
         [
             (lambda config: "{", "config.json: expected JSON, got a damaged file"),
             (lambda config: "[]", "expected the configuration of a run, got an unknown one"),
-            (lambda config: json.dumps({**config, "format": 99}), "expected format 1 or older, got 99"),
-            (lambda config: json.dumps({**config, "sizes": None}), "expected the configuration of a run"),
-            (lambda config: json.dumps({**config, "options": {"x": 1}}), "expected the configuration of a run"),
-            (lambda config: json.dumps({**config, "sizes": [64, 49, 10]}), "do not belong together"),
+            (lambda config: json.dumps({**config, "format": 99}), "expected format 2 or older, got 99"),
+            (lambda config: json.dumps({**config, "pixels": None}), "expected the configuration of a run"),
+            (lambda config: json.dumps({**config, "format": 1}), "expected the configuration of a run"),
+            (lambda config: with_configuration(config, x=1), "expected a configuration of model, loss, optimizer"),
+            (lambda config: with_configuration(config, model={"type": "os.system"}), "names 'os.system', which is"),
+            (lambda config: with_configuration(config, model=perceptron((64, 49, 10), "float32")), "do not belong"),
         ],
     )
     def test_a_configuration_that_is_not_one(self, nnx_command, run, change, message):
+        (run / "config.json").write_text(change(nnx_command.config(run)))
+        assert message in nnx_command("evaluate", run).failed()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda config: json.dumps(of_format_1(config) | {"sizes": None}), "expected the configuration of a run"),
+            (lambda config: json.dumps(of_format_1(config) | {"options": {"x": 1}}), "expected the configuration of a"),
+            (lambda config: json.dumps(of_format_1(config) | {"sizes": [64, 49, 10]}), "do not belong together"),
+        ],
+    )
+    def test_an_old_configuration_that_is_not_one(self, nnx_command, run, change, message):
         (run / "config.json").write_text(change(nnx_command.config(run)))
         assert message in nnx_command("evaluate", run).failed()
 
