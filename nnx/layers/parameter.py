@@ -1,5 +1,6 @@
 """What a module's attributes can be besides constants: trained, or changed by ``forward``."""
 
+from numbers import Number
 from typing import Any
 
 from nnx.autodiff import stop_gradient
@@ -35,28 +36,54 @@ class Parameter:
 
 
 class Buffer:
-    """A box for what ``forward`` changes and nobody trains: running statistics, counters.
+    """What ``forward`` changes and nobody trains: running statistics, counters.
 
     ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that
-    transforms make share the box with the original. What is written into it under a transform is kept as a plain
+    transforms make share the buffer with the original. What is written into it under a transform is kept as a plain
     array: nobody differentiates for a buffer.
 
     Attributes
     ----------
     value : array or int
+
+    Raises
+    ------
+    DTypeError
+        If the value is no array and no number, nor a nested sequence of numbers.
     """
 
     def __init__(self, value: Any) -> None:
-        self.value = value if isinstance(value, int) or is_array(value) else asarray(value)
+        self._value: Any = None
+        self.value = value
 
     @property
     def value(self) -> Any:
-        """What the box holds."""
+        """What is kept: an array or a Python integer. Other Python data become an array, as in a :class:`Parameter`."""
         return self._value
 
     @value.setter
     def value(self, value: Any) -> None:
-        self._value = stop_gradient(value) if is_array(value) else value
+        if is_array(value):
+            value = stop_gradient(value)
+        elif not isinstance(value, int):
+            value = _numbers(value, self._value if is_array(self._value) else None)
+        self._value = value
 
     def __repr__(self) -> str:
         return f"Buffer({self.value!r})"
+
+
+def _numbers(value: Any, like: Array | None) -> Array:
+    if not _are_numbers(value):
+        raise DTypeError(
+            f"expected a buffer of numbers, got {'None' if value is None else f'a {type(value).__name__}'}"
+        )
+    return asarray(value) if like is None else asarray(value, like=like)
+
+
+def _are_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, Number)
+        or is_array(value)
+        or (isinstance(value, (list, tuple)) and all(map(_are_numbers, value)))
+    )

@@ -191,14 +191,18 @@ class Plan:
         for i, module in enumerate(modules):
             for name, tie in module._ties.items():
                 owner = index.get(id(tie.owner))
-                if owner is not None:
+                if owner is not None and (tie.name in tie.owner._parameter_names or tie.name in tie.owner._ties):
                     yield i, name, owner, tie
                 elif self.problem is None:
-                    text = (
-                        f"{name!r} of {type(module).__name__} is tied to {tie.name!r} of a {type(tie.owner).__name__} "
-                        "that is not in this model; call, differentiate and save the model that holds both"
+                    where = (
+                        f"{name!r} of {type(module).__name__} is tied to {tie.name!r} of a {type(tie.owner).__name__}"
                     )
-                    self.problem = (UsageError, text)
+                    why = (
+                        "is not in this model; call, differentiate and save the model that holds both"
+                        if owner is None
+                        else f"has no such parameter any more; end the tie, with del module.{name}"
+                    )
+                    self.problem = (UsageError, f"{where} that {why}")
 
 
 def _unsettled_text(paths: Sequence[str], name: str) -> str:

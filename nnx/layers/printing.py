@@ -22,7 +22,7 @@ _DEFAULTS: dict[Any, Any] = {_Kind.VAR_POSITIONAL: (), _Kind.VAR_KEYWORD: {}}
 
 def text_of(module: Module) -> str:
     """Return what ``repr`` of a module shows."""
-    return _text(module, {id(node): path for path, node in walk(module)})
+    return _text(module, {id(node): path for path, node in walk(module)}, ())
 
 
 def description(module: Configured) -> str:
@@ -46,7 +46,9 @@ def _shown(value: Any) -> str:
     return f"<{dtype_name(value.dtype)} array of shape {tuple(value.shape)}>"
 
 
-def _text(module: Module, paths: Mapping[int, str]) -> str:
+def _text(module: Module, paths: Mapping[int, str], above: tuple[int, ...]) -> str:
+    if id(module) in above:  # such as a parent that its child names
+        return f"{type(module).__name__}(...)"
     ties = []
     for name, tie in module._ties.items():
         owner = paths.get(id(tie.owner))
@@ -56,7 +58,7 @@ def _text(module: Module, paths: Mapping[int, str]) -> str:
     lines = []
     for name, child in module.named_children():
         text = (
-            _text(child, paths)
+            _text(child, paths, (*above, id(module)))
             if getattr(type(child), "__repr__", None) is getattr(type(module), "__repr__", None)
             else repr(child)
         )

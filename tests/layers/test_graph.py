@@ -14,6 +14,7 @@ import pytest
 import nnx
 from nnx import Buffer, Linear, Model, Module, Parameter, ReLU
 from nnx.errors import ArgumentError, DTypeError, ShapeError, UsageError
+from nnx.layers.plan import walk
 from nnx.testing import assert_close
 
 X = np.ones((1, 2), np.float32)
@@ -145,6 +146,40 @@ class TestPlan:
             assert freed() is None
         finally:
             gc.enable()
+
+    def test_random_changes_are_found(self):
+        rng = np.random.default_rng(0)
+        model = Model([linear()])
+        modules = [model]
+
+        def grow(module):
+            made = [linear(), Model([]), Holder([]), Holder({}), Holder((ReLU(), []))][rng.integers(5)]
+            held = module.layers if isinstance(module, Model) else getattr(module, "held", None)
+            if isinstance(held, tuple):
+                held = held[1]
+            if isinstance(held, dict):
+                held[str(rng.integers(3))] = made
+            elif held is None:
+                module.extra = made
+            else:
+                held.insert(int(rng.integers(len(held) + 1)), made)
+            modules.append(made)
+
+        def shrink(module):
+            held = module.layers if isinstance(module, Model) else getattr(module, "held", ())
+            if isinstance(held, (list, dict)) and held:
+                held.pop(next(iter(held)) if isinstance(held, dict) else -1)
+
+        for _ in range(300):
+            (grow if rng.random() < 0.7 else shrink)(modules[rng.integers(len(modules))])
+            found = [(path, id(module)) for path, module in model.named_modules()]
+            assert found == [(path, id(module)) for path, module in walk(model)]
+            below = [f"{path}.{n}" if path else n for path, m in walk(model) for n in m._parameter_names]
+            assert list(model.parameters()) == below
+            assert list(copy.deepcopy(model).parameters()) == below
+            copies = dict(nnx.tree.tree_map(lambda w: w, model).named_modules())
+            assert list(copies) == [path for path, _ in found]
+            assert not {id(module) for module in copies.values()} & {number for _, number in found}
 
     def test_two_threads_that_change_and_read(self):
         model, failed = Model([linear()]), []
@@ -727,6 +762,12 @@ class TestTies:
             ):
                 use()
         assert model[2].eval()(X).shape == (1, 2)
+
+    def test_the_owner_must_have_its_parameter(self):
+        model = self.tied()
+        model[0].weight = None
+        with pytest.raises(UsageError, match=r"a Linear that has no such parameter any more; end the tie, with del"):
+            model.parameters()
 
     def test_chains_and_circles(self):
         a, b, c = linear(0), linear(1), linear(2)

@@ -90,6 +90,20 @@ class TestAttributes:
     def test_buffer_repr(self):
         assert repr(Buffer(3)) == "Buffer(3)"
 
+    def test_a_buffer_holds_numbers(self, xp):
+        with nnx.use_backend(xp.spec):
+            buffer = Buffer([0.0])
+        buffer.value = [0.5]
+        assert_close(buffer.value, xp.asarray([0.5]))
+        counter = Buffer(0)
+        counter.value = 0.5  # as an integer it would be saved as 0
+        assert tuple(counter.value.shape) == ()
+        for wrong in (None, "text", Linear(1, 1), [ReLU()], {"a": 1.0}):
+            with pytest.raises(DTypeError, match="expected a buffer of numbers, got"):
+                Buffer(wrong)
+            with pytest.raises(DTypeError, match="expected a buffer of numbers, got"):
+                buffer.value = wrong
+
     def test_a_new_module_trains(self):
         assert Module().training
         assert Linear(1, 1).training
