@@ -68,16 +68,15 @@ UNARY = {
     "sqrt": (between(0, inf), lambda x: 1 / (2 * np.sqrt(x))),
     "square": (anywhere, lambda x: 2 * x),
     "tan": (between(-100, 100), lambda x: 1 / np.cos(x) ** 2),
-    # Its rule keeps the output alone: 1 - y * y is right to a rounding of 1.
+    # Its rule keeps the output alone: 1 - y * y is right to a rounding of 1. That of atan gives 0 for what is less than
+    # a normal number, but in float16.
     "tanh": (anywhere, lambda x: 1 / np.cosh(x) ** 2),
 }
 
 
 def direction(x, other):
-    length = np.where((x == 0) & (other == 0), 1, np.hypot(x, other))
-    slope = np.where(np.isinf(other), 0, x) / np.where(np.isinf(length), 1, length)
-    tied = np.isinf(x) & np.isinf(other)
-    return np.where(np.isinf(x), np.sign(x) / np.where(tied, np.sqrt(WIDE(2)), 1), slope)
+    length = np.hypot(x, other)
+    return np.where(np.isinf(x), np.sign(x), np.where(np.isinf(x), 0, x) / np.where(length == 0, 1, length))
 
 
 def angle(x, other):
@@ -135,7 +134,9 @@ def test_unary(xp, name, dtype):
     with np.errstate(all="ignore"):
         (found,) = gradient(lambda x: getattr(nnx.namespace(x), name)(x), xp.asarray(x, dtype))
         expected = slope(x.astype(WIDE))
-    hold(xp, found, expected, dtype, atol=2 * np.finfo(dtype).eps if name == "tanh" else 0.0)
+    limits = np.finfo(dtype)
+    atol = {"tanh": 2 * limits.eps, "atan": 0.0 if dtype == "float16" else limits.smallest_normal}.get(name, 0.0)
+    hold(xp, found, expected, dtype, atol=atol)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -144,6 +145,11 @@ def test_binary(xp, name, dtype):
     if not fits(dtype) or (dtype == "float16" and xp.name == "array-api-strict"):
         pytest.skip("no wider dtype to compare with, or no such dtype")
     a, b = np.asarray(list(itertools.product(everything(xp, dtype), repeat=2)), dtype).T
+    if name == "hypot":  # where the value has overflowed, the derivative is of no use either
+        a, b = (
+            side[np.isinf(a) | np.isinf(b) | (np.hypot(a.astype(WIDE), b) < 0.99 * np.finfo(dtype).max)]
+            for side in (a, b)
+        )
     with np.errstate(all="ignore"):
         found = gradient(lambda a, b: getattr(nnx.namespace(a), name)(a, b), xp.asarray(a, dtype), xp.asarray(b, dtype))
         a, b = a.astype(WIDE), b.astype(WIDE)

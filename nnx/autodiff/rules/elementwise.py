@@ -7,7 +7,7 @@ from typing import Any
 from nnx.autodiff.rules.factors import Elementwise
 from nnx.autodiff.rules.kinds import Linear, Rule
 from nnx.autodiff.traced import stop_gradient
-from nnx.backend import add_into, divide_into
+from nnx.backend import add_into, divide_into, multiply_into
 from nnx.types import Array, Namespace
 
 
@@ -59,69 +59,49 @@ def _unless_nan(xp: Namespace, x: Array, slope: Array) -> Array:
     return xp.where(xp.isnan(x), x, slope)
 
 
-def _direction(xp: Namespace, x1: Array | float, x2: Array | float) -> tuple[Array, Array, Array]:
-    """Return two numbers divided by the larger size, and that size.
+def _hypot(xp: Namespace, x: Array, y: Array) -> Array:
+    # The kink at the origin has derivative 0, as that of abs. An infinite argument decides alone.
+    slope = x / xp.where(y == 0, 1.0, y)
+    return xp.where(xp.isinf(x), slope_of_abs(xp, x, y), slope)
 
-    The sum of their squares lies between 1 and 2, where that of the numbers themselves may over- or underflow. It is 0
-    at the origin. At infinity what is finite becomes 0. The size is a constant to the derivative, which it leaves as
-    it is.
-    """
-    size = stop_gradient(xp.maximum(abs(x1), abs(x2)))
+
+def _atan2(xp: Namespace, across: Array | float, along: Array | float) -> Array:
+    # across / (across**2 + along**2). Both are divided by the larger size, since squares over- or underflow; it is a
+    # constant to the derivative, which it leaves as it is. At the origin, where there is none, the derivative is 0.
+    size = stop_gradient(xp.maximum(abs(across), abs(along)))
     infinite = xp.isinf(size)
-    divisor = xp.where((size == 0) | infinite, xp.ones_like(size), size)
-
-    def divided(x: Array | float) -> Array:
-        at_infinity = xp.astype(x == size, size.dtype) - xp.astype(x == -size, size.dtype)
-        return xp.where(infinite, at_infinity, x / divisor)
-
-    return divided(x1), divided(x2), size
-
-
-def _hypot(xp: Namespace, x1: Array | float, x2: Array | float) -> Array:
-    # The kink at the origin has derivative 0, as that of abs.
-    own, across, size = _direction(xp, x1, x2)
-    square = own * own + across * across
-    return own / xp.sqrt(xp.where(size == 0, xp.ones_like(square), square))
-
-
-def _atan2(xp: Namespace, across: Array | float, x: Array | float) -> Array:
-    # The derivative at the origin, where there is none, is 0, as that of hypot.
-    side, own, size = _direction(xp, across, x)
-    square = side * side + own * own
-    divisor = xp.where(size == 0, xp.ones_like(size), size)
-    return xp.where(xp.isinf(size), xp.zeros_like(size), side / xp.where(size == 0, divisor, square) / divisor)
-
-
-def _one_beside(xp: Namespace, x: Array) -> tuple[Array, Array]:
-    """Return the inverse of the larger of 1 and abs(x), and 1 + x * x times its square, which does not overflow."""
-    size = xp.maximum(xp.abs(stop_gradient(x)), 1.0)  # a constant, as in _direction
-    inverse = 1.0 / size
-    scaled = x / xp.minimum(size, xp.finfo(size.dtype).max)
-    return inverse, inverse * inverse + scaled * scaled
+    size = xp.where((size == 0) | infinite, 1.0, size)
+    slope, other = across / size, along / size
+    square = add_into(multiply_into(other, other), slope * slope)
+    slope = divide_into(divide_into(slope, xp.where(square == 0, 1.0, square)), size)
+    return xp.where(infinite, 0.0, slope)
 
 
 def _atan(xp: Namespace, x: Array) -> Array:
     if xp.isdtype(x.dtype, "complex floating"):
         return 1.0 / (1.0 - 1j * x) / (1.0 + 1j * x)
-    inverse, square = _one_beside(xp, x)
-    return inverse / square * inverse
+    # Where the square overflows, the slope is less than a normal number; in float16 that is not little.
+    return _asinh(xp, x) ** 2 if xp.finfo(x.dtype).max < 1e6 else 1.0 / (1.0 + x * x)
 
 
 def _asinh(xp: Namespace, x: Array) -> Array:
     if xp.isdtype(x.dtype, "complex floating"):
         return 1.0 / (xp.sqrt(1.0 - 1j * x) * xp.sqrt(1.0 + 1j * x))
-    inverse, square = _one_beside(xp, x)
-    return inverse / xp.sqrt(square)
+    # Where the square would overflow it is all of the sum.
+    size = abs(x)
+    large = size > 0.25 * xp.finfo(x.dtype).max ** 0.5
+    near = xp.where(large, 0.0, x)
+    return 1.0 / xp.where(large, size, xp.sqrt(add_into(multiply_into(near, near), 1.0)))
 
 
 def _share(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
     # Of the difference, since exp(x1 - y) has the rounding error of y. The shares of both add up to 1; an infinite
     # argument has all, and of two that are the same infinity each a half.
-    tied, zero = xp.isinf(y) & (x1 == x2), xp.zeros_like(y)
-    gap = xp.where(tied, zero, x2) - xp.where(tied, zero, x1)
+    tied = xp.isinf(y) & (x1 == x2)
+    gap = xp.where(tied, xp.zeros_like(y), x2) - xp.where(tied, xp.zeros_like(y), x1)
     falls = gap > 0
     power = xp.exp(xp.where(falls, -gap, gap))
-    return xp.where(falls, power, xp.ones_like(y)) / (1.0 + power)
+    return xp.where(falls, power, 1.0) / (1.0 + power)
 
 
 def _copysign(xp: Namespace, x1: Array, y: Array) -> Array:
@@ -186,7 +166,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "divide": Elementwise(_inverse, lambda y, x2: y / -x2, both=_quotient),
     "exp": Elementwise("y"),
     "expm1": Elementwise(lambda xp, x: xp.exp(x)),
-    "hypot": Elementwise(_hypot, lambda xp, x1, x2: _hypot(xp, x2, x1)),
+    "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),
     # With pairs of numbers for complex ones and no conjugation in between, the transpose of imag is -i times.
     "imag": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype) * -1j),
     "log": Elementwise(lambda x: 1.0 / x),
