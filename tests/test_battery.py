@@ -40,6 +40,9 @@ def limit_of(case):
     return record.limits.get(chosen.get("xp")) if record else None
 
 
+CALLED = [record for record in CAPABILITIES if record.kind != "optimizers"]  # those: tests/test_optimizer_battery.py
+
+
 class Host:
     """NumPy in the place of the fixture ``xp``: what the other libraries have to agree with."""
 
@@ -247,7 +250,7 @@ def copied(tree):
     return tree_map(lambda x: nnx.namespace(x).asarray(x, copy=True), tree)
 
 
-@each_record(CAPABILITIES)
+@each_record(CALLED)
 @pytest.mark.parametrize(("dtypes", "dtype"), [(kind, dtype) for kind in DTYPES for dtype in DTYPES[kind]])
 def test_dtypes_of_the_record_are_kept_and_others_refused(xp, record, dtypes, dtype):
     if not hasattr(xp.namespace, dtype):

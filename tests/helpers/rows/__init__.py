@@ -3,6 +3,8 @@
 A new function, layer or loss joins the battery by its record in the file of its family.
 """
 
+from typing import Any
+
 from rows import (
     activations,
     containers,
@@ -10,6 +12,7 @@ from rows import (
     cross_entropy,
     indexing,
     linear,
+    optimizers,
     special,
     squares,
     variational,
@@ -26,16 +29,29 @@ FAMILIES = {
     "Squares": squares,
     "Cross-entropy": cross_entropy,
     "Variational": variational,
+    "Optimizers": optimizers,
 }
 CAPABILITIES: list[Capability] = [record for family in FAMILIES.values() for record in family.CAPABILITIES]
 CAPABILITY_OF = {row.id: record for record in CAPABILITIES for row in record.rows}
 
 
-def _rows(kind: str) -> list[Row]:
+def _rows(kind: str) -> list[Any]:
     return [row for record in CAPABILITIES if record.kind == kind for row in record.rows]
 
 
 FUNCTIONS, LAYERS, LOSSES = _rows("functions"), _rows("layers"), _rows("losses")
+OPTIMIZERS = _rows("optimizers")
 ROWS = [*FUNCTIONS, *LAYERS, *LOSSES]
 
-__all__ = ["CAPABILITIES", "CAPABILITY_OF", "FAMILIES", "FUNCTIONS", "LAYERS", "LOSSES", "ROWS", "Row", "Wrong"]
+__all__ = [
+    "CAPABILITIES",
+    "CAPABILITY_OF",
+    "FAMILIES",
+    "FUNCTIONS",
+    "LAYERS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "ROWS",
+    "Row",
+    "Wrong",
+]

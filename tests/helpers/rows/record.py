@@ -74,7 +74,7 @@ class Capability:
     torch : str
         What PyTorch calls it.
     rows : tuple of Row
-        The first is the plain case.
+        The first is the plain case. Those of optimizers are of a kind of their own.
     dtypes : tuple of str
         Keys of :data:`DTYPES`: what the arrays may be, and the result is; what is not named is refused.
     wrong : Wrong or None
@@ -88,7 +88,7 @@ class Capability:
     name: str
     takes: str
     torch: str
-    rows: tuple[Row, ...]
+    rows: tuple[Any, ...]
     dtypes: tuple[str, ...] = ("half", "real")
     wrong: Wrong | None = None
     derivatives: str = "every order"
@@ -104,8 +104,13 @@ class Capability:
 
     @property
     def kind(self) -> str:
-        """``"functions"``, ``"layers"`` or ``"losses"``."""
-        rooms = {"functions": nnx.functional, "layers": nnx.layers, "losses": nnx.losses}
+        """``"functions"``, ``"layers"``, ``"losses"`` or ``"optimizers"``."""
+        rooms = {
+            "functions": nnx.functional,
+            "layers": nnx.layers,
+            "losses": nnx.losses,
+            "optimizers": nnx.optimizers,
+        }
         return next(kind for kind, room in rooms.items() if self.name.split(".")[-1] in room.__all__)
 
 
