@@ -17,9 +17,6 @@ from nnx.layers.remembering import Configured
 from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
-Watcher = Callable[[Any, Any], None]
-"""Is told of a module, a copy, and what its ``forward`` returned."""
-
 _RESERVED = frozenset(name for name in vars(Node) if name.startswith("_") and not name.startswith("__")) | {
     "_arguments"
 }
@@ -71,15 +68,6 @@ class Graph(Configured, Node):
             found[path] = modules[i].__dict__[name]
         return found
 
-    def parameter_slots(self) -> list[tuple[dict[str, Any], str]]:
-        """Return where the parameters are, in the order of their paths: the ``vars`` of a module, and a name in it."""
-        plan = usable_plan(self)
-        modules = (self, *plan.below)
-        found = []
-        for _, i, name in plan.parameters:
-            found.append((modules[i].__dict__, name))
-        return found
-
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
         """Put new arrays in place of parameters, by dotted path.
 
@@ -89,7 +77,9 @@ class Graph(Configured, Node):
             Lists every path that is no parameter, and every array of another shape or dtype. Nothing is then replaced.
         """
         self._refuse_change("replace_parameters")
-        slots = dict(zip(usable_plan(self).paths, self.parameter_slots(), strict=True))
+        plan = usable_plan(self)
+        modules = (self, *plan.below)
+        slots = {path: (modules[i].__dict__, name) for path, i, name in plan.parameters}
         problems = [f"{path}: not in the model" for path in values if path not in slots]
         for path in values.keys() & slots.keys():
             members, name = slots[path]

@@ -1,6 +1,7 @@
 """What is known of a module everywhere in this folder: its marks, the stamp of changes, and the models that run."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from nnx.errors import UsageError
@@ -18,7 +19,7 @@ class Node:
     _child_names: tuple[str, ...] = ()  # attributes in which nodes may be: a node or a container
     _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never written
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
-    _watcher: Any = None
+    _watcher: Callable[[Any, Any], None] | None = None  # is told of a copy, and what its forward returned
     _kept: Any = None
     _gradients: dict[str, Any] | None = None
 

@@ -32,6 +32,7 @@ class _Container(NamedTuple):
     kind: type
     keys: tuple[Any, ...]
     items: tuple[Any, ...]
+    where: str
     holds: str  # "modules": by their index in the plan; "constants": as they are; "both": index, container or constant
 
 
@@ -84,8 +85,7 @@ class Plan:
         if self.unsettled:
             self.problem = (UsageError, _unsettled_text(self.unsettled, type(root).__name__))
         self.paths = tuple(slot.path for slot in self.parameters)
-        self.path_set = frozenset(self.paths)
-        if len(self.path_set) < len(self.parameters):
+        if len(set(self.paths)) < len(self.parameters):
             text = f"{type(root).__name__} has two parameters of one path; rename a key or an attribute"
             self.problem = (ArgumentError, text)
 
@@ -140,7 +140,7 @@ class Plan:
             elif template.holds == "modules" and template.kind is WatchedList:  # most do, and need no call
                 children = _new_list(WatchedList)
                 _extend(children, map(made.__getitem__, template.items))
-                children.is_locked = is_locked
+                children.where, children.is_locked = template.where, is_locked
                 made[i].__dict__[name] = children
             else:
                 made[i].__dict__[name] = _filled(template, made, is_locked)
@@ -167,9 +167,9 @@ class Plan:
         held: Any = value.values() if isinstance(value, dict) else value
         keys = tuple(value) if isinstance(value, dict) else ()
         if PLAIN.issuperset(map(type, held)):
-            return _Container(type(value), keys, tuple(held), "constants")
+            return _Container(type(value), keys, tuple(held), where, "constants")
         items = tuple([self._template(item, f"{where}.{i}", modules, index) for i, item in enumerate(held)])
-        return _Container(type(value), keys, items, "modules" if set(map(type, items)) == {int} else "both")
+        return _Container(type(value), keys, items, where, "modules" if set(map(type, items)) == {int} else "both")
 
     def _buffers(self, named: Sequence[tuple[str, Any]]) -> Iterator[Slot]:
         for i, (path, module) in enumerate(named):
@@ -272,7 +272,7 @@ def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
         return made[template]
     if type(template) is _Constant:
         return template.value
-    kind, keys, items, holds = template
+    kind, keys, items, where, holds = template
     parts = items if holds == "constants" else [_filled(item, made, is_locked) for item in items]
     if issubclass(kind, tuple):
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
@@ -281,7 +281,7 @@ def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
         dict.update(copy, zip(keys, parts, strict=True))
     else:
         list.extend(copy, parts)
-    copy.is_locked = is_locked
+    copy.where, copy.is_locked = where, is_locked
     return copy
 
 

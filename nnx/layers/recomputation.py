@@ -6,6 +6,7 @@ from typing import Any
 from nnx.autodiff.recomputation import recomputed
 from nnx.layers.location import locate
 from nnx.layers.module import Module
+from nnx.layers.settling import settle_below
 
 
 def remat(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,6 +69,7 @@ class Remat(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner module returns."""
+        settle_below(self.inner, args, kwargs)
         try:
             return _called_again(self.inner, *args, **kwargs)
         except Exception as error:

@@ -26,6 +26,9 @@ def settle_below(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     RUNNING.models = [module, outer, None]
     try:
         module.forward(*stop_gradient(args), **stop_gradient(kwargs))
+    except Exception as error:
+        error.add_note("while open sizes were settled: a layer with an open size takes it from a call of that layer")
+        raise
     finally:
         RUNNING.models = outer
         for buffer, value in before:

@@ -58,13 +58,6 @@ class Tied:
         value = self.read_owner()
         return value.T if self.transpose else value
 
-    def source(self) -> tuple[Any, str]:
-        """Return the module and the name of the parameter, through further ties."""
-        owner, name = self.owner, self.name
-        while name in owner._ties:
-            owner, name = owner._ties[name].owner, owner._ties[name].name
-        return owner, name
-
     def __repr__(self) -> str:
         options = ", transpose=True" if self.transpose else ""
         return f"Tied({type(self.owner).__name__}, {self.name!r}{options})"

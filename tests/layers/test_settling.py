@@ -111,6 +111,25 @@ def test_what_settles_nothing():
         assert not layer.is_settled
 
 
+def test_in_a_module_that_is_computed_again():
+    block = nnx.remat(lazy())
+    block(np.ones((5, 3), np.float32))
+    assert list(block.parameters()) == [f"inner.{path}" for path in eager().parameters()]
+
+
+def test_a_layer_that_is_read_and_not_called():
+    class Read(Module):
+        def __init__(self):
+            self.layer = Linear(None, 2)
+
+        def forward(self, x):
+            return nnx.functional.linear(x, self.layer.weight)
+
+    with pytest.raises(DTypeError) as caught:
+        Read()(np.ones((1, 3), np.float32))
+    assert "while open sizes were settled: a layer with an open size takes it from a call" in caught.value.__notes__[0]
+
+
 def test_settling_again_changes_nothing():
     model, x = eager(), np.ones((5, 3), np.float32)
     before = model.parameters()
