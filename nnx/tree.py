@@ -72,16 +72,16 @@ def tree_leaves(tree: Tree) -> list[Any]:
     return list(tree_split(tree)[0].values())
 
 
-def tree_boxes(tree: Tree) -> list[Any]:
+def tree_buffers(tree: Tree) -> list[Any]:
     """Return the boxes, with an attribute ``value``, that the objects of a tree share with their copies.
 
-    Such as the buffers of a module: an object names them by a method ``__tree_boxes__()``.
+    Such as the buffers of a module: an object names them by a method ``__tree_buffers__()``.
     """
     if isinstance(tree, dict):
-        return tree_boxes(list(tree.values()))
+        return tree_buffers(list(tree.values()))
     if isinstance(tree, (list, tuple)):
-        return [box for child in tree for box in tree_boxes(child)]
-    boxes = getattr(type(tree), "__tree_boxes__", None)
+        return [box for child in tree for box in tree_buffers(child)]
+    boxes = getattr(type(tree), "__tree_buffers__", None)
     return [] if boxes is None else boxes(tree)
 
 

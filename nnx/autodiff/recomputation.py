@@ -1,4 +1,4 @@
-"""Functions that are computed again in the backward pass instead of remembered."""
+"""Functions that are run again in the backward pass instead of keeping their residuals."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 from nnx.autodiff.primitives import Pullback
 from nnx.autodiff.transforms import vjp
 from nnx.autodiff.tree_calls import TreeCall, scattered
-from nnx.tree import tree_boxes, tree_leaves
+from nnx.tree import tree_buffers, tree_leaves
 
 
 def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Do the work of :func:`nnx.remat` for a function of arrays, modules and trees of them."""
+    """Return a function of arrays, modules and trees that recomputes its residuals; see :func:`nnx.remat`."""
 
     @functools.wraps(function)
     def recomputing(*args: Any, **kwargs: Any) -> Any:
@@ -19,7 +19,7 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*again, **kwargs)
 
         node = TreeCall(run, args, f"remat({getattr(function, '__name__', function)})")
-        buffers = tree_boxes(args)
+        buffers = tree_buffers(args)
 
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
@@ -34,8 +34,9 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
                 return run(*node.rebuild(replaced))
 
             def pullback(parts: Any) -> list[Any]:
+                # The second run must draw the same noise, and must not advance counters or running statistics again.
                 after = [buffer.value for buffer in buffers]
-                _fill(buffers, before)  # the same noise again, and no counter counts twice
+                _fill(buffers, before)
                 try:
                     again, back = vjp(of_wanted, *(leaves[index] for index in indices))
                 finally:

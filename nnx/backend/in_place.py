@@ -43,7 +43,7 @@ def copied(x: Array) -> Array:
 
 
 def is_immutable(x: Array) -> bool:
-    """Tell whether no operator writes into an array: NumPy's scalars, and the arrays of JAX."""
+    """Return whether no operator writes into an array: NumPy's scalars, and the arrays of JAX."""
     return not hasattr(type(x), "__iadd__")
 
 

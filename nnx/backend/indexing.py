@@ -67,7 +67,7 @@ def copy_of_indices(indices: Array) -> Array:
 
 
 def _holds_many(part: Any) -> bool:
-    """Tell whether a part of a key may name an element twice: lists and arrays can, a number, slice or None cannot."""
+    """Return whether a part of a key may name an element twice: a list or array can, a number, slice or None not."""
     return not (part is None or part is Ellipsis or isinstance(part, (int, slice)))
 
 
@@ -83,7 +83,7 @@ def _numbers(xp: Namespace, shape: Shape, parts: tuple[Any, ...], key: Any, devi
 
 
 def _takes_one_axis(part: Any) -> bool:
-    """Tell whether a part surely speaks of one axis: a mask may take several, and None takes none."""
+    """Return whether a part surely speaks of one axis: a mask may take several, and None takes none."""
     if isinstance(part, slice):
         return True
     if hasattr(part, "shape"):

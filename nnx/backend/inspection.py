@@ -11,12 +11,12 @@ _KINDS: dict[Any, str] = {}  # isdtype takes a few microseconds on some librarie
 
 
 def is_floating(x: Array) -> bool:
-    """Tell whether an array holds real or complex floating-point numbers."""
+    """Return whether an array holds real or complex floating-point numbers."""
     return _kind(x) != ""
 
 
 def is_real_floating(x: Array) -> bool:
-    """Tell whether an array holds real floating-point numbers."""
+    """Return whether an array holds real floating-point numbers."""
     return _kind(x) == "real"
 
 
@@ -51,7 +51,7 @@ def device_kind(x: Array) -> str:
 
 
 def is_view(x: Array) -> bool:
-    """Tell whether an array shows the memory of another one, which writing into it would change."""
+    """Return whether an array shows the memory of another one, which writing into it would change."""
     library = library_name(namespace(x))
     if library == "array-api-strict":
         x = x._array
@@ -61,7 +61,7 @@ def is_view(x: Array) -> bool:
 
 
 def is_cheap_to_read(x: Array) -> bool:
-    """Tell whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
+    """Return whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
     library = library_name(namespace(x))
     if library == "numpy":
         return True
@@ -70,7 +70,7 @@ def is_cheap_to_read(x: Array) -> bool:
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether a value holds no NaN and no infinity: reads an array's values, and stops a device's queue."""
+    """Return whether a value holds no NaN and no infinity: reads an array's values, and stops a device's queue."""
     xp = namespace(value) if is_array(value) else None
     return xp is None or not is_floating(value) or bool(to_numpy(xp.all(xp.isfinite(value))))
 

@@ -63,7 +63,7 @@ def namespace(*arrays: Any) -> Namespace:
 
 
 def is_array(value: Any) -> bool:
-    """Tell whether ``value`` is an array of a library that can be used here, or a traced one."""
+    """Return whether ``value`` is an array of a library that can be used here, or a traced one."""
     if type(value) in _SCALARS:
         return False
     return type(value) in _BY_TYPE or hasattr(value, "__array_namespace__") or array_api_compat.is_array_api_obj(value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.backend import namespace
-from nnx.functional.checks import expect_floating, expect_real, expect_same_dtype, expect_shape, normalise_axis
+from nnx.functional.checks import expect_floating, expect_real, expect_same_dtype, expect_shape, normalize_axis
 from nnx.types import Array
 
 
@@ -121,7 +121,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     """
     expect_real(x)
     xp = namespace(x)
-    axis = normalise_axis(axis, x.ndim)
+    axis = normalize_axis(axis, x.ndim)
     # Subtracting the maximum changes no value and no derivative, and keeps exp from overflowing.
     powers = xp.exp(x - xp.max(stop_gradient(x), axis=axis, keepdims=True))
     return powers / xp.sum(powers, axis=axis, keepdims=True)
@@ -169,9 +169,9 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     """
     expect_real(x)
     xp = namespace(x)
-    axis = normalise_axis(axis, x.ndim)
-    centred = x - xp.max(stop_gradient(x), axis=axis, keepdims=True)
-    return centred - xp.log(xp.sum(xp.exp(centred), axis=axis, keepdims=True))
+    axis = normalize_axis(axis, x.ndim)
+    centered = x - xp.max(stop_gradient(x), axis=axis, keepdims=True)
+    return centered - xp.log(xp.sum(xp.exp(centered), axis=axis, keepdims=True))
 
 
 @log_softmax.with_pullback(fresh=True)

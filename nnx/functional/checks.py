@@ -93,7 +93,7 @@ def expect_choice(value: Any, choices: tuple[str, ...], name: str) -> None:
         raise ArgumentError(f"expected {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def normalise_axis(axis: int, ndim: int) -> int:
+def normalize_axis(axis: int, ndim: int) -> int:
     """Return an axis counted from 0; raises ShapeError if the array has no such axis."""
     if not -ndim <= axis < ndim:
         raise ShapeError(f"expected an array that has axis {axis}, got one with {ndim} axes")

@@ -14,7 +14,7 @@ from nnx.functional.checks import (
     expect_real,
     expect_same_dtype,
     expect_shape,
-    normalise_axis,
+    normalize_axis,
 )
 from nnx.functional.losses import reduce_loss
 from nnx.types import Array, Namespace
@@ -189,7 +189,7 @@ def _check_classes(
     """Return the axis counted from 0, and the target with class indices in a dtype that can be compared."""
     namespace(logits, target, weight)
     expect_real(logits, "logits")
-    axis = normalise_axis(axis, logits.ndim)
+    axis = normalize_axis(axis, logits.ndim)
     if math.prod(logits.shape) == 0:
         raise ShapeError(f"expected at least one example, got logits of shape {tuple(logits.shape)}")
     if not 0 <= label_smoothing < 1:

@@ -7,7 +7,7 @@ from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.autodiff.rules.indexing import add_taken, key_along_axis, scatter
 from nnx.backend import accumulation_dtype, device_of, dtype_name, is_cheap_to_read, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import as_class_indices, expect_array, expect_same_dtype, expect_shape, normalise_axis
+from nnx.functional.checks import as_class_indices, expect_array, expect_same_dtype, expect_shape, normalize_axis
 from nnx.types import Array
 
 
@@ -165,7 +165,7 @@ def _check_gather(x: Array, indices: Array, axis: int) -> tuple[int, Array]:
     namespace(x, indices)
     expect_array(x)
     expect_array(indices, "indices")
-    axis = normalise_axis(axis, x.ndim)
+    axis = normalize_axis(axis, x.ndim)
     found = tuple(indices.shape)
     fits = len(found) == x.ndim and all(
         i == axis or m in (1, n) for i, (m, n) in enumerate(zip(found, x.shape, strict=True))
@@ -182,7 +182,7 @@ def _check_index_add(x: Array, indices: Array, values: Array, axis: int) -> tupl
     xp = namespace(x, indices, values)
     expect_array(x)
     expect_array(indices, "indices")
-    axis = normalise_axis(axis, x.ndim)
+    axis = normalize_axis(axis, x.ndim)
     if not xp.isdtype(x.dtype, "numeric"):
         raise DTypeError(f"expected input of a numeric dtype, got {dtype_name(x.dtype)}")
     expect_same_dtype(x, values, "values", "input")

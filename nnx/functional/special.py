@@ -7,7 +7,7 @@ from typing import Any
 from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.backend import namespace
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import expect_real, normalise_axis
+from nnx.functional.checks import expect_real, normalize_axis
 from nnx.types import Array
 
 # Coefficients of the rational functions, lowest power first; the source is named in erf.
@@ -258,7 +258,7 @@ def _reduced_axes(x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ..
     """Return the axes counted from 0."""
     expect_real(x)
     given = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple(normalise_axis(a, x.ndim) for a in given)
+    axes = tuple(normalize_axis(a, x.ndim) for a in given)
     if len(set(axes)) < len(axes):
         raise ArgumentError(f"expected each axis once, got axis={axis}")
     if any(x.shape[a] == 0 for a in axes):

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx.backend import device_of, namespace
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import normalise_axis
+from nnx.functional.checks import normalize_axis
 from nnx.types import Array
 
 
@@ -93,7 +93,7 @@ def sliding_window(x: Array, size: int, *, axis: int = -1, step: int = 1) -> Arr
     """
     xp = namespace(x)
     size, step = _integer(size, "size", 1), _integer(step, "step", 1)
-    axis = normalise_axis(axis, x.ndim)
+    axis = normalize_axis(axis, x.ndim)
     length = x.shape[axis]
     if size > length:
         raise ShapeError(f"expected an axis of at least {size} places, the size of a window, got {length}")

@@ -177,7 +177,7 @@ def followed(value: Any, where: str) -> Any:
 
 
 def may_hold_nodes(value: Any) -> bool:
-    """Tell whether an attribute is a node, or a container in which nodes are followed."""
+    """Return whether an attribute is a node, or a container in which nodes are followed."""
     return isinstance(value, (Node, _Watched)) or (isinstance(value, tuple) and any(map(may_hold_nodes, value)))
 
 

@@ -128,7 +128,7 @@ class Graph(Configured, Node):
             members = vars((self, *plan.below)[i])
             members[name] = own.setdefault(id(members[name]), Buffer(members[name].value))
 
-    def __tree_boxes__(self) -> list[Buffer]:
+    def __tree_buffers__(self) -> list[Buffer]:
         return list(self.buffers().values())
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -45,7 +45,7 @@ def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]
     return [LayerOutput(*originals[id(module)], output) for module, output in found]
 
 
-def summarise(model: Module, *args: Any) -> str:
+def summarize(model: Module, *args: Any) -> str:
     """Return the table of :meth:`nnx.Module.summary`."""
     shapes: dict[str, str] = {}
     if args:

@@ -11,7 +11,7 @@ from nnx.functional.descent import PLAIN, descend
 from nnx.layers.backward import NOT_KEPT, backward, call_and_keep
 from nnx.layers.config import config_of
 from nnx.layers.graph import Graph
-from nnx.layers.inspection import summarise
+from nnx.layers.inspection import summarize
 from nnx.layers.location import locate
 from nnx.layers.moving import converted
 from nnx.layers.node import RUNNING, is_running
@@ -236,7 +236,7 @@ class Module(Graph):
         *args : arrays, or one tuple of int
             The input, or its shape; without it the table has no output shapes.
         """
-        return summarise(self, *args)
+        return summarize(self, *args)
 
     def config(self) -> dict[str, Any]:
         """Return the class and the arguments that would make this module, as data that JSON can hold.

@@ -70,7 +70,7 @@ RUNNING = _Running()
 
 
 def is_running(member: Any) -> bool:
-    """Tell whether a module, or a container of modules, belongs to a model whose ``forward`` runs in this thread."""
+    """Return whether a module, or a container of modules, belongs to a model whose ``forward`` runs in this thread."""
     entry = RUNNING.models
     while entry is not None:
         model, outer, members = entry

@@ -147,7 +147,7 @@ def _changed(configured: Configured) -> UsageError:
 
 
 def _is_one(attribute: Any, argument: Any) -> bool:
-    """Tell whether an attribute is the argument itself, or the container that a module made of it."""
+    """Return whether an attribute is the argument itself, or the container that a module made of it."""
     if attribute is argument:
         return True
     if isinstance(attribute, Buffer):

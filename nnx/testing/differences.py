@@ -24,7 +24,7 @@ class Difference(NamedTuple):
         return rtol * max(abs(self.value), norm) + self.rounding
 
     def allows(self, exact: float, norm: float, rtol: float) -> bool:
-        """Tell whether a derivative agrees with this one."""
+        """Return whether a derivative agrees with this one."""
         return abs(exact - self.value) <= self.allowed(norm, rtol)
 
 

@@ -146,5 +146,5 @@ class TestWanted:
 
         _, pullback = nnx.vjp(lambda x: x * 2.0, np.ones(2))
         pullback(np.ones(2), consume=True)
-        with pytest.raises(UsageError, match="freed what it needs already; run the function again"):
+        with pytest.raises(UsageError, match="already freed what it needs; run the function again"):
             pullback(np.ones(2))

@@ -18,7 +18,7 @@ UNARY = {
     "nothing": lambda xp, x: x - x + x,
     "reshape": lambda xp, x: xp.reshape(xp.reshape(x, (-1,)), x.shape),
     "flip": lambda xp, x: xp.flip(x),
-    "centred": lambda xp, x: x - xp.mean(x, axis=-1, keepdims=True),
+    "centered": lambda xp, x: x - xp.mean(x, axis=-1, keepdims=True),
     "row": lambda xp, x: x[..., :1, :] + 0.0,
     "column": lambda xp, x: x[..., :, :1] * 1.0,
     "remat": lambda xp, x: nnx.remat(lambda x: x * xp.tanh(x))(x),
@@ -91,7 +91,7 @@ def test_a_random_program_on_each_library(xp, seed):
         np.testing.assert_allclose(xp.to_numpy(part), expected, rtol=1e-9, atol=1e-12)
 
 
-LINEAR = ("negative", "positive", "plus a number", "times a number", "twice", "nothing", "reshape", "row", "centred")
+LINEAR = ("negative", "positive", "plus a number", "times a number", "twice", "nothing", "reshape", "row", "centered")
 
 
 def product_program(seed):

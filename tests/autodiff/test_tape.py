@@ -120,5 +120,5 @@ def test_too_few_cotangents():
         return x * y
 
     product.with_pullback(lambda wanted, x, y: (x * y, lambda g: (g * y,)))
-    with pytest.raises(TraceError, match="expected a pullback that returns 2 cotangents, one an argument, got 1"):
+    with pytest.raises(TraceError, match="expected a pullback that returns 2 cotangents, one per argument, got 1"):
         nnx.grad(product)(np.asarray(1.0), np.asarray(2.0))

@@ -8,7 +8,7 @@ from nnx.types import Array, Namespace
 
 
 def is_complex(xp: Namespace, x: Array) -> bool:
-    """Tell whether a matrix holds complex numbers."""
+    """Return whether a matrix holds complex numbers."""
     return bool(xp.isdtype(x.dtype, "complex floating"))
 
 

@@ -51,7 +51,7 @@ def at(x: Array, axis: int, key: int | slice) -> Array:
     return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
 
 
-def normalise_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """Return axes as a tuple of numbers from 0."""
     if axis is None or (isinstance(axis, list) and not axis):  # torch takes a list, and an empty one for all axes
         return tuple(range(ndim))
@@ -68,5 +68,5 @@ def keep_axes(xp: Any, g: Array, shape: Shape, axis: Any, keepdims: bool) -> Arr
     """Return the result of a reduction as it is with ``keepdims=True``."""
     if keepdims:
         return g
-    axes = normalise_axes(axis, len(shape))
+    axes = normalize_axes(axis, len(shape))
     return xp.reshape(g, tuple(1 if i in axes else n for i, n in enumerate(shape)))

@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff.rules.kinds import Linear, Rule, Transposed, Weighted
 from nnx.autodiff.rules.parts import Spec
-from nnx.autodiff.rules.shapes import at, normalise_axes, spread
+from nnx.autodiff.rules.shapes import at, normalize_axes, spread
 from nnx.backend import divide_into, multiply_into, summed
 from nnx.types import Array, Namespace
 
@@ -18,21 +18,21 @@ def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tupl
 
 def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: float = 0.0) -> tuple[Array, Any]:
     weight, scale = _of_freedom(2.0, spec, axis, correction)
-    return multiply_into(_centred(xp, x, axis), weight), scale
+    return multiply_into(_centered(xp, x, axis), weight), scale
 
 
 def _std(
     xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0
 ) -> tuple[Array, Array]:
     # At 0 the derivative is 0, as that of a norm: all of the deviations are 0.
-    centred = divide_into(_centred(xp, x, axis), xp.where(y == 0, xp.ones_like(y), y))
+    centered = divide_into(_centered(xp, x, axis), xp.where(y == 0, xp.ones_like(y), y))
     weight, scale = _of_freedom(1.0, spec, axis, correction)
-    return multiply_into(centred, weight), scale
+    return multiply_into(centered, weight), scale
 
 
-def _centred(xp: Namespace, x: Array, axis: Any) -> Array:
-    centred = x - xp.mean(x, axis=axis, keepdims=True)
-    return xp.conj(centred) if xp.isdtype(x.dtype, "complex floating") else centred  # complex: beyond the standard
+def _centered(xp: Namespace, x: Array, axis: Any) -> Array:
+    centered = x - xp.mean(x, axis=axis, keepdims=True)
+    return xp.conj(centered) if xp.isdtype(x.dtype, "complex floating") else centered  # complex: beyond the standard
 
 
 def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> tuple[float, float]:
@@ -51,7 +51,7 @@ def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> t
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
     """Return for each element the product of all others, without a division that a zero would spoil."""
-    axes = normalise_axes(axis, len(spec.shape))
+    axes = normalize_axes(axis, len(spec.shape))
     kept = [i for i in range(len(spec.shape)) if i not in axes]
     order = (*kept, *axes)
     lengths = [spec.shape[i] for i in order]
@@ -123,7 +123,7 @@ def _divided(g: Array, count: int) -> Array:
 
 
 def _count(spec: Spec, axis: Any) -> int:
-    return math.prod(spec.shape[a] for a in normalise_axes(axis, len(spec.shape)))
+    return math.prod(spec.shape[a] for a in normalize_axes(axis, len(spec.shape)))
 
 
 STATISTICAL: dict[str, Rule] = {
