@@ -1,4 +1,4 @@
-"""Functions with a derivative of their own, over trees and modules."""
+"""Custom derivatives for functions of trees and modules."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,15 +15,16 @@ from nnx.types import Tree
 
 
 class custom_vjp:  # noqa: N801  a decorator
-    """A function whose pullback is given, over trees and modules: a decorator.
+    """Give a function of trees and modules its own pullback: a decorator.
 
-    Register the pullback with its method ``with_pullback``: it returns one cotangent an argument, a tree like the
-    argument, for a module a dict from dotted path to array, and ``None`` for a constant. For functions of arrays alone,
-    :func:`nnx.primitive` is quicker, and tells which cotangents are wanted. Forward mode transposes the pullback.
+    Register the pullback with the method ``with_pullback``. It returns one cotangent per argument: a tree like the
+    argument, a dict from dotted path to array for a module, or ``None`` for a constant. For functions of plain arrays
+    use :func:`nnx.primitive`, which is faster and says which cotangents are wanted. Forward mode transposes the
+    pullback.
 
     Examples
     --------
-    The square root by a method that no derivative goes through, with the derivative of the square root:
+    Newton's iteration for the square root, with the derivative in closed form instead of through the loop:
 
     >>> import numpy as np, nnx
     >>> @nnx.custom_vjp
@@ -46,7 +47,7 @@ class custom_vjp:  # noqa: N801  a decorator
         self._rule: Callable[..., tuple[Any, Callable[[Any], Sequence[Any]]]] | None = None
 
     def with_pullback(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Register ``rule(*args) -> (output, pullback)``; the pullback returns one cotangent an argument, or None."""
+        """Register ``rule(*args) -> (output, pullback)``; the pullback returns a cotangent or None per argument."""
         self._rule = rule
         return rule
 
@@ -83,9 +84,9 @@ class custom_vjp:  # noqa: N801  a decorator
 
 
 class custom_jvp:  # noqa: N801  a decorator
-    """A function whose tangent is given, over trees and modules: a decorator.
+    """Give a function of trees and modules its own tangent: a decorator.
 
-    Register the rule with its method ``with_tangent``. Reverse mode transposes it.
+    Register the rule with the method ``with_tangent``. It must be linear in the tangents: reverse mode transposes it.
 
     Examples
     --------
@@ -148,7 +149,7 @@ class custom_jvp:  # noqa: N801  a decorator
 
 
 def _cotangents(cotangent: Tree, argument: Tree, where: str) -> list[Any]:
-    """Return the cotangents of the arrays of one argument, each like its own; None stands for none of them."""
+    """Return one cotangent per array of an argument, each checked against it; None means that all of them are None."""
     leaves = tree_flatten(argument)
     if cotangent is None:
         return [None] * len(leaves)

@@ -1,4 +1,4 @@
-"""Whole matrices of derivatives, and products with them: ``jacobian``, ``hessian``, ``hvp``."""
+"""Full derivative matrices and products with them: ``jacobian``, ``hessian``, ``hvp``."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -21,22 +21,22 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
     function : callable
         Array API code; returns an array or a tree of arrays.
     argnum : int
-        Which positional argument to differentiate for: an array, a module or a tree of them.
+        Which positional argument to differentiate with respect to: an array, a module or a tree of them.
     mode : {"forward", "reverse"}, optional
-        Default forward where the argument has no more elements than the output, else reverse; where one of them alone
-        is complex, the one that sees the whole derivative.
+        By default forward if the argument has no more elements than the output, else reverse. If only one of the two
+        is complex, the mode that keeps the imaginary part.
 
     Returns
     -------
     callable
-        Takes the arguments of ``function``; returns an array of shape ``(*output.shape, *argument.shape)``; for
-        trees a tree like the output, of trees like the argument, of such arrays.
+        Takes the arguments of ``function``; returns an array of shape ``(*output.shape, *argument.shape)``. For
+        trees, a tree like the output whose leaves are trees like the argument, with such arrays as leaves.
 
     Raises
     ------
     ArgumentError
-        If the mode is unknown, or would lose the imaginary part of the derivative, where the argument is complex and
-        the output is not, or the other way round.
+        If the mode is unknown, or would lose the imaginary part of the derivative because only one of argument and
+        output is complex.
 
     Examples
     --------
@@ -73,13 +73,13 @@ def hessian(function: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]
     function : callable
         Returns one floating-point number: an array of shape ``()``.
     argnum : int
-        Which positional argument to differentiate for.
+        Which positional argument to differentiate with respect to.
 
     Returns
     -------
     callable
         Takes the arguments of ``function``; returns an array of shape ``(*argument.shape, *argument.shape)``, or a
-        tree of trees of such.
+        tree of trees of such arrays.
 
     Raises
     ------
@@ -111,7 +111,8 @@ def _is_complex(tree: Tree) -> bool:
 
 
 def _direction(mode: str | None, x: Tree, output: Tree) -> str:
-    # Beside complex numbers on the other side, one direction sees the real part of the derivative alone.
+    # Between real and complex arrays, what arrives at the real side is only the real part of the derivative. So start
+    # at the real side and end at the complex one.
     only = {(True, False): "reverse", (False, True): "forward"}.get((_is_complex(x), _is_complex(output)))
     if only is not None and mode not in (None, only):
         what = "a real output of a complex argument" if only == "reverse" else "a complex output of a real argument"
@@ -149,7 +150,7 @@ def hvp(function: Callable[..., Any], primal: Tree, tangent: Tree) -> Any:
 
 
 def _by_columns(function: Callable[..., Any], x: Tree, output: Tree) -> list[list[Array]]:
-    """Return, for each array of the output, its Jacobian for each array of ``x``, by one jvp an element of ``x``."""
+    """Return, for each array of the output, its Jacobian for each array of ``x``: one jvp per element of ``x``."""
     leaves = tree_leaves(x)
     outputs = tree_leaves(output)
     rows: list[list[Array]] = [[] for _ in outputs]
@@ -166,7 +167,7 @@ def _by_columns(function: Callable[..., Any], x: Tree, output: Tree) -> list[lis
 
 
 def _by_rows(pullback: Callable[..., Any], x: Tree, output: Tree) -> list[list[Array]]:
-    """Return the same by one pullback an element of the output."""
+    """Return the same as ``_by_columns``, with one call of the pullback per element of the output."""
     leaves = tree_leaves(x)
     outputs = tree_leaves(output)
     rows = []

@@ -1,4 +1,4 @@
-"""Which body of a primitive runs: kernels for one library and kind of device first, the portable body last."""
+"""Which body of a primitive runs: kernels for the library and kind of device first, the portable body last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kernel(NamedTuple):
     device : str or None
         The kind of device, ``"cpu"`` or ``"cuda"``; ``None`` for any.
     tier : str
-        ``"native"`` for what the library alone can do, ``"compiled"`` for what needs a compiler beside it.
+        ``"native"`` if it needs nothing but the library, ``"compiled"`` if it needs a compiler as well.
     rule : callable
         Like a primitive's rule, ``rule(wanted, *args, **options) -> (output, pullback)``; or it returns
         :class:`Declined` for arguments that it does not handle.
@@ -36,7 +36,7 @@ class Kernel(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What an explanation calls it."""
+        """The name that :func:`nnx.kernels.explain` shows."""
         where = "" if self.device is None else f" on {self.device}"
         return f"{self.library}{where}, {self.tier}"
 
@@ -48,24 +48,25 @@ class Declined(NamedTuple):
 
 
 PROVIDERS: dict[str, Callable[[], Any]] = {}
-"""For each library what imports its kernels, which then add themselves; filled once by :mod:`nnx.kernels`."""
+"""For each library, a function that imports its kernels, which then register themselves; filled by
+:mod:`nnx.kernels`."""
 
 
 def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
-    """Return the kernels for arrays of this type, the best first, each with the rank of its tier and its device."""
+    """Return the kernels for arrays of this type, best first, each with the rank of its tier and its device."""
     library = library_name(namespace(array)) if is_array(array) else ""
     own = [kernel for kernel in kernels if kernel.library == library]
-    own.sort(key=lambda kernel: -TIERS.index(kernel.tier))  # stable: among equals the first that was added
+    own.sort(key=lambda kernel: -TIERS.index(kernel.tier))  # stable: within a tier, in order of registration
     return tuple((TIERS.index(kernel.tier), kernel.device, kernel) for kernel in own)
 
 
 def load_kernels(array: Any) -> None:
     """Import the kernels of the library that an array belongs to."""
-    importlib.import_module("nnx.kernels")  # it stands above this folder, and comes only when it is needed
+    importlib.import_module("nnx.kernels")  # a layer above this one, so imported here and only when needed
     if is_array(array) and (provider := PROVIDERS.get(library_name(namespace(array)))):
         provider()
 
 
 def fits_device(kernel: Kernel, array: Any) -> bool:
-    """Tell whether a kernel is for the kind of device that an array is on."""
+    """Return whether a kernel is for the kind of device that an array is on."""
     return kernel.device is None or kernel.device == device_kind(array)

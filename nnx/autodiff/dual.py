@@ -1,4 +1,4 @@
-"""The forward trace: every traced array carries its tangent with it, and nothing is recorded."""
+"""The forward trace: every traced array carries its tangent, and nothing is recorded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nnx.types import Array
 
 
 class Dual(Trace):
-    """One forward-mode transform. A traced array of it has its tangent as entry, or ``None`` for zero."""
+    """One forward-mode transform. The entry of a traced array is its tangent, or ``None`` for zero."""
 
     __slots__ = ()
 
@@ -23,7 +23,7 @@ class Dual(Trace):
         """Return ``value`` with its tangent; a value without one stays a constant."""
         if tangent is None or not is_floating(value):
             return value
-        if type(value) is TracedArray:
+        if type(value) is TracedArray:  # an alias, so that += on the new array leaves the enclosing trace's as it is
             value = value.alias()
         return TracedArray(value, self, tangent.alias() if type(tangent) is TracedArray else tangent)
 
@@ -36,13 +36,13 @@ class Dual(Trace):
         return traced_namespace(array.untraced)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a primitive of which an argument is traced here, on the values and on the tangents."""
+        """Run a primitive with an argument traced here, on the values and on the tangents."""
         if self.closed:
             raise escaped(primitive)
         values: list[Any] = []
         tangents: list[Any] = []
         nested = False
-        for arg in args:  # as hot as the tape's
+        for arg in args:  # as hot as the loop in Tape.record, and written out for the same reason
             if type(arg) is not TracedArray:
                 values.append(arg)
                 tangents.append(None)
@@ -57,6 +57,7 @@ class Dual(Trace):
                 values.append(arg.alias())
                 tangents.append(None)
                 nested = True
+        # Inside another transform the rule must run on primitives, which that transform can see.
         rule = primitive.tangent_rule if nested else primitive.plain_tangent_rule
         if rule is not None:
             output, tangent = rule(values, tangents, options)
@@ -77,7 +78,9 @@ class Dual(Trace):
 def transposed_again(
     primitive: Primitive[..., Any], values: Sequence[Any], tangents: Sequence[Any], options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """Return output and tangent of a primitive that has only a pullback: the transpose of the pullback."""
+    """Return output and tangent of a primitive that has only a pullback, by transposing the pullback."""
+    # A pullback is linear in its cotangent: g -> J^T g. Its own pullback therefore maps a tangent t to J t, wherever
+    # it is taken; zeros will do.
     wanted = as_wanted([tangent is not None for tangent in tangents])
     output, pullback = primitive.rule(wanted, *values, **options)
 

@@ -14,7 +14,7 @@ from nnx.types import Array, Tree
 
 
 def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Any, Any]:
-    r"""Run a function and return its output with the tangent of it, the Jacobian-vector product.
+    r"""Run a function and return its output and the output's tangent, the Jacobian-vector product.
 
     For :math:`y = f(x)` with Jacobian :math:`J` the tangent of the output is :math:`\dot y = J \dot x`.
 
@@ -35,9 +35,9 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     Raises
     ------
     DTypeError
-        If a primal is not of a floating-point dtype, or a tangent of another one.
+        If a primal is not of a floating-point dtype, or a tangent's dtype is not that of its primal.
     ShapeError
-        If a tangent has another structure or shape than its primal.
+        If a tangent differs from its primal in structure or shape.
 
     Examples
     --------
@@ -62,6 +62,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
     finally:
         trace.closed = True
 
+    # What is returned belongs to the caller, so nothing that the caller passed in, and no array twice.
     others = {id(array) for tree in (primals, tangents) for array in tree_leaves(tree)}
 
     def tangent_of(leaf: Any) -> Any:
@@ -70,7 +71,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
         tangent = leaf.entry
         if id(tangent) in others or (type(tangent) is not TracedArray and is_view(tangent)):
             tangent = own(tangent)
-        others.add(id(tangent))  # it lives as long as what is returned
+        others.add(id(tangent))  # an id stays unique: the array lives at least as long as this call
         return tangent
 
     if _is_own(output, trace):
@@ -82,7 +83,7 @@ def jvp(function: Callable[..., Any], primals: Sequence[Tree], tangents: Sequenc
 
 
 def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callable[..., Any]]:
-    r"""Run a function once and return its output with its derivative there as a linear function.
+    r"""Run a function once and return its output and its derivative at that point, as a linear function.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callab
     output
         What the function returns.
     derivative : callable
-        Takes a tangent for each primal, returns :math:`J \dot x`; it does not run the function again.
+        Takes a tangent for each primal and returns :math:`J \dot x`, without running the function again.
 
     Examples
     --------
@@ -106,7 +107,7 @@ def linearize(function: Callable[..., Any], *primals: Tree) -> tuple[Any, Callab
     """
     output, pullback = vjp(function, *primals)
     zeros = tree_map(lambda leaf: namespace(leaf).zeros_like(leaf), output)
-    _, transpose = vjp(pullback, zeros)  # the pullback is linear: its own transpose is J
+    _, transpose = vjp(pullback, zeros)  # the pullback is linear, and its transpose is J
 
     def derivative(*tangents: Tree) -> Any:
         (found,) = transpose(tangents)

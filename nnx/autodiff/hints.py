@@ -1,4 +1,4 @@
-"""What to write in the place of methods and attributes that other arrays have and the standard has not."""
+"""What to write instead of array methods that other libraries have and the standard does not."""
 
 _METHODS = frozenset(
     {"all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj", "max", "mean", "min", "prod", "repeat"}
@@ -23,7 +23,7 @@ _ELSEWHERE = {
     "unsqueeze": "write xp.expand_dims(x, axis=0)",
     "view": "write xp.reshape(x, shape)",
 }
-"""What to write for methods of other array libraries that the standard has under another name, or not at all."""
+"""What to write for methods that the standard has under another name, or not at all."""
 
 
 def replacement(name: str) -> str:

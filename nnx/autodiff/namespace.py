@@ -1,4 +1,4 @@
-"""The traced namespace: the functions of an array API namespace, for traced arrays beside plain ones."""
+"""The traced namespace: the functions of an array API namespace, for plain and traced arrays alike."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class TracedNamespace:
     untraced : namespace
         The namespace that does the work.
     extension : str
-        ``"linalg."`` or ``"fft."`` for an extension, whose names have that in front in the tables.
+        ``"linalg."`` or ``"fft."`` for an extension: the prefix of its names in the tables.
 
     Attributes
     ----------
@@ -56,8 +56,8 @@ class TracedNamespace:
 class LibraryFunction(Primitive[..., Any]):
     """A function of the standard with its rule from the tables, bound to one library.
 
-    The rule has two forms: the one for plain values calls the library's function directly, the other calls this
-    primitive again, which an enclosing trace can see.
+    The rule has two forms. The one for plain values calls the library's function directly; the other calls this
+    primitive again, so that an enclosing trace sees it.
     """
 
     def __init__(self, name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None) -> None:
@@ -77,7 +77,7 @@ class LibraryFunction(Primitive[..., Any]):
 
 
 def bind(name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None = None) -> LibraryFunction:
-    """Return a function of a library as a primitive with a rule; what its signature does not name is refused."""
+    """Return a library's function as a primitive with a rule; it refuses arguments that the signature does not name."""
     return LibraryFunction(name, function, rule, signature)
 
 
@@ -105,7 +105,7 @@ def _constant(xp: Any, name: str, function: Callable[..., Any]) -> Callable[...,
 
 
 def on_plain(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
-    """Return ``function`` on the plain arrays behind traced ones: its derivative is zero, or it has none."""
+    """Return ``function`` applied to the plain arrays behind traced ones: its derivative is zero, or does not exist."""
     signature = SIGNATURES.get(name)
 
     @functools.wraps(function, updated=())
@@ -174,6 +174,7 @@ def _sequence_first(name: str) -> Callable[[Callable[..., Any], Rule], Callable[
     """Return the adapter of ``concat`` or ``stack``, which take a sequence of arrays."""
 
     def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
+        # A primitive's arrays are its positional arguments, so the sequence is spread out.
         def one_by_one(*arrays: Array, axis: Any = 0) -> Array:
             return function(list(arrays), axis=axis)
 
@@ -202,12 +203,12 @@ def _clip(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 
 
 def _is_differentiable(plain: Array, dtype: DType) -> bool:
-    """Tell whether a derivative goes on through a change to a dtype; none is no change."""
+    """Return whether a derivative passes through a conversion to a dtype; None converts nothing."""
     return dtype is None or bool(namespace(plain).isdtype(dtype, ("real floating", "complex floating")))
 
 
 def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-    """Adapt ``astype``: the way to integers or booleans ends the derivative, as that of ``floor``."""
+    """Adapt ``astype``: a conversion to integers or booleans has derivative zero, like ``floor``."""
     bound = bind("astype", function, rule)
 
     def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None, **beyond: Any) -> Array:
@@ -223,7 +224,7 @@ def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 
 
 def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
-    """Adapt ``asarray``: of a traced array it is a copy or a change of dtype."""
+    """Adapt ``asarray``: for a traced array it is a copy or a change of dtype."""
 
     def convert(x: Array, dtype: DType = None, copy: bool | None = None, **options: Any) -> Array:
         return function(x, dtype=dtype, copy=copy, **options)
@@ -234,7 +235,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
         if type(obj) is TracedArray:
             if _is_differentiable(_plain(obj), dtype):
                 return bound(obj, dtype, copy)
-            return convert(_plain(obj), dtype, copy)  # which ends the derivative, as astype does
+            return convert(_plain(obj), dtype, copy)  # derivative zero, as in astype
         if _any_traced(obj):
             raise TraceError("asarray of a sequence of traced arrays would lose their derivatives; use xp.stack")
         options = {"device": device} if device is not None else {}
@@ -244,7 +245,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
 
 
 def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[..., Any]]:
-    """Return the adapter of a reduction that may accumulate in another dtype: one of integers ends the derivative."""
+    """Return the adapter of a reduction with a dtype to accumulate in: an integer one makes the derivative zero."""
 
     def adapt(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
         bound = bind(name, function, rule, SIGNATURES[name])
@@ -277,7 +278,7 @@ _ADAPTERS: dict[str, Callable[[Callable[..., Any], Rule], Callable[..., Any]]] =
     "sum": _accumulated("sum"),
 }
 
-_NAMESPACES: dict[Namespace, TracedNamespace] = {}
+_NAMESPACES: dict[Namespace, TracedNamespace] = {}  # setdefault below: threads that race agree on one
 
 
 def traced_namespace(array: Array) -> TracedNamespace:

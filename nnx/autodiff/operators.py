@@ -1,4 +1,4 @@
-"""The operators of a traced array. They compute with those of the plain arrays, so that the bits are the same."""
+"""The operators of a traced array. They call the plain arrays' own operators, so results are the same bit for bit."""
 
 import operator
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _CONSTANT = ("floordiv", "eq", "ne", "lt", "le", "gt", "ge", "invert", *_BITWISE
 _REFLECTED = ("add", "sub", "mul", "truediv", "pow", "matmul", "floordiv", "mod", *_BITWISE)
 
 _SCALARS = frozenset({bool, int, float, complex})
-_NO_OPTIONS: dict[str, Any] = {}  # nobody writes into it
+_NO_OPTIONS: dict[str, Any] = {}  # one shared dict, never written to: a new one per operator costs time
 
 
 def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
@@ -39,9 +39,9 @@ def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
         kind = type(other)
         if kind is TracedArray:
             if other.trace is not self.trace:
-                return function(self, other)
+                return function(self, other)  # the primitive finds the innermost trace
         elif kind not in _SCALARS and kind is not type(self.value) and name != "getitem":
-            namespace(self, other)  # an operator of another library's array might convert in silence
+            namespace(self, other)  # refuses arrays of another library, which the operator might silently convert
         return self.trace.record(function, (self, other), _NO_OPTIONS)
 
     def reflected(self: TracedArray, other: Any) -> Any:
@@ -56,7 +56,11 @@ def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
 
 
 def _as_complex_array(number: complex, like: TracedArray) -> Any:
-    """Return a complex number as an array where Python would take a 0-d array for a number, as NumPy's scalars are."""
+    """Return a complex number as a 0-d array if the traced value is a number to Python.
+
+    ``np.float64`` and ``np.complex128`` are subclasses of ``float`` and ``complex``, so that the operator of Python's
+    complex number would take them and return another Python number.
+    """
     plain: Any = like.untraced
     if not issubclass(type(plain), (float, complex)):
         return number
@@ -93,7 +97,7 @@ def _attach(
     method: Callable[[TracedArray, Any], Any],
     reflected: Callable[[TracedArray, Any], Any],
 ) -> None:
-    # A plain function becomes a method; an instance, such as a primitive, would not be given the array.
+    # Only a plain function binds as a method: an instance, such as a primitive, would be called without self.
     if name in _UNARY:
         setattr(TracedArray, f"__{name}__", lambda self: function(self))
         return
@@ -105,13 +109,13 @@ def _attach(
 
 
 def _in_place(name: str, method: Callable[[TracedArray, Any], Any]) -> Callable[[TracedArray, Any], Any]:
-    """Return an operator such as ``+=``. It acts on the array object, for all names of it, as on a plain array."""
+    """Return an operator such as ``+=``. It changes the array object, under all of its names, like a plain array's."""
 
     def operate(self: TracedArray, other: Any) -> Any:
         made = method(self, other)
         plain = self.untraced
         if is_immutable(plain):
-            return made  # Python gives the name a new array, as it does for the plain one
+            return made  # Python rebinds the name to a new array, as it does for the plain one
         if is_view(plain):
             raise TraceError(
                 f"{_SYMBOLS[name]}= on a view, such as a row x[i] or a reshaped array, would change the whole array on "
@@ -127,6 +131,7 @@ def _in_place(name: str, method: Callable[[TracedArray, Any], Any]) -> Callable[
             made = _cast_back(made, self, _SYMBOLS[name])
         if type(made) is not TracedArray or made.trace is not self.trace:
             made = self.trace.constant(made) if type(made) is not TracedArray else made
+        # The same object from now on stands for the result; earlier nodes of the tape keep the old slot.
         self.value, self.trace, self.entry = made.value, made.trace, made.entry
         return self
 
@@ -134,7 +139,7 @@ def _in_place(name: str, method: Callable[[TracedArray, Any], Any]) -> Callable[
 
 
 def _cast_back(made: Any, own: TracedArray, symbol: str) -> Any:
-    """Return a result in the dtype of the array that it is written into, where the library would do so too."""
+    """Return a result in the dtype of the array that it is written into, where the library would convert it too."""
     xp = namespace(made)
     if not xp.isdtype(made.dtype, "real floating") or not xp.isdtype(own.dtype, "real floating"):
         raise DTypeError(

@@ -1,11 +1,11 @@
-"""The one contract: a function of arrays that can also return its pullback.
+"""The contract of everything differentiable: a function of arrays that can also return its pullback.
 
-This file and one of ``nnx/functional/`` show how everything differentiable is written. What they do not show:
+Read this file and one in ``nnx/functional/`` to see how a function is written. Elsewhere:
 
 - ``nnx/autodiff/tape.py`` records calls on traced arrays and walks them backward.
 - ``nnx/autodiff/dual.py`` carries tangents instead, for forward mode.
-- ``nnx/autodiff/dispatch.py`` decides which kernel runs in the place of the portable body.
-- ``nnx/autodiff/rules/`` has the same pairs of function and pullback for the standard's own functions, as tables.
+- ``nnx/autodiff/dispatch.py`` decides which kernel runs instead of the portable body.
+- ``nnx/autodiff/rules/`` has the derivative rules of the standard's own functions, as tables.
 """
 
 import functools
@@ -33,48 +33,48 @@ TangentRule = Callable[..., tuple[Any, Any]]
 
 
 class Primitive(Generic[P, R]):
-    """A function that is differentiated as a whole: a plain function, and the same with its pullback.
+    """A function that is differentiated as a whole, by a rule instead of through its operations.
 
-    Made by the decorator :func:`primitive`. Arrays are its positional parameters; keyword-only parameters are
+    Made by the decorator :func:`primitive`. Its positional parameters are arrays; keyword-only parameters are
     options. Called on plain arrays it runs the function. If an argument is traced, the trace runs the rule on the
-    values, and records one node.
+    values and records one node.
 
     Parameters
     ----------
     function : callable
-        In array API code. Run on traced arrays it is differentiated operation by operation: that is how a
+        Array API code. Called directly on traced arrays it is differentiated operation by operation, which is how a
         hand-written pullback is checked.
     name : str, optional
-        What errors call it; default the function's own name.
+        Its name in error messages; by default the function's own.
     retraced : bool
-        Whether forward mode, without a tangent rule, differentiates ``function`` operation by operation; else it
-        transposes the pullback.
+        Whether forward mode, if there is no tangent rule, differentiates ``function`` operation by operation.
+        Otherwise it transposes the pullback.
     takes_keywords : bool
         Whether an array may be passed by the name of its parameter.
     may_hide_traced : bool
-        Whether ``function`` could use a traced array that is not among its arguments, so that traces must look.
+        Whether ``function`` could use a traced array that is not among its arguments, so that traces must check.
     may_have_kernels : bool
-        Whether kernels are looked for.
+        Whether to look for kernels.
 
     Attributes
     ----------
     function : callable
     rule : callable
-        The function in the form that also returns its pullback.
+        The form of the function that also returns its pullback.
     fresh : bool
         Whether the cotangents that its pullback returns are new memory.
     tangent_rule : callable or None
-        The function in the form that also returns its tangent.
+        The form of the function that also returns its tangent.
     kernels : list of Kernel
         Faster bodies; see :meth:`kernel`.
     """
 
     function: Callable[P, R]
-    plain_rule: PullbackRule  # the rule for values that are all plain; library functions have a quicker one
+    plain_rule: PullbackRule  # the rule where no value is traced; library functions have a faster one
     plain_tangent_rule: TangentRule | None = None
     tangent_rule: TangentRule | None = None
     fresh: bool = False
-    signature: Any = None  # of the standard, where the function is one of its own: what it does not name is refused
+    signature: Any = None  # the standard's, for its own functions: other arguments are refused
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class Primitive(Generic[P, R]):
         self.may_hide_traced = may_hide_traced
         self.may_have_kernels = may_have_kernels
         self.kernels: list[Kernel] = []
-        self._by_type: dict[type, tuple[tuple[int, str | None, Kernel], ...]] = {}  # what candidates() says
+        self._by_type: dict[type, tuple[tuple[int, str | None, Kernel], ...]] = {}  # a cache of candidates()
         self._positional: dict[str, Any] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it on plain arrays, or record it on the tape of the innermost transform that traces an argument."""
+        """Run it on plain arrays, or let the innermost transform that traces an argument record it."""
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
         trace: Any = None
@@ -136,19 +136,19 @@ class Primitive(Generic[P, R]):
     def with_pullback(self, rule: PullbackRule | None = None, *, fresh: bool = False) -> Any:
         """Register the form that also returns the pullback; a decorator.
 
-        The rule is ``rule(wanted, *args, **options) -> (output, pullback)``. ``wanted[i]`` is true where the
-        cotangent of argument ``i`` is asked for: nothing else need be computed or kept. It may be narrowed before
-        the pullback is called, which looks again before it does costly work. The pullback takes the cotangent of the
-        output and returns one cotangent for each positional argument, ``None`` where none was wanted. It must not
-        change an array, least of all the cotangent that it was given, and may be called again.
+        The rule is ``rule(wanted, *args, **options) -> (output, pullback)``. ``wanted[i]`` is true if the cotangent
+        of argument ``i`` will be used; nothing else need be computed or kept. It may be narrowed before the pullback
+        is called, so the pullback checks again before costly work. The pullback takes the cotangent of the output
+        and returns one cotangent per positional argument, ``None`` where none was wanted. It may be called more than
+        once, and must not change any array, in particular not the cotangent that it was given.
 
         Parameters
         ----------
         rule : callable
         fresh : bool
-            Every array that the pullback returns is new memory that nobody else holds: not the cotangent that it was
-            given, no view of it, nothing that it keeps, and none comes twice. What is fresh is added to in place. Such
-            a pullback may write into its cotangent where ``wanted.may_overwrite`` is true at that time.
+            Promise that every array that the pullback returns is new memory: not the cotangent that it was given, nor
+            a view of it, nor a residual, and no array twice. The tape then accumulates into it in place. Such a
+            pullback may also write into its cotangent if ``wanted.may_overwrite`` is true when it is called.
         """
         if rule is None:
             return functools.partial(self.with_pullback, fresh=fresh)
@@ -169,9 +169,9 @@ class Primitive(Generic[P, R]):
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a faster body for plain arrays of one library; a decorator.
 
-        The body is a rule as in :meth:`with_pullback`, which may return ``Declined(reason)`` for arguments that it
-        leaves to the next one. Its pullback may be given a traced cotangent, and then hands over to
-        :meth:`portable_pullback`. A test holds each kernel to the portable body.
+        The body is a rule as in :meth:`with_pullback`, or returns ``Declined(reason)`` for arguments that it leaves to
+        the next one. Its pullback may be given a traced cotangent, and then falls back on :meth:`portable_pullback`.
+        Tests hold each kernel to the portable body.
 
         Parameters
         ----------
@@ -192,13 +192,13 @@ class Primitive(Generic[P, R]):
         return register
 
     def kernels_for(self, array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
-        """Return what may run in the place of the portable body for arrays of this type, the best first."""
+        """Return the kernels that may run instead of the portable body for arrays of this type, best first."""
         load_kernels(array)
         found = self._by_type[type(array)] = candidates(self.kernels, array)
         return found
 
     def run_rule(self, wanted: Wanted, args: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Pullback, bool]:
-        """Run the first body that applies to plain values, and tell whether its cotangents are fresh."""
+        """Run the first body that accepts the plain values; also return whether its cotangents are fresh."""
         found = self._by_type.get(type(args[0]))
         if found is None:
             found = self.kernels_for(args[0])
@@ -211,7 +211,7 @@ class Primitive(Generic[P, R]):
         return output, pullback, self.fresh
 
     def portable_pullback(self, wanted: Sequence[int], *args: Any, **options: Any) -> Pullback:
-        """Return the pullback of the portable body; for kernels whose pullback meets a traced cotangent."""
+        """Return the pullback of the portable body, for kernels whose pullback is given a traced cotangent."""
         return self.rule(wanted, *args, **options)[1]
 
     def _without_rule(self, wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Any, Pullback]:
@@ -224,7 +224,7 @@ class Primitive(Generic[P, R]):
         return str(vars(self)["__qualname__"])  # pickled by reference, as a function is
 
     def _arrays_first(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Make positional what was passed by the name of a positional parameter."""
+        """Make arguments positional that were passed by the name of a positional parameter."""
         if self._positional is None:
             self._positional = {
                 name: parameter.default
@@ -243,12 +243,12 @@ class Primitive(Generic[P, R]):
 
 
 def primitive(function: Callable[P, R]) -> Primitive[P, R]:
-    """Make a function one node of the tape, with a pullback of its own.
+    """Make a function one node of the tape, with its own pullback.
 
     Parameters
     ----------
     function : callable
-        In array API code. Positional parameters are arrays (or ``None``), keyword-only parameters are options.
+        Array API code. Positional parameters are arrays (or ``None``), keyword-only parameters are options.
 
     Returns
     -------

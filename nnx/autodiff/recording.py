@@ -1,4 +1,4 @@
-"""One run of a function with some of its arguments traced on a tape, and the way from its output to their gradients."""
+"""One run of a function with some arguments traced on a tape, and from its output back to their gradients."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from nnx.tree import Rebuild, leaves_like, tree_leaves, tree_map, tree_split
 from nnx.types import Array, DType, Tree
 
 _Source = tuple[int, Sequence[Array], Rebuild | None, int, Sequence[str]]
-"""What was traced of one argument: the slot of its first array, whose others follow; the arrays; what makes a gradient
-of theirs, or ``None`` for an argument that is an array; its index; and the arrays' paths.
+"""What was traced of one argument: the slot of its first array (the others follow), the arrays, the function that
+builds its gradient (``None`` if the argument is itself an array), its index, and the paths of the arrays.
 
 The traced arrays themselves are not kept: an operator such as ``+=`` may have changed what they stand for.
 """
 
 _FLOATING: dict[type, set[DType]] = {}
-"""The floating-point dtypes seen of each type of plain array: what checked_leaf need not look at again."""
+"""For each type of plain array the floating-point dtypes seen so far, which checked_leaf need not check again."""
 
 
 class Recording:
@@ -46,7 +46,7 @@ class Recording:
         for index in indices:
             primal = args[index]
             known = _FLOATING.get(type(primal))
-            if known is not None and primal.dtype in known:  # one array, which most primals are, needs no tree
+            if known is not None and primal.dtype in known:  # a single array, as most primals are, needs no tree
                 tape.count = slot = tape.count + 1
                 moved[index] = TracedArray(primal, tape, slot)
                 self._sources.append((slot, (primal,), None, index, ("",)))
@@ -57,7 +57,7 @@ class Recording:
                 known = _FLOATING.get(type(leaf))
                 if known is None or leaf.dtype not in known:
                     leaf = checked_leaf(leaf, index, path)
-                tape.count = slot = tape.count + 1  # as Tape.trace, of what is plain
+                tape.count = slot = tape.count + 1  # Tape.trace, written out: a call per parameter is a cost
                 arrays.append(TracedArray(leaf, tape, slot))
                 values.append(leaf)
             moved[index] = rebuild(arrays)
@@ -68,10 +68,10 @@ class Recording:
             leave(error, tape)
             raise
         finally:
-            tape.closed = True
+            tape.closed = True  # from here on, whatever escaped from the function is an error to use
 
     def seeds(self, reached: dict[str, Any], cotangent: Tree) -> list[tuple[int, Array]]:
-        """Return where a cotangent of the output starts: (slot, array) for each traced array of the output."""
+        """Return where the backward pass starts: (slot, cotangent) for each traced array of the output."""
         given = leaves_like(cotangent, reached, "a cotangent", "the output")
         return [
             (leaf.entry, checked_cotangent(array, leaf))
@@ -87,7 +87,7 @@ class Recording:
         wanted: Sequence[bool] | None = None,
         on_leaf: Callable[[str, Array], Any] | None = None,
     ) -> tuple[Any, ...]:
-        """Return the gradient of each argument: arrays of the caller's own, zeros where no cotangent arrived."""
+        """Return the gradient of each argument: arrays that belong to the caller, zeros where no cotangent arrived."""
         cotangents, owned = self.tape.walk(
             seeds,
             consume=consume,
@@ -105,10 +105,13 @@ class Recording:
                 if cotangent is None:
                     cotangent = namespace(value).zeros_like(value)
                 else:
+                    # A pullback that returned the wrong thing is found here at the latest.
                     if cotangent.__class__ is not value.__class__ or (
                         cotangent.shape != value.shape or cotangent.dtype != value.dtype
                     ):
                         _refuse_misfit(cotangent, value, _where(index, paths[slot - first]))
+                    # It may be the caller's cotangent, a residual, or a constant of a rule: copied, so that the
+                    # caller may write into the gradient.
                     if not owned[slot]:
                         cotangent = own(cotangent)
                 found.append(cotangent)
@@ -121,7 +124,7 @@ class Recording:
         return [slot for source, want in sources if not want for slot in range(source[0], source[0] + len(source[1]))]
 
     def _telling(self, on_leaf: Callable[[str, Array], Any]) -> tuple[list[int], Callable[[int, Any, bool], None]]:
-        """Return which slots a walk reports, and what it calls: ``on_leaf`` with the path of the array."""
+        """Return which slots a walk reports, and a function that calls ``on_leaf`` with the path of the array."""
         named = {}
         for first, values, _, index, paths in self._sources:
             for slot, (value, path) in enumerate(zip(values, paths, strict=True), first):
@@ -137,14 +140,14 @@ class Recording:
 
 
 def own(x: Array) -> Array:
-    """Return a copy of an array that somebody else may hold, for a caller who may write into it."""
+    """Return a copy of an array that others may hold, for a caller who may write into it."""
     return x.alias() if type(x) is TracedArray else copied(x)
 
 
 def _form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:
-    """Return :func:`gradient_form` of a primal that was split already, as quickly as can be."""
+    """Return :func:`gradient_form` of a primal that has been split already."""
     if hasattr(type(primal), "__tree_split__"):
-        owner = ref(primal)
+        owner = ref(primal)  # weak: a pullback that is kept must not keep the model alive
         return lambda cotangents: gradient_of(owner, dict(zip(leaves, cotangents, strict=True)))
     return rebuild if "" in leaves else gradient_form(primal)
 
@@ -154,7 +157,7 @@ def checked_leaf(leaf: Any, number: int, path: str) -> Array:
     array = asarray(leaf) if type(leaf) is float else leaf
     if is_array(array) and is_floating(array):
         if type(array) is TracedArray:
-            return array.alias()  # an operator such as += on the one leaves the other as it is
+            return array.alias()  # so that += on either leaves the other as it is
         _FLOATING.setdefault(type(array), set()).add(array.dtype)
         return array
     where = _where(number, path)
@@ -167,12 +170,12 @@ def checked_leaf(leaf: Any, number: int, path: str) -> Array:
 
 
 def gradient_form(primal: Tree) -> Rebuild:
-    """Return what makes the gradient of a primal from cotangents: a tree like it, with dicts for modules."""
+    """Return the function that builds the gradient of a primal: a tree like it, with dicts for modules."""
     return tree_split(primal, objects_as_dicts=True)[1]
 
 
 def checked_cotangent(array: Any, like: Array) -> Array:
-    """Return a cotangent that was given for an array of an output; it must be like it."""
+    """Return a cotangent for an array of the output, after checking its library, shape and dtype."""
     if not is_array(array):
         raise DTypeError(f"expected a cotangent that is an array, as the output, got {type(array).__name__}")
     namespace(like.value if type(like) is TracedArray else like, array)
@@ -197,7 +200,7 @@ def _refuse_misfit(cotangent: Any, value: Array, where: str) -> None:
     elif cotangent.dtype != value.dtype:
         what = f"dtype {dtype_name(value.dtype)}, got {dtype_name(cotangent.dtype)}"
     else:
-        return  # of another class for another reason, such as NumPy's scalars beside its 0-d arrays
+        return  # only the class differs, as between NumPy's scalars and its 0-d arrays
     raise TraceError(
         f"the cotangent of {where}: expected {what}; the pullback of a primitive that it came through returns the "
         "wrong one, which nnx.testing.check_gradients(primitive, ...) finds"
@@ -205,26 +208,26 @@ def _refuse_misfit(cotangent: Any, value: Array, where: str) -> None:
 
 
 def untrace(tree: Tree, tape: Tape) -> Tree:
-    """Return a tree with the values of what a transform traces."""
+    """Return a tree in which the arrays traced by a transform are replaced by their values."""
     if type(tree) is TracedArray:
         return untraced_leaf(tree, tape)
     return tree_map(lambda leaf: untraced_leaf(leaf, tape), tree)
 
 
 def leave(error: Exception, trace: Trace) -> None:
-    """Take out of an exception that leaves a transform what is traced there.
+    """Remove the arrays that a transform traces from an exception that leaves it.
 
-    A traced array cannot be pickled, and an exception of a worker process must be, or its message would be lost.
+    A traced array cannot be pickled, but an exception in a worker process has to be, or its message is lost.
 
     Raises
     ------
     TraceError
-        In the place of what another library says of a traced array. JAX does not ask foreign objects to take part in
-        its functions, as NumPy and torch do.
+        Instead of another library's message about a traced array. JAX, unlike NumPy and torch, has no protocol by which
+        a foreign object could refuse to be passed to its functions.
     """
     if isinstance(error, TypeError) and f"{TracedArray.__module__}.{TracedArray.__qualname__}" in str(error):
         found = foreign_call("a function of another library")
-        found.__dict__.update(vars(error))  # the path of the module, if it came through one
+        found.__dict__.update(vars(error))  # the module's path, if it has passed one
         raise found from error
 
     def value_of(leaf: Any) -> Any:
@@ -233,7 +236,7 @@ def leave(error: Exception, trace: Trace) -> None:
     def changed(tree: Tree) -> bool:
         return any(value_of(leaf) is not leaf for leaf in tree_leaves(tree))
 
-    with suppress(Exception):  # whatever the exception holds: it is the one that must be heard
+    with suppress(Exception):  # the original exception matters more than any failure in here
         if changed(error.args):
             error.args = tree_map(value_of, error.args)
         for name, held in list(vars(error).items()):
@@ -242,7 +245,7 @@ def leave(error: Exception, trace: Trace) -> None:
 
 
 def untraced_leaf(leaf: Any, trace: Trace) -> Any:
-    """Return the value of what a transform traces, and all else as it is, unless it has escaped from another."""
+    """Return the value of an array that a transform traces, anything else as it is; refuse escaped arrays."""
     if type(leaf) is TracedArray and leaf.trace is trace:
         return leaf.value
     refuse_escaped(leaf)
@@ -250,7 +253,7 @@ def untraced_leaf(leaf: Any, trace: Trace) -> Any:
 
 
 def as_argnums(argnums: Any) -> tuple[int, ...]:
-    """Return the numbers of arguments as a tuple of Python integers."""
+    """Return argnums as a tuple of Python integers."""
     try:
         return (operator.index(argnums),) if hasattr(argnums, "__index__") else tuple(map(operator.index, argnums))
     except TypeError:
@@ -258,7 +261,7 @@ def as_argnums(argnums: Any) -> tuple[int, ...]:
 
 
 def indices_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """Return the indices that argnums mean among that many arguments."""
+    """Return argnums as indices from 0 among ``count`` arguments."""
     for number in numbers:
         if not -count <= number < count:
             raise ArgumentError(f"argnums has {number}, but the function was called with {count} arguments")
@@ -269,7 +272,7 @@ def indices_of(numbers: tuple[int, ...], count: int) -> tuple[int, ...]:
 
 
 def split_aux(output: Any) -> tuple[Any, Any]:
-    """Return output and aux of what a function returned that was called with has_aux."""
+    """Split what a function with has_aux returned into output and aux."""
     if not isinstance(output, tuple) or len(output) != 2:
         raise ArgumentError(f"with has_aux expected a function that returns (output, aux), got {type(output).__name__}")
     return output

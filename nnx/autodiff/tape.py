@@ -1,4 +1,7 @@
-"""The tape: what was done, in order. Its order is the topological order, so the backward pass needs no sort."""
+"""The tape: the calls in the order in which they were made.
+
+That order is topological, so the backward pass needs no sort and no recursion: it walks the list from its end.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ def escaped(primitive: Primitive[..., Any]) -> TraceError:
 
 def refuse_hidden(primitive: Primitive[..., Any], output: Any, level: int) -> None:
     """Raise TraceError if an output came from a traced array that is not among the arguments."""
+    # The values that the rule saw belong to lower levels. An output of this level or a higher one was computed from a
+    # traced array that the function closed over.
     for part in output if isinstance(output, (tuple, list)) else (output,):
         if type(part) is TracedArray and part.trace.level >= level:
             raise TraceError(
@@ -32,7 +37,7 @@ def refuse_hidden(primitive: Primitive[..., Any], output: Any, level: int) -> No
 
 
 def refuse_escaped(output: Any) -> None:
-    """Raise TraceError if what a function returned is traced by a transform inside it, which has ended."""
+    """Raise TraceError if a function returned an array traced by a transform inside it, which has ended."""
     if type(output) is TracedArray and output.trace.closed:
         raise TraceError(
             "the function returned a traced array of a transform that has ended inside it; return what you need from "
@@ -46,9 +51,10 @@ _Node = tuple[Pullback, Wanted, Any, bool]
 class Tape(Trace):
     """The record of one reverse-mode transform.
 
-    A node is (pullback, inputs, output, fresh): the slots of its inputs, 0 for what is not traced here, the slot of its
-    output, or a tuple of slots, and whether its cotangents are new memory. The inputs are what the rule was given as
-    ``wanted``: so the flags cost nothing, and a walk can narrow them.
+    A node is (pullback, inputs, output, fresh): ``inputs`` are the slots of its arguments, 0 where an argument is not
+    traced here; ``output`` is a slot, or a tuple of slots; ``fresh`` says whether its cotangents are new memory. A rule
+    is given the very list of inputs as ``wanted``: a slot is true, 0 is false, so the flags cost nothing, and a walk
+    can narrow them after the rule has run.
     """
 
     __slots__ = ("consumed", "count", "nodes")
@@ -65,7 +71,7 @@ class Tape(Trace):
         return TracedArray(value.alias() if type(value) is TracedArray else value, self, slot)
 
     def constant(self, value: Array) -> TracedArray:
-        """Return a value that no node leads to."""
+        """Return a constant as a traced array: a slot that no node writes to."""
         return self.trace(value)
 
     def namespace(self, array: TracedArray) -> TracedNamespace:
@@ -73,14 +79,15 @@ class Tape(Trace):
         return traced_namespace(array.untraced)
 
     def record(self, primitive: Primitive[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a primitive of which an argument is traced here, and append its node."""
+        """Run a primitive with an argument traced here, and append its node."""
         if self.closed:
             raise escaped(primitive)
         values = []
         inputs = Wanted()
         inputs.may_overwrite = False
         nested = False
-        for arg in args:  # the hottest code of the library
+        # The hottest code of the library: no helper is called, and a single loop gathers all that is needed.
+        for arg in args:
             if type(arg) is not TracedArray:
                 values.append(arg)
                 inputs.append(0)
@@ -91,10 +98,14 @@ class Tape(Trace):
                 if type(value) is TracedArray:
                     nested = True
             else:
+                # Traced by an enclosing transform: a constant here. The alias keeps the residual from changing when
+                # the function later writes into the array with += or the like.
                 refuse_other_thread(self, arg.trace)
                 values.append(arg.alias())
                 inputs.append(0)
                 nested = True
+        # Where an enclosing transform has to see the calls, the rule runs on primitives; otherwise on kernels, or
+        # directly on the library.
         fresh = primitive.fresh
         if nested:
             output, pullback = primitive.rule(inputs, *values, **options)
@@ -106,6 +117,7 @@ class Tape(Trace):
         if (is_many or type(output) is TracedArray) and primitive.may_hide_traced:
             refuse_hidden(primitive, output, self.level)
         if is_many:
+            # Named tuples, such as those of linalg, keep their type.
             traced = [self.trace(value) for value in output]
             self.nodes.append((pullback, inputs, tuple([t.entry for t in traced]), fresh))
             return type(output)(*traced) if hasattr(output, "_fields") else type(output)(traced)
@@ -127,37 +139,40 @@ class Tape(Trace):
         ----------
         seeds : sequence of (slot, cotangent)
         consume : bool
-            Drop each node as it is passed, and with it its residuals. A second walk is then an error.
+            Drop each node, and with it its residuals, once it has been passed. A second walk is then an error.
         unwanted : slots
-            Leaves whose cotangents nobody needs: what leads to them alone is not computed. Needs ``consume``.
+            Leaves whose cotangents are not needed: nothing is computed for them alone. Needs ``consume``, since the
+            nodes are changed.
         on_leaf : (slots, callable), optional
             Called as ``callable(slot, cotangent, owned)`` as soon as the cotangent of one of these leaves is final.
 
         Returns
         -------
         cotangents : list
-            By slot; ``None`` where nothing arrived. Slots of intermediate results are emptied on the way.
+            By slot; ``None`` where none arrived. Slots of intermediate results are emptied as the walk passes them.
         owned : bytearray
-            By slot; whether nobody but the walk holds the array, so that it may be written into.
+            By slot; whether only the walk holds the array, so that it may be written into.
         """
         if self.consumed:
             raise UsageError(
-                "the backward pass has freed what it needs already; run the function again before the next one"
+                "the backward pass has already freed what it needs; run the function again before the next one"
             )
         self.consumed = consume
         cotangents: list[Any] = [None] * (self.count + 1)
         owned = bytearray(self.count + 1)
-        nodes = self.nodes if consume else self.nodes.copy()
+        nodes = self.nodes if consume else self.nodes.copy()  # popped from below: that is what frees the residuals
         if unwanted:
             _narrow(nodes, self.count, unwanted)
         finals = _finals(nodes, on_leaf[0]) if on_leaf else []
         slots: Sequence[int]
         parts: Sequence[Any]
         slots, parts = map(list, zip(*seeds, strict=True)) if seeds else ([], [])
-        owns = False
+        owns = False  # the seeds are the caller's
         while True:
+            # Accumulate. The first cotangent of a slot is stored as it is; the second makes a sum in new memory, into
+            # which all further ones are added in place.
             for slot, part in zip(slots, parts):  # noqa: B905  a keyword would cost as much as the loop
-                if slot and part is not None:  # slot 0 is for what nobody differentiates for
+                if slot and part is not None:  # slot 0 stands for arguments that are constants here
                     held = cotangents[slot]
                     if held is None:
                         cotangents[slot] = part
@@ -169,7 +184,8 @@ class Tape(Trace):
                         owned[slot] = 1
             if finals and on_leaf:
                 _report(finals, len(nodes), cotangents, owned, on_leaf[1])
-            # Find the last node that a cotangent has arrived at, and take the cotangent from its slot.
+            # Find the last node whose output has a cotangent, and take the cotangent out of its slot. It is complete:
+            # all nodes that use the output come later on the tape, and have been passed.
             while nodes:
                 pullback, slots, output, fresh = nodes.pop()
                 if type(output) is int:
@@ -189,6 +205,8 @@ class Tape(Trace):
                 if finals and on_leaf:
                     _report(finals, 0, cotangents, owned, on_leaf[1])
                 return cotangents, owned
+            # A pullback that is not fresh might return the cotangent itself, or a view, for two arguments: none of them
+            # may then be written into, nor may the cotangent.
             slots.may_overwrite = fresh and own == 1
             parts = pullback(cotangent)
             if not isinstance(parts, (tuple, list)) or len(parts) < len(slots):  # defaults add to the end of slots
@@ -197,7 +215,7 @@ class Tape(Trace):
 
 
 def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
-    """Tell whether a pullback did no more than to hand the cotangent to one argument alone."""
+    """Return whether a pullback only passed the cotangent on, unchanged and to a single argument."""
     if len(parts) == 2:
         first, second = parts
         return (second is None and first is cotangent) or (first is None and second is cotangent)
@@ -205,7 +223,8 @@ def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
 
 
 def _narrow(nodes: Sequence[_Node], count: int, unwanted: Iterable[int]) -> None:
-    """Take from the inputs of all nodes the slots that lead to unwanted leaves alone."""
+    """Clear the input slots of all nodes that lead to nothing but unwanted leaves."""
+    # In the order of the tape: a slot is settled before the nodes that use it. Leaves come before all nodes.
     needed = bytearray(b"\x01") * (count + 1)
     for slot in unwanted:
         needed[slot] = 0
@@ -222,9 +241,9 @@ def _narrow(nodes: Sequence[_Node], count: int, unwanted: Iterable[int]) -> None
 
 
 def _finals(nodes: Sequence[_Node], leaves: Sequence[int]) -> list[tuple[int, int]]:
-    """Return for each leaf the number of the node after which its cotangent is final, the first that uses it.
+    """Return for each leaf the index of the first node that uses it: once that is passed, its cotangent is final.
 
-    They are in the order of the numbers. A leaf that no node uses has what arrived as a seed.
+    The pairs (index, slot) are sorted by index. A leaf that no node uses is final once the seeds have arrived.
     """
     left = dict.fromkeys(leaves)
     finals = []
@@ -243,7 +262,7 @@ def _report(
     owned: bytearray,
     on_leaf: Callable[[int, Any, bool], None],
 ) -> None:
-    """Tell of the leaves that are final now that all nodes from a number on are passed."""
+    """Report the leaves that are final now that all nodes from index ``passed`` on have been passed."""
     while finals and finals[-1][0] >= passed:
         slot = finals.pop()[1]
         on_leaf(slot, cotangents[slot], bool(owned[slot]))
@@ -254,4 +273,4 @@ def _wrong_pullback(parts: Any, count: int) -> TraceError:
         return TraceError(
             f"expected a pullback that returns a tuple with a cotangent for each argument, got {type(parts).__name__}"
         )
-    return TraceError(f"expected a pullback that returns {count} cotangents, one an argument, got {len(parts)}")
+    return TraceError(f"expected a pullback that returns {count} cotangents, one per argument, got {len(parts)}")

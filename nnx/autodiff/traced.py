@@ -1,4 +1,4 @@
-"""The traced array: a value together with the trace that records what is done with it."""
+"""The traced array: a value together with the trace that records its operations."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nnx.errors import MissingRuleError, TraceError, UsageError
 from nnx.tree import tree_split
 from nnx.types import Array, Device, DType, Shape, Tree
 
-# A transform that starts inside another has the higher level. Only the order counts, so one counter serves all
+# A transform that starts inside another has the higher level. Only the order matters, so one counter serves all
 # threads: next() on it is atomic.
 _levels = itertools.count(1)
 
 
 class Trace:
-    """One transform that is under way, such as a tape, and what may be done with its arrays.
+    """A running transform, such as a tape, and what may be done with its arrays.
 
-    The methods are its policies: a transform refuses whatever would lose a derivative. A trace without a derivative to
-    lose has others; see :mod:`nnx.testing`.
+    The methods are policies: a transform refuses whatever would lose a derivative. A trace that has no derivative to
+    lose is more permissive; see :mod:`nnx.testing`.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class Trace:
         self.thread = threading.get_ident()
 
     def record(self, primitive: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Run a primitive of which an argument is traced here."""
+        """Run a primitive with an argument traced here."""
         raise NotImplementedError
 
     def constant(self, value: Array) -> Any:
-        """Return a value that an array traced here becomes when a constant is written into it."""
+        """Return what an array traced here becomes when a constant is written into it."""
         raise NotImplementedError
 
     def read(self, array: TracedArray, name: str, kind: str) -> Any:
@@ -69,7 +69,7 @@ class Trace:
         raise TraceError("a traced array cannot be handed to another library; compute with xp = nnx.namespace(x)")
 
     def move(self, array: TracedArray, device: Device, stream: Any) -> TracedArray:
-        """Move an array to another device: a pullback would have to move back."""
+        """Move an array to another device. Refused: its pullback would have to move the cotangent back."""
         raise MissingRuleError("a traced array stays on its device; move the arrays before differentiating")
 
     def namespace(self, array: TracedArray) -> Any:
@@ -88,7 +88,7 @@ def inner_trace(first: Trace, second: Trace) -> Trace:
 
 
 def refuse_other_thread(here: Trace, other: Trace) -> None:
-    """Raise TraceError if arrays of transforms in two threads meet: neither knows what the other will do."""
+    """Raise TraceError if arrays of transforms in two threads meet: their levels say nothing about nesting."""
     if here.thread != other.thread:
         raise TraceError(
             "a traced array met one of a transform in another thread, where its derivative would be lost; pass "
@@ -104,17 +104,17 @@ class TracedArray:
     Attributes
     ----------
     value : array
-        What it stands for: a plain array, or an array traced by an enclosing transform.
+        A plain array, or an array traced by an enclosing transform.
     trace : Trace
         The transform that it belongs to.
     entry : object
-        What the trace knows of it: a tape its slot, counted from 1; a forward trace its tangent.
+        What the trace records for it: the slot, counted from 1, on a tape; the tangent in forward mode.
     """
 
     __slots__ = ("entry", "trace", "value")
 
     namespace_varies: ClassVar[bool] = True  # the namespace depends on the value: see nnx.namespace
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # == compares elements
 
     def __init__(self, value: Array, trace: Trace, entry: Any) -> None:
         self.value = value
@@ -122,7 +122,7 @@ class TracedArray:
         self.entry = entry
 
     def alias(self) -> TracedArray:
-        """Return another object for the same array, which an operator such as ``+=`` on this one leaves as it is."""
+        """Return another object for the same array, which ``+=`` and the like on this one do not change."""
         return TracedArray(self.value, self.trace, self.entry)
 
     @property
@@ -169,7 +169,7 @@ class TracedArray:
         return self._length()
 
     def __iter__(self) -> Iterator[Any]:
-        # Python's own way, by index until an IndexError, would never end where an index is clamped, as in JAX.
+        # Python's default, by index until an IndexError, would never end where indices are clamped, as in JAX.
         return (self[(i, ...)] for i in range(self._length()))  # type: ignore[index]
 
     def _length(self) -> int:
@@ -184,7 +184,7 @@ class TracedArray:
         return self.alias()
 
     def __deepcopy__(self, memo: Any) -> TracedArray:
-        return self.alias()  # a deeper copy would be of its transform too, and lose the derivative
+        return self.alias()  # a deep copy would copy the transform too, and lose the derivative
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TraceError("a traced array cannot be pickled: its derivative would be lost; pickle nnx.stop_gradient(x)")
@@ -207,13 +207,13 @@ class TracedArray:
     def __dlpack_device__(self, /) -> Any:
         return self.trace.hand_over(self, "__dlpack_device__", {})
 
-    # What follows is how other libraries ask a foreign object to take part in their functions.
+    # The protocols by which other libraries let a foreign object take part in their functions.
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise foreign_call("a function of NumPy")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        # NumPy's arrays and scalars bring their operators here too, and those are welcome.
+        # Operators of NumPy's arrays and scalars, such as np.float32(2) * x, arrive here too: only these are computed.
         name = operator_of_ufunc(ufunc, method, options)
         if name is None:
             raise foreign_call(f"numpy.{ufunc.__name__}")
@@ -228,7 +228,8 @@ class TracedArray:
         if name is None:
             return NotImplemented
         error = foreign_call(name)
-        # torch takes a TypeError from an operator such as += for a wish to be asked next.
+        # torch turns a TypeError, which a TraceError is, from an operator such as += into NotImplemented, and Python
+        # would then ask the traced array for its reflected operator.
         raise UsageError(error.message) if name.endswith("_") else error
 
 
@@ -237,7 +238,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {}
 
 
 def foreign_call(what: str) -> TraceError:
-    """Return the error for a traced array in a function that is not of its namespace."""
+    """Return the error for a traced array passed to a function outside its namespace."""
     return TraceError(
         f"{what} met a traced array and would lose its derivative; call the same function of the namespace of all "
         "arrays that meet, xp = nnx.namespace(x, weight, ...), or nnx.stop_gradient(x) where no derivative is wanted"

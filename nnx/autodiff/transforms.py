@@ -14,7 +14,7 @@ from nnx.types import Array, Tree
 
 
 def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> tuple[Any, ...]:
-    r"""Run a function and return its output with its pullback, the vector-Jacobian product.
+    r"""Run a function and return its output and its pullback, the vector-Jacobian product.
 
     For :math:`y = f(x)` with Jacobian :math:`J` the pullback maps a cotangent :math:`\bar y` to
     :math:`\bar x = J^T \bar y`. For complex arrays it is the transpose too, not the conjugate transpose.
@@ -24,18 +24,18 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     function : callable
         Array API code; returns an array or a tree of arrays.
     *primals : arrays, modules or trees of them
-        What to differentiate for. Python floats become float32 arrays of the selected backend.
+        What to differentiate with respect to. Python floats become float32 arrays of the selected backend.
     has_aux : bool
-        The function returns ``(output, aux)``; ``aux`` is handed through and not differentiated.
+        The function returns ``(output, aux)``; ``aux`` is returned as it is and not differentiated.
 
     Returns
     -------
     output
         What the function returns.
     pullback : callable
-        Takes a cotangent like the output; returns a tuple with one cotangent for each primal: a tree like the
-        primal, and for a module a dict from dotted path to array. It may be called more than once. The arrays are the
-        caller's own, and may be written.
+        Takes a cotangent like the output and returns a tuple with one cotangent per primal: a tree like the primal,
+        or a dict from dotted path to array for a module. It may be called more than once. The arrays belong to the
+        caller, who may write into them.
     aux
         Only with ``has_aux``.
 
@@ -44,7 +44,7 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     DTypeError
         If a primal is not of a floating-point dtype.
     ShapeError
-        From the pullback, if the cotangent has another shape than the output.
+        From the pullback, if the cotangent's shape is not that of the output.
 
     Examples
     --------
@@ -65,9 +65,10 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     def pullback(cotangent: Tree, *, consume: bool = False, wanted: Sequence[bool] | None = None) -> tuple[Any, ...]:
         """Return the cotangent of each primal.
 
-        ``consume`` frees what was kept on the way, and the pullback cannot be called again; ``wanted`` then tells for
-        which primals a cotangent is computed at all.
+        ``consume`` frees the residuals as they are used, after which the pullback cannot be called again; ``wanted``
+        then says for which primals a cotangent is computed at all.
         """
+        # The common case, one array that fits, skips the checks of Recording.seeds.
         fits = is_own and (
             type(cotangent) is type(value) and cotangent.shape == value.shape and cotangent.dtype == value.dtype
         )
@@ -91,27 +92,27 @@ def value_and_grad(
     function : callable
         Returns one floating-point number: an array of shape ``()``.
     argnums : int or sequence of int
-        Which positional arguments to differentiate for: arrays, modules or trees of them.
+        Which positional arguments to differentiate with respect to: arrays, modules or trees of them.
     has_aux : bool
         The function returns ``(value, aux)``, and the new one ``((value, aux), gradient)``.
     on_leaf : callable, optional
         Called as ``on_leaf(path, gradient)`` for each array as soon as its gradient is final, while the backward pass
-        goes on for the others: to send it to other processes, or to measure it. For several argnums the number of the
-        argument comes first in the path. It must not write into the array.
+        is still running for the others: to send it to other processes, say, or to measure it. With several argnums
+        the path starts with the index of the argument. It must not write into the array.
 
     Returns
     -------
     callable
-        Takes the arguments of ``function``; returns ``(value, gradient)``. The gradient is a tree like the
-        argument, for a module a dict from dotted path to array; for a sequence of argnums, a tuple of them. Its arrays
-        are the caller's own, and may be written.
+        Takes the arguments of ``function``; returns ``(value, gradient)``. The gradient is a tree like the argument,
+        or a dict from dotted path to array for a module; for a sequence of argnums, a tuple of these. Its arrays
+        belong to the caller, who may write into them.
 
     Raises
     ------
     ShapeError
         If the value is not of shape ``()``.
     DTypeError
-        If the value, or what it is differentiated for, is not of a floating-point dtype.
+        If the value, or an argument that it is differentiated with respect to, is not of a floating-point dtype.
 
     Examples
     --------
@@ -179,5 +180,5 @@ def _one(value: Any) -> Array:
 
 
 def _named_after(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give what a transform makes the name and docstring of the function that it was made of: a decorator."""
+    """Give the function that a transform returns the name and docstring of the original: a decorator."""
     return functools.partial(functools.update_wrapper, wrapped=function, updated=())

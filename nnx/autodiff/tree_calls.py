@@ -1,4 +1,4 @@
-"""Calls of functions of trees and modules as one primitive of the arrays in them."""
+"""A call of a function of trees and modules as one primitive of the arrays in them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from nnx.types import Tree
 
 
 class TreeCall:
-    """A call of a function of trees as one primitive of the arrays in them."""
+    """One call of a function of trees, as a primitive whose arguments are the leaves."""
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], name: str) -> None:
         found, self.rebuild = tree_split(args)
@@ -25,19 +25,20 @@ class TreeCall:
         )
 
     def flat(self, output: Tree) -> tuple[Any, ...]:
-        """Return the arrays of an output, and remember its form."""
+        """Return the arrays of an output, and remember the structure of its tree."""
         leaves, self.form = tree_split(output)
         return tuple(leaves.values())
 
     def cotangent(self, parts: Sequence[Any], outputs: Sequence[Any]) -> Tree:
-        """Return the cotangent in the form of the output, with zeros for what nothing arrived at."""
+        """Return the cotangent in the structure of the output, with zeros where none arrived."""
         pairs = zip(parts, outputs, strict=True)
         return self.form([namespace(out).zeros_like(out) if part is None else part for part, out in pairs])
 
     def __call__(self) -> Any:
         """Make the call, once."""
-        leaves, self.leaves = self.leaves, []  # a node and its primitive are a cycle, which must hold no array
-        outputs = self.primitive(*leaves)  # which sets the form
+        # This object and its primitive refer to each other. Arrays in that cycle would live until the next collection.
+        leaves, self.leaves = self.leaves, []
+        outputs = self.primitive(*leaves)  # sets self.form
         return self.form(outputs)
 
 
