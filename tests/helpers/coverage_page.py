@@ -18,7 +18,7 @@ KINDS = {
     "Linear": "linear: applied to tangents, transposed for cotangents",
     "Multilinear": "linear in each argument",
     "Weighted": "a weighted sum, for both modes",
-    "Joined": "linear: each array takes its part",
+    "Joined": "linear: each array gets its part",
     "Indexed": "linear: applied to tangents, added up at the indices for cotangents",
 }
 CHAPTERS = {
@@ -39,7 +39,7 @@ def listed(names: Iterable[str]) -> str:
 
 def kind(rule: object) -> str:
     """Return in words how a rule gives the derivative."""
-    return KINDS.get(type(rule).__name__, "a pullback of its own, transposed again for forward mode")
+    return KINDS.get(type(rule).__name__, "its own pullback, transposed again for forward mode")
 
 
 def tables() -> str:
@@ -51,18 +51,23 @@ def tables() -> str:
             by_kind.setdefault(kind(rule), []).append(prefix + name)
         rows = [(listed(names), way) for way, names in by_kind.items()]
         lines += [f"### {chapter}", "", *table(("differentiable", "by"), rows)]
-    lines += ["### Written with other functions", "", "Their derivative is that of what they are written with.", ""]
+    lines += [
+        "### Written with other functions",
+        "",
+        "They are composed of functions above, and so are their derivatives.",
+        "",
+    ]
     lines += [listed(rules.COMPOSED) + ".", ""]
     lines += [
         "### Constant",
         "",
-        "Their derivative is zero almost everywhere, or they return no floating-point number.",
+        "Their derivative is zero almost everywhere, or they return no floating-point numbers.",
         "",
     ]
     lines += [listed(rules.CONSTANT | rules.LIKE) + ".", ""]
-    lines += ["### Handed on", "", "Creation without array arguments, dtypes, constants, inspection.", ""]
+    lines += ["### Passed through", "", "Creation without array arguments, dtypes, constants, inspection.", ""]
     lines += [listed(rules.PASSED) + ".", ""]
-    lines += ["### Refused", "", "They raise `MissingRuleError`: a derivative would be lost in silence.", ""]
+    lines += ["### Refused", "", "They raise `MissingRuleError`: a derivative would be silently lost.", ""]
     lines += table(
         ("refused", "because, and instead"), ((f"`{name}`", why) for name, why in sorted(rules.REFUSED.items()))
     )
