@@ -153,13 +153,13 @@ RANKS = [
     Row("stats.rankdata(x, axis=1)"),
     Row("stats.spearmanrho(v, w)"),
 ]
-"""Functions of ranks: constant between the places where two numbers change their order."""
+"""Functions of ranks: constant as long as no two numbers change their order."""
 
-TO_NUMPY = "converts to NumPy, for code that takes nothing else"
+TO_NUMPY = "converts to NumPy, for code that accepts nothing else"
 NUMPY_NAMES = "calls a function of `numpy` by its name"
-MIXES = "has made a NumPy array, and asks for one namespace of it and of a traced array"
+MIXES = "has made a NumPy array, and asks for one namespace of it and a traced array"
 ASSIGNS = "assigns to elements"
-READS = "reads a value, and decides by it"
+READS = "reads a value to decide what to do"
 METHODS = "uses a method of NumPy's arrays that is not in the standard"
 REASONS = {
     TO_NUMPY: "a function of NumPy met",
@@ -321,7 +321,7 @@ def function(row: Row) -> str:
 
 def tables() -> str:
     """Return the tables of the page."""
-    ranks = "Statistics of ranks are constant until two numbers change their order."
+    ranks = "Rank statistics are constant until two numbers change their order."
     return "\n".join(
         [
             *("### Differentiated", "", _count(DIFFERENTIATED), "", *_with_strict(DIFFERENTIATED), ""),
