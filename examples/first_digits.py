@@ -1,8 +1,8 @@
-"""The first ten images of the data set, each with its label: look at the data before training on them.
+"""The first ten images of the data set with their labels: look at the data before training on them.
 
-By default these are the digits that come inside nnx, 8x8 pixels each; with --data DIR the 28x28 ones of MNIST. An
-image is a row of numbers in [0, 1], 0 for paper and 1 for ink. A network wants them with mean 0 and standard deviation
-1, which nnx.data.normalize makes.
+By default these are the 8x8 digits that ship with nnx; with --data DIR they are MNIST's 28x28 ones. An image is a row
+of numbers in [0, 1], 0 for paper and 1 for ink. A network learns best from inputs with mean 0 and standard deviation
+1, which is what nnx.data.normalize produces.
 """
 
 import nnx

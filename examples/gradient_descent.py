@@ -1,7 +1,7 @@
-"""Gradient descent on f(x) = (x - 2)^2 + 1, whose only minimum lies at x = 2.
+"""Gradient descent on f(x) = (x - 2)^2 + 1, whose only minimum is at x = 2.
 
-Each step goes against the gradient, x <- x - rate * f'(x), and nnx.grad works out f'. With rate 0.1 the distance to
-the minimum shrinks to 0.8 of itself in each step, so from 5 expect the n-th point to be 2 + 3 * 0.8^n: large steps
+Each step goes against the gradient, x <- x - rate * f'(x), and nnx.grad computes f'. With a rate of 0.1, each step
+multiplies the distance to the minimum by 0.8, so starting from 5 expect the n-th point to be 2 + 3 * 0.8^n: large steps
 where f is steep, small ones near the minimum.
 """
 

@@ -1,16 +1,16 @@
-"""A layer whose output solves an equation, z = tanh(z W + x U + b), and its gradient without the way to the solution.
+"""A layer whose output solves an equation, z = tanh(z W + x U + b), and its gradient from the solution alone.
 
-Repeat the right-hand side until z stands still: a network as deep as one likes, with the same weights in each layer.
-Back-propagation would need every step on that way. By the implicit function theorem the solution alone is enough: a
-cotangent c of z becomes the u that solves u = c + u dstep/dz, by repetition again, and the rest is one pullback of one
-step. nnx.custom_vjp teaches that to nnx in ten lines.
+Apply the right-hand side again and again until z stops changing: that is a network of any depth, with the same
+weights in every layer. Backpropagation would need every one of these steps. By the implicit function theorem the
+solution is enough: from a cotangent c of z, find the u with u = c + u dstep/dz, again by iteration; the rest is one
+pullback of one step. nnx.custom_vjp teaches nnx this rule in ten lines.
 
 Expect the same gradients as through all the steps, in less time, and in memory that does not grow with the number of
-steps; and twenty such numbers z that tell two spirals apart.
+steps; and a layer of twenty such numbers z that tells two spirals apart.
 
 Measured with 400 steps and seed 0, in 2 seconds: the loss falls from 0.77 to 0.009, and 100.0 % of the points and
-99.6 % of new ones are told right. At 25 steps to the solution the gradients agree to 3e-10, and take 3.3 ms and 1.9 MB
-through all the steps, 2.1 ms and 0.5 MB without them.
+99.6 % of new ones are classified correctly. With 25 steps to the solution the gradients agree to 3e-10; they take 3.3
+ms and 1.9 MB through all the steps, 2.1 ms and 0.5 MB without them.
 """
 
 import timeit
@@ -26,7 +26,7 @@ MOST = 1000  # steps to a solution
 
 
 def contraction(W):
-    """Shrink columns to absolute values that sum to at most 0.95: a step then brings any two z closer."""
+    """Scale columns down to an absolute sum of at most 0.95, so that a step brings any two z closer together."""
     xp = nnx.namespace(W)
     return 0.95 * W / xp.clip(xp.sum(xp.abs(W), axis=0), min=1.0)
 
@@ -38,7 +38,7 @@ def step(z, x, W, U, b):
 
 
 def solve(f, z, tolerance):
-    """Repeat z <- f(z) until no number moves by more than the tolerance; return z and the number of steps."""
+    """Repeat z <- f(z) until no number changes by more than the tolerance; return z and the number of steps."""
     for count in range(1, MOST + 1):
         before, z = z, f(z)
         difference = nnx.stop_gradient(z) - nnx.stop_gradient(before)
@@ -48,7 +48,7 @@ def solve(f, z, tolerance):
 
 
 def unrolled(x, W, U, b, tolerance):
-    """Return the solution, found from z = 0 on; its gradient goes back through all the steps."""
+    """Return the solution, starting from z = 0; its gradient goes back through all the steps."""
     xp = nnx.namespace(x, U)
     return solve(lambda z: step(z, x, W, U, b), xp.zeros_like(x @ U), tolerance)[0]
 
@@ -70,18 +70,18 @@ def _(x, W, U, b, tolerance):
 
 
 def logits(parameters, x, layer=implicit, tolerance=1e-6):
-    """Return two numbers a point: how much it looks like either spiral."""
+    """Return two numbers per point: how much it looks like each of the spirals."""
     W, U, b, V = parameters.values()
     return layer(x, contraction(W), U, b, tolerance) @ V
 
 
 def loss(parameters, x, spiral, layer=implicit, tolerance=1e-6):
-    """Return the cross-entropy of an average point."""
+    """Return the mean cross-entropy of the points."""
     return nnx.functional.cross_entropy(logits(parameters, x, layer, tolerance), spiral)
 
 
 def spirals(count, rng):
-    """Return points (count, 2) on two spirals of two turns, with a little noise, and which of the two each is on."""
+    """Return points (count, 2) on two spirals of two turns, with a little noise, and which spiral each is on."""
     spiral = np.arange(count) % 2
     radius = np.sqrt(rng.uniform(0.01, 1, count))
     angle = 4 * np.pi * radius + np.pi * spiral
@@ -102,7 +102,7 @@ def train(parameters, x, spiral, steps, learning_rate=1.0):
 
 
 def measure(*arguments):
-    """Return a gradient of the loss, the milliseconds that it takes (best of 5), and its peak of memory in MB."""
+    """Return a gradient of the loss, the milliseconds it takes (best of 5), and its peak memory in MB."""
     seconds = timeit.repeat(lambda: nnx.grad(loss)(*arguments), repeat=5, number=1)
     tracemalloc.start()
     gradient, peak = nnx.grad(loss)(*arguments), tracemalloc.get_traced_memory()[1]
@@ -111,7 +111,7 @@ def measure(*arguments):
 
 
 def compare(parameters, x, spiral):
-    """Measure both layers at falling tolerances; return rows (steps to the solution, MB unrolled, MB implicit)."""
+    """Measure both layers at decreasing tolerances; return rows (steps to the solution, MB unrolled, MB implicit)."""
     W, U, b, _ = parameters.values()
     rows = []
     for tolerance in (1e-1, 1e-2, 1e-4, 1e-6, 1e-9, 1e-12):
@@ -127,7 +127,7 @@ def compare(parameters, x, spiral):
 
 
 def plot(parameters, x, spiral, rows):
-    """Return a figure: the spirals with the region of each, and the memory of both gradients."""
+    """Return a figure: the spirals with their regions, and the memory of both gradients."""
     figure, (plane, memory) = new_figure(9.0, 4.4, columns=2)
     grid = np.stack(np.meshgrid(*[np.linspace(-1.15, 1.15, 160)] * 2), axis=-1)
     scores = logits(parameters, grid.reshape(-1, 2)).reshape(160, 160, 2)
@@ -152,8 +152,8 @@ def main():
     rng = np.random.default_rng(arguments.seed)
     x, spiral = spirals(arguments.points, rng)
     scales = {"W": ((20, 20), 1.0), "U": ((2, 20), 3.0), "b": ((20,), 1.0), "V": ((20, 2), 0.2)}
-    first = {name: scale * rng.standard_normal(shape) for name, (shape, scale) in scales.items()}
-    parameters = train(first, x, spiral, arguments.steps)
+    initial = {name: scale * rng.standard_normal(shape) for name, (shape, scale) in scales.items()}
+    parameters = train(initial, x, spiral, arguments.steps)
     for name, (points, which) in (("training", (x, spiral)), ("new", spirals(1000, rng))):
         accuracy = np.mean(np.argmax(logits(parameters, points), axis=1) == which)
         print(f"accuracy on {name} points: {100 * accuracy:.1f} %")

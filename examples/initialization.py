@@ -1,12 +1,12 @@
-"""How large first weights may be: a vector goes through 152 random layers of 512 units, as in a deep network.
+"""How large initial weights may be: send a vector through 152 random layers of 512 units, as in a deep network.
 
-A product with a matrix of N(0, 1) numbers multiplies the standard deviation by sqrt(512), about 22.6. So after 152 of
+Multiplying by a matrix of N(0, 1) numbers scales the standard deviation by sqrt(512), about 22.6. So after 152 of
 them, expect about 1e206 in float64; and in float32, the dtype that networks compute with, an overflow after some 28
-layers. Weights divided by sqrt(512) keep it near 1, until a ReLU follows each product: that halves the signal's power
-each time, which leaves about 1e-23. Weights times sqrt(2 / 512) make up for it and keep it near 1 again. "Near 1" means
-from 0.2 to 2: the chance of 152 drawn matrices adds up, as --seed shows.
+layers. Weights divided by sqrt(512) keep it near 1, unless a ReLU follows each product: a ReLU halves the power of
+the signal, and 152 of them leave about 1e-23. Weights times sqrt(2 / 512) make up for that and keep it near 1 again.
+"Near 1" means from 0.2 to 2: the randomness of 152 matrices adds up, as other values of --seed show.
 
-The last two are nnx.initializers.LeCunNormal and HeNormal; nnx.Linear starts from HeNormal.
+The last two are nnx.initializers.LeCunNormal and HeNormal; HeNormal is the default of nnx.Linear.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from options import option_parser
 from plotting import BLUE, GREY, ORANGE, RED, label, new_figure, save_figure
 
 WIDTH = 512
-CASES = [  # name, initializer, whether a ReLU follows, colour
+CASES = [  # name, initializer, whether a ReLU follows, color
     ("N(0, 1)", nnx.initializers.Normal(0.0, 1.0), False, RED),
     ("N(0, 1) / √512", nnx.initializers.LeCunNormal(), False, BLUE),
     ("N(0, 1) / √512", nnx.initializers.LeCunNormal(), True, ORANGE),
@@ -31,13 +31,13 @@ def standard_deviation(x):
 
 
 def propagate(initializer, relu, layers, dtype, seed):
-    """Return the standard deviation of a random vector, and after each layer; up to the first that overflows."""
+    """Return the standard deviation of a random vector and after each layer, up to the first overflow."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(WIDTH).astype(dtype)
     found = [standard_deviation(x)]
     for _ in range(layers):
         W = initializer(rng, (WIDTH, WIDTH), WIDTH, WIDTH).astype(dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # to overflow is the point of the first case
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow is the point of the first case
             x = x @ W
         if relu:
             x = nnx.functional.relu(x)
@@ -56,9 +56,9 @@ def main():
 
     figure, panels = new_figure(9.0, 4.2, columns=2)
     print(f"{'weights':<20} {'ReLU':<5} {'dtype':<8} {'std':>9}  after")
-    for name, initializer, relu, colour in CASES:
+    for name, initializer, relu, color in CASES:
         axes = panels[int(relu)]
-        for dtype, style in (("float64", {"color": colour}), ("float32", {"color": "black", "linestyle": (0, (1, 3))})):
+        for dtype, style in (("float64", {"color": color}), ("float32", {"color": "black", "linestyle": (0, (1, 3))})):
             found = propagate(initializer, relu, layers, dtype, arguments.seed)
             depth = len(found) - 1
             end = f"{depth} layers" + (", then overflow" if depth < layers else "")
@@ -69,7 +69,7 @@ def main():
                 label(axes, depth, found[-1], "float32 overflows", "black", xytext=(12, -3))
             elif dtype == "float64":
                 offset = (-68, 0) if found[-1] > 1e100 else (8, 6)
-                label(axes, depth // 2, found[depth // 2], name, colour, xytext=offset, va="bottom")
+                label(axes, depth // 2, found[depth // 2], name, color, xytext=offset, va="bottom")
 
     panels[0].set(title="Products alone", ylabel="standard deviation of the vector")
     panels[1].set(title="A ReLU after each product")

@@ -1,17 +1,17 @@
-"""How steeply does a network's loss curve, and how large a learning rate does that allow? Ask the Hessian, unseen.
+"""How sharply does a network's loss curve, and what learning rate does that allow? Ask the Hessian, without forming it.
 
-The network 64-50-10 has 3,760 parameters, so its Hessian has 14 million entries. Power iteration needs none of them,
-only products with a vector, nnx.hvp: v <- H v / |H v| turns v to the direction of the largest curvature, and v . H v to
-that curvature, the largest eigenvalue. On a network small enough for nnx.hessian both ways must agree.
+The 64-50-10 network has 3,760 parameters, so its Hessian has 14 million entries. Power iteration needs none of them,
+only products with a vector, nnx.hvp: v <- H v / |H v| turns v into the direction of the largest curvature, and v . H
+v becomes that curvature, the largest eigenvalue. On a network small enough for nnx.hessian, both methods must agree.
 
-Along that direction a step, w <- w - rate * gradient, multiplies the distance from the valley's floor by
-1 - rate * eigenvalue: it shrinks if the rate is below 2 / eigenvalue, and grows above. Expect just that after a small
-push along v. At 0.9 of the limit the loss soon falls; at 1.1 it climbs to several times its value. Then the network
-saves itself: it lands in a wider valley, where the limit is higher than the rate.
+Along that direction a step, w <- w - rate * gradient, multiplies the distance from the valley floor by 1 - rate *
+eigenvalue: it shrinks if the rate is below 2 / eigenvalue, and grows above. Expect exactly that after a small push
+along v. At 0.9 of the limit the loss soon falls; at 1.1 it climbs to several times its value. Then the network saves
+itself: it lands in a wider valley, where the limit is higher than the rate.
 
-Measured on the embedded digits with seed 0, after 20 epochs, in 4 seconds: the eigenvalue is 4.43 after 22 products, so
-the limit is 0.451. Below it the loss falls from 0.102 to 0.050, above it rises to 0.69 first, and the limit to 0.88. On
-the network 4-5-10 the eigenvalue agrees with the dense matrix to 2e-15.
+Measured on the embedded digits with seed 0, after 20 epochs, in 4 seconds: the eigenvalue is 4.43 after 22 products,
+so the limit is 0.451. Below it the loss falls from 0.102 to 0.050; above it the loss first rises to 0.69, and the
+limit rises to 0.88. On the 4-5-10 network the eigenvalue agrees with the dense matrix to 2e-15.
 """
 
 import numpy as np
@@ -22,14 +22,14 @@ from plotting import BLUE, GREY, ORANGE, new_figure, save_figure
 
 
 def classifier(features, hidden, seed, dtype="float32"):
-    """Return the network features-hidden-10, its first weights drawn from a seed."""
+    """Return a features-hidden-10 network, with initial weights drawn from a seed."""
     rng = np.random.default_rng(seed)
-    first = nnx.Linear(features, hidden, rng=rng, dtype=dtype)
-    return nnx.Model([first, nnx.ReLU(), nnx.Linear(hidden, 10, rng=rng, dtype=dtype)])
+    inner = nnx.Linear(features, hidden, rng=rng, dtype=dtype)
+    return nnx.Model([inner, nnx.ReLU(), nnx.Linear(hidden, 10, rng=rng, dtype=dtype)])
 
 
 def loss(model, x, digits):
-    """Return the cross-entropy of an average image."""
+    """Return the mean cross-entropy of the images."""
     return nnx.functional.cross_entropy(model(x), digits)
 
 
@@ -39,7 +39,7 @@ def dot(v, w):
 
 
 def largest_eigenvalue(model, x, digits, tolerance=1e-6, most=500):
-    """Return a unit vector along the largest curvature, as a dict by path, and its curvature by iteration."""
+    """Return a unit vector along the largest curvature, as a dict by path, and the curvature after each iteration."""
     rng = np.random.default_rng(0)
     v = {path: rng.standard_normal(w.shape).astype(w.dtype) for path, w in model.parameters().items()}
     found = []
@@ -52,13 +52,13 @@ def largest_eigenvalue(model, x, digits, tolerance=1e-6, most=500):
 
 
 def dense_hessian(model, x, digits):
-    """Return all second derivatives, with the parameters in one row: a symmetric matrix."""
+    """Return all second derivatives as one symmetric matrix, with the parameters in a row."""
     blocks, sizes = nnx.hessian(loss)(model, x, digits), {path: w.size for path, w in model.parameters().items()}
     return np.block([[blocks[a][b].reshape(sizes[a], sizes[b]) for b in sizes] for a in sizes])
 
 
 def descend(model, x, digits, start, learning_rate, steps):
-    """Train by plain gradient descent from these parameters; return the loss before each step."""
+    """Train by plain gradient descent from the given parameters; return the loss before each step."""
     model.replace_parameters(start)
     optimizer, losses = nnx.SGD(model, learning_rate), []
     for _ in range(steps):
@@ -69,7 +69,7 @@ def descend(model, x, digits, start, learning_rate, steps):
 
 
 def check_against_dense(x, digits, seed):
-    """Compare both ways on a network 4-5-10, in float64, for images of 2x2 pixels; return the error by iteration."""
+    """Compare both methods on a 4-5-10 network in float64, on 2x2 images; return the error after each iteration."""
     side = round(x.shape[1] ** 0.5)
     small = x.reshape(-1, 2, side // 2, 2, side // 2).mean(axis=(2, 4)).reshape(-1, 4).astype("float64")
     model = classifier(4, 5, seed, "float64")
@@ -85,7 +85,7 @@ def check_against_dense(x, digits, seed):
 def main():
     parser = option_parser(__doc__, data=True)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=40, help="of gradient descent at either rate")
+    parser.add_argument("--steps", type=int, default=40, help="of gradient descent at each rate")
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -113,12 +113,12 @@ def main():
         title="Power iteration: relative error of the eigenvalue", xlabel="Hessian-vector products, after the first"
     )
     start = {path: w + 0.1 * v[path] for path, w in model.parameters().items()}
-    for share, colour in ((1.1, ORANGE), (0.9, BLUE)):
+    for share, color in ((1.1, ORANGE), (0.9, BLUE)):
         losses = descend(model, x, digits, start, share * limit, arguments.steps)
         wider = 2 / largest_eigenvalue(model, x, digits)[1][-1]
         print(f"rate {share} * limit: loss {losses[0]:.4f}, at most {max(losses):.4f}, at last {losses[-1]:.4f}")
         print(f"rate {share} * limit: the limit is {wider:.4f} now, {wider / limit:.2f} times as large")
-        right.plot(losses, color=colour, label=f"rate {share} · 2/λ")
+        right.plot(losses, color=color, label=f"rate {share} · 2/λ")
     right.set(title="Gradient descent below and above 2/λ", xlabel="step", ylabel="loss", ylim=(0, None))
     left.legend()
     right.legend()

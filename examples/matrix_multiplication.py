@@ -1,9 +1,9 @@
-"""Matrix multiplication as three loops against one call of the array library.
+"""Matrix multiplication: three loops against one call of the array library.
 
-The loops are the definition, c_ij = sum over k of a_ik b_kj, word for word. The call ends in BLAS, which does the same
-sums in blocks that fit the processor's caches, several numbers an instruction. Both take n^3 multiplications, but
-expect the call to be thousands of times faster from n = 32 on, and the results to agree to rounding: that is why all
-the layers of nnx are made of matrix products.
+The loops are the definition, c_ij = sum over k of a_ik b_kj, word for word. The call ends up in BLAS, which does the
+same sums in blocks that fit the processor's caches, several numbers per instruction. Both take n^3 multiplications,
+but expect the call to be thousands of times faster from n = 32 on, and the results to agree up to rounding. That is
+why nnx builds its layers from matrix products.
 """
 
 import time
@@ -26,7 +26,7 @@ def three_loops(A, B):
 
 
 def timed(multiply, A, B, repeats):
-    """Return the product and the shortest time: whatever else the computer does only makes a call longer."""
+    """Return the product and the shortest time, since anything else the computer does only makes a call take longer."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -54,9 +54,9 @@ def main():
         print(f"{n:>5}  {times}  {loop_time / blas_time:>8,.0f}  {difference:.1e}")
 
     figure, axes = new_figure()
-    for times, name, colour in ((loop_times, "three loops", ORANGE), (blas_times, "A @ B (BLAS)", BLUE)):
-        axes.loglog(arguments.sizes, times, "o-", color=colour, base=10)
-        label(axes, arguments.sizes[-1], times[-1], name, colour, xytext=(8, 0))
+    for times, name, color in ((loop_times, "three loops", ORANGE), (blas_times, "A @ B (BLAS)", BLUE)):
+        axes.loglog(arguments.sizes, times, "o-", color=color, base=10)
+        label(axes, arguments.sizes[-1], times[-1], name, color, xytext=(8, 0))
     axes.annotate(
         "", (n, blas_time), (n, loop_time), arrowprops={"arrowstyle": "<->", "color": "#9aa1a9", "shrinkA": 7}
     )

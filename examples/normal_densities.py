@@ -1,11 +1,11 @@
-"""Densities of three normal distributions, the numbers that first weights are drawn from.
+"""Densities of three normal distributions, which initial weights are drawn from.
 
-The density of N(mean, variance) is symmetric around the mean, and the wider the larger the variance. Whatever the
-two are, 68.3 % of the area lies within one standard deviation of the mean.
+The density of N(mean, variance) is symmetric around the mean, and wider for a larger variance. Whatever the two are,
+68.3 % of the area is within one standard deviation of the mean.
 
-The second property is what keeps a deep network stable at its start: independent normal numbers add up to a normal
-number whose mean is the sum of the means and whose variance is the sum of the variances. One million sums of two
-drawn numbers show it: expect mean 3 and variance 5.
+A second property keeps a deep network stable at the start: the sum of independent normal numbers is a normal number,
+whose mean is the sum of the means and whose variance is the sum of the variances. One million sums of two random
+numbers show it: expect mean 3 and variance 5.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from options import option_parser
 from plotting import BLUE, GREEN, ORANGE, label, new_figure, save_figure
 
-DISTRIBUTIONS = [(0.0, 1.0, BLUE), (0.0, 4.0, ORANGE), (3.0, 1.0, GREEN)]  # mean, variance, colour
+DISTRIBUTIONS = [(0.0, 1.0, BLUE), (0.0, 4.0, ORANGE), (3.0, 1.0, GREEN)]  # mean, variance, color
 
 
 def density(x, mean, variance):
@@ -38,16 +38,16 @@ def main():
 
     figure, axes = new_figure()
     x = np.linspace(-6.5, 6.5, 1001)
-    for mean, variance, colour in DISTRIBUTIONS:
+    for mean, variance, color in DISTRIBUTIONS:
         name = f"N({mean:.0f}, {variance:.0f})"
         print(f"{name}: area within one standard deviation {area_within_one_std(mean, variance):.4f}")
         y = density(x, mean, variance)
-        axes.plot(x, y, color=colour)
-        axes.fill_between(x, y, where=abs(x - mean) <= math.sqrt(variance), color=colour, alpha=0.15, linewidth=0)
+        axes.plot(x, y, color=color)
+        axes.fill_between(x, y, where=abs(x - mean) <= math.sqrt(variance), color=color, alpha=0.15, linewidth=0)
         if variance == 1:
-            label(axes, mean, y.max(), name, colour, xytext=(0, 8), ha="center")
+            label(axes, mean, y.max(), name, color, xytext=(0, 8), ha="center")
         else:
-            label(axes, -2.6, density(-2.6, mean, variance), name, colour, xytext=(-8, 6), ha="right")
+            label(axes, -2.6, density(-2.6, mean, variance), name, color, xytext=(-8, 6), ha="right")
 
     rng = np.random.default_rng(0)
     total = rng.normal(0, math.sqrt(4), arguments.samples) + rng.normal(3, math.sqrt(1), arguments.samples)

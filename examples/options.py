@@ -1,4 +1,4 @@
-"""What the examples share on the command line: the folder for plots, and which handwritten digits to use."""
+"""Command-line options that the examples share: the folder for plots, and which handwritten digits to use."""
 
 import argparse
 from pathlib import Path

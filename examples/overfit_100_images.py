@@ -1,13 +1,13 @@
-"""The post's first training: thirty steps on the same 100 images, until the network knows them by heart.
+"""The post's first training run: thirty steps on the same 100 images, until the network knows them by heart.
 
-That is no way to judge a model, but a good way to find out whether it can learn at all: expect the loss to fall and
-the training accuracy to reach 100 %. As in the post each epoch is one step on all 100 images at once.
+This is no way to judge a model, but a good way to find out whether it can learn at all: expect the loss to fall and the
+training accuracy to reach 100 %. As in the post, each epoch is a single step on all 100 images.
 
-The post's learning rate is 0.01, with a gradient that is summed over the images. The losses of nnx are means, so the
-rate that takes the same step is 0.01 * 100 = 1. The first weights have the post's standard deviation, sqrt(2 / 512);
-the biases start at zero here, where the post draws them from N(0, 1).
+The post's learning rate is 0.01, with a gradient that is summed over the images. The losses of nnx are means, so a
+rate of 0.01 * 100 = 1 takes the same step. The initial weights have the post's standard deviation, sqrt(2 / 512); the
+biases start at zero here, while the post draws them from N(0, 1).
 
-This is close to the largest rate that works, so the loss jumps about before it settles. Measured on the first 100 of
+This is close to the largest rate that works, so the loss jumps around before it settles. Measured on the first 100 of
 MNIST's test images (784-50-10, cross-entropy, rate 1, 30 epochs, seed 0): from 13 % and a loss of 2.26 to 100 % and
 0.03, with 100 % from epoch 22 on. On the embedded digits (64-50-10): from 19 % to 100 %, also from epoch 22 on. All of
 the seeds 0 to 19 end at 100 %, on both.
@@ -30,8 +30,8 @@ def main():
 
     x, digits = load_images(arguments.data)
     if arguments.data is None:
-        # The square of an image's length decides which rates are stable. It is about 80 for MNIST's pixels as they
-        # are, as in the post, and 64 for the small images once they are normalized.
+        # The squared norm of an image decides which rates are stable. It is about 80 for MNIST's raw pixels, which the
+        # post uses, and 64 for the small images once they are normalized.
         x = nnx.data.normalize(x)
     x, digits = x[:100], digits[:100]
 

@@ -1,4 +1,4 @@
-"""The style that the plots of the examples share: quiet axes, direct labels, colours that stay apart in grey."""
+"""The style that the plots of the examples share: quiet axes, direct labels, colors that differ in grayscale too."""
 
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,19 @@ matplotlib.rcParams.update(
 
 
 def new_figure(width: float = 7.0, height: float = 4.2, rows: int = 1, columns: int = 1, **options: Any) -> Any:
-    """Return a figure of that size in inches and its axes: one, or an array of them."""
+    """Return a figure of the given size in inches, and its axes: one, or an array of them."""
     figure = Figure((width, height))
     return figure, figure.subplots(rows, columns, **options)
 
 
-def label(axes: Axes, x: float, y: float, text: str, colour: str, **options: Any) -> None:
-    """Write the name of a curve beside it, in its colour; (x, y) is a point of the curve."""
+def label(axes: Axes, x: float, y: float, text: str, color: str, **options: Any) -> None:
+    """Write the name of a curve next to it, in its color; (x, y) is a point of the curve."""
     options = {"xytext": (6, 0), "ha": "left", "va": "center"} | options
-    axes.annotate(text, (x, y), textcoords="offset points", color=colour, annotation_clip=False, **options)
+    axes.annotate(text, (x, y), textcoords="offset points", color=color, annotation_clip=False, **options)
 
 
 def show_images(axes: Axes, images: Any, columns: int = 10) -> None:
-    """Draw square images, given as rows of pixels in [0, 1], in a grid with a thin gap between them."""
+    """Draw square images, given as rows of pixels in [0, 1], in a grid with thin gaps."""
     side = round(images.shape[1] ** 0.5)
     gap = max(1, side // 10)
     tiles = np.pad(np.clip(images, 0, 1).reshape(-1, side, side), ((0, 0), (gap, gap), (gap, gap)))
@@ -59,7 +59,7 @@ def show_images(axes: Axes, images: Any, columns: int = 10) -> None:
 
 
 def save_figure(figure: Figure, directory: Path, name: str) -> None:
-    """Write ``<directory>/<name>.png`` and say where it is."""
+    """Write ``<directory>/<name>.png`` and print where it is."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.png"
     figure.savefig(path)

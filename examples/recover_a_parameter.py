@@ -1,14 +1,14 @@
-"""Find a pendulum's length and its friction from a noisy record of its swing, by the gradient of a whole simulation.
+"""Find a pendulum's length and friction from a noisy record of its swing, by the gradient of a whole simulation.
 
 The pendulum obeys angle'' = -(g / length) sin(angle) - friction * angle'. It swings so wide that no simple formula
-gives its period: the simulation is a loop over time, in plain array API code that knows nothing of derivatives.
-nnx.value_and_grad goes back through all its steps, and gradient descent with momentum does the rest. What it learns are
-the logarithms: length and friction stay positive, and a step changes each by a share of itself.
+gives its period, so the simulation is a loop over time, in plain array API code that knows nothing about derivatives.
+nnx.value_and_grad goes back through all its steps, and gradient descent with momentum does the rest. It learns the
+logarithms, so that length and friction stay positive and a step changes each by a fraction of itself.
 
-Expect both to be found to within 1 %, though each reading is off by 0.05 radians or so: there are 400 of them.
+Expect both to be found to within 1 %, although each reading is off by about 0.05 radians: there are 400 of them.
 
-Measured with 80 steps and seed 0, in 4 seconds: from a first guess of 1.25 m and 0.1 per second to the true 1 m and
-0.3 per second, to within 0.03 and 0.07 %. The loss ends at 0.0025, which is what the noise alone gives.
+Measured with 80 steps and seed 0, in 4 seconds: from a first guess of 1.25 m and 0.1 per second to the true 1 m and 0.3
+per second, to within 0.03 and 0.07 %. The loss ends at 0.0025, which is what the noise alone gives.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ TRUE, GUESS = (1.0, 0.3), (1.25, 0.1)  # length in m, friction in 1/s
 
 
 def simulate(length, friction, readings):
-    """Let the pendulum go at 2.5 radians; return its angle at each reading (semi-implicit Euler steps)."""
+    """Release the pendulum at 2.5 radians; return its angle at each reading (semi-implicit Euler steps)."""
     xp = nnx.namespace(length, friction)
     angle, velocity = 2.5 * xp.ones_like(length), xp.zeros_like(length)
     angles = []
@@ -43,7 +43,7 @@ def loss(logarithms, measured):
 
 
 def recover(measured, guess, steps, learning_rate=0.03, momentum=0.75):
-    """Return the parameters after each step, from the guess on, and the loss before each step."""
+    """Return the parameters, starting with the guess, after each step, and the loss before each step."""
     logarithms, velocity = np.log(np.asarray(guess)), 0.0
     path, losses = [np.exp(logarithms)], []
     for step in range(steps):
@@ -58,7 +58,7 @@ def recover(measured, guess, steps, learning_rate=0.03, momentum=0.75):
 
 
 def plot(measured, truth, path, losses):
-    """Return a figure: the swing as measured, guessed and recovered, the loss, and the way over its landscape."""
+    """Return a figure: the swing as measured, guessed and recovered, the loss, and the path over its landscape."""
     figure = Figure((10.0, 6.0))
     panels = figure.subplot_mosaic([["swing", "swing"], ["loss", "map"]], height_ratios=(1.15, 1))
     time = TIME_STEP * np.arange(len(measured))
@@ -84,7 +84,7 @@ def plot(measured, truth, path, losses):
     axes.plot(*TRUE, "*", color=RED, markersize=13)
     label(axes, *TRUE, "true", RED, xytext=(10, 5))
     label(axes, *path[0], "first guess", ORANGE, xytext=(0, 10), ha="center")
-    axes.set(title="The way downhill (dark: small loss)", xlabel="length (m)", ylabel="friction (1/s)")
+    axes.set(title="The path downhill (dark: small loss)", xlabel="length (m)", ylabel="friction (1/s)")
     axes.grid(visible=False)
     return figure
 

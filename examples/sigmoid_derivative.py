@@ -1,8 +1,8 @@
 """The sigmoid and its derivative: why a squared error after a sigmoid or softmax learns slowly.
 
-The derivative, which nnx.vjp works out from the function alone, is s(x) (1 - s(x)). Expect its maximum to be 1/4, at
-x = 0, and to shrink towards 0 on both sides: whatever gradient comes back through a sigmoid gets four times smaller at
-best. In three_losses.py that is what makes the squared error of the softmax the slowest.
+The derivative, which nnx.vjp computes from the function alone, is s(x) (1 - s(x)). Expect a maximum of 1/4 at x = 0,
+and values that fall towards 0 on both sides: any gradient that goes back through a sigmoid gets at least four times
+smaller. In three_losses.py this is what makes the squared error of the softmax the slowest.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def main():
     label(axes, 2, y[1000], "sigmoid  s(x)", BLUE, xytext=(10, -6))
     label(axes, 2, derivative[1000], "derivative  s(x) (1 - s(x))", ORANGE, xytext=(10, 6))
     label(axes, 0, 0.25, "1/4", ORANGE, xytext=(0, 8), ha="center", va="bottom")
-    axes.set(title="In the best case a sigmoid shrinks the gradient to a quarter", xlabel="x", xlim=(-8, 8))
+    axes.set(title="At best, a sigmoid shrinks the gradient to a quarter", xlabel="x", xlim=(-8, 8))
     save_figure(figure, arguments.out, "sigmoid_derivative")
 
 

@@ -1,8 +1,8 @@
-"""One training loop, unchanged, on the arrays of every library that is there: NumPy, torch, JAX, CuPy, ...
+"""One training loop, unchanged, on the arrays of every installed library: NumPy, torch, JAX, CuPy, ...
 
-The loop names no library. Where the data lie, there the model computes: nnx.use_backend decides where parameters are
-made, and nnx.to_device moves the data. The first weights and the order of the images come from seeds, by the same
-numbers everywhere, so expect the same losses up to float32 rounding.
+The loop names no library. The model computes wherever the data are: nnx.use_backend decides where parameters are
+created, and nnx.to_device moves the data. Initial weights and the order of the images come from seeds and are the
+same numbers everywhere, so expect the same losses up to float32 rounding.
 """
 
 import time
@@ -47,9 +47,9 @@ def main():
     top.plot(epoch, reference, color=BLUE)
     label(top, epoch[-1], reference[-1], "every\nlibrary", BLUE)
     top.set(title="The same loop on every array library", ylabel="loss of the batch", ylim=(0, None))
-    for (name, losses), colour in zip(found.items(), (ORANGE, GREEN, RED, GREY), strict=False):
+    for (name, losses), color in zip(found.items(), (ORANGE, GREEN, RED, GREY), strict=False):
         difference = [(a - b) / b * 1e7 for a, b in zip(losses, reference, strict=True)]
-        bottom.plot(epoch, difference, color=colour, linewidth=1, label=name)
+        bottom.plot(epoch, difference, color=color, linewidth=1, label=name)
     bottom.axhspan(-1.19, 1.19, color="#e4e7ea", label="one rounding of float32")
     bottom.set(xlabel="epoch", ylabel="relative difference\nfrom NumPy (1e-7)")
     bottom.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -23,11 +23,11 @@ def test_neural_ode(run):
     assert error < 0.1 * largest
 
 
-def test_neural_ode_with_checkpoints(run):
-    text = run("neural_ode", "--steps", "40", "--checkpoint")
-    [(difference, with_checkpoints, without)] = numbers("differ by at most #, peak # MB, not # MB", text)
+def test_neural_ode_with_remat(run):
+    text = run("neural_ode", "--steps", "40", "--remat")
+    [(difference, with_remat, without)] = numbers("differ by at most #, peak # MB, not # MB", text)
     assert difference < 1e-6
-    assert with_checkpoints < 0.3 * without
+    assert with_remat < 0.3 * without
 
 
 def test_largest_curvature(run):
