@@ -16,7 +16,7 @@ Rule = Callable[..., tuple[Sequence[Array], Mapping[str, Sequence[Array]]]]
 """``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays. It may
 write into the arrays of the state and the parameters by ``*=`` and its like; it never writes into a gradient."""
 
-BLOCK = 32_768
+BLOCK = 65_536
 """Elements of a block, into which large NumPy arrays are cut. What a rule makes on the way then stays in the cache."""
 
 
