@@ -30,8 +30,9 @@ COMPOSED: dict[str, Callable[..., Any]] = {
     **{f"linalg.{name}": function for name, function in COMPOSED_LINALG.items()},
     **{f"fft.{name}": function for name, function in COMPOSED_FFT.items()},
 }
-"""Functions written with others that have a derivative."""
+"""Functions written in terms of others that have a derivative."""
 
+# At import, so that a rule that misreads the standard fails at once and not as a silently wrong derivative.
 for _name, _rule in RULES.items():
     check_rule(_name, _rule.parameters, _rule.reads)
 for _name, _function in COMPOSED.items():
@@ -47,10 +48,10 @@ _CONSTANT = """
     result_type round searchsorted signbit trunc linalg.matrix_rank
 """
 CONSTANT = frozenset(_CONSTANT.split())
-"""Functions of arrays whose derivative is zero almost everywhere, or whose result is no floating-point number."""
+"""Functions of arrays whose derivative is zero almost everywhere, or whose result is not floating-point."""
 
 LIKE = frozenset({"empty_like", "full_like", "ones_like", "zeros_like"})
-"""Functions that take no more than shape, dtype and device from their first argument."""
+"""Functions that take only shape, dtype and device from their first argument."""
 
 _PASSED = """
     arange empty eye from_dlpack full isdtype linspace ones zeros
@@ -58,7 +59,7 @@ _PASSED = """
     __array_namespace_info__ __array_api_version__ fft.fftfreq fft.rfftfreq
 """
 PASSED = frozenset(_PASSED.split())
-"""Functions without array arguments, constants and dtypes: handed on as they are."""
+"""Functions without array arguments, constants and dtypes: passed on as they are."""
 
 REFUSED: dict[str, str] = {
     "nextafter": "it has no derivative; use x itself",

@@ -1,6 +1,7 @@
-r"""The derivatives of the determinant, of a singular matrix too: nothing is divided by a determinant or singular value.
+r"""The derivatives of the determinant, valid for singular matrices too.
 
-The determinant is a polynomial of the elements. Its derivative is the matrix of cofactors,
+Nothing is divided by a determinant or a singular value. The determinant is a polynomial in the elements, and its
+derivative is the matrix of cofactors,
 :math:`C(A) = \det(A)\,A^{-T}`, and with the singular value decomposition :math:`A = U S V^H`
 
 .. math:: C(A) = \det(U)\,\det(V^H)\;\bar U\,C(S)\,\bar V^H,
@@ -26,19 +27,20 @@ def _cofactor(x: Array) -> Array:
     if x.shape[-1] == 0:
         return x
     u, values, vh, phase = _decomposed(xp, x)
+    # det(A) A^-T would be 0 * inf for a singular matrix; of the factors, only S can be singular.
     return phase * ((xp.conj(u) * _products_of_others(xp, values)[..., None, :]) @ xp.conj(vh))
 
 
 def _cofactor_slope(x: Array, direction: Array) -> Array:
-    """Return the derivative of the cofactors along a direction; as a matrix of second derivatives it is symmetric."""
-    # Moving s_i and s_j by t_ii and t_jj moves the cofactor of s_i by t_jj times the product of all but both; off the
-    # diagonal, t_ij moves that of the transposed place.
+    """Return the derivative of the cofactors along a direction: a Hessian-vector product of the determinant."""
+    # At a diagonal matrix S, along T, with p_ij the product of all s_k except s_i and s_j: the cofactor at (i, i) moves
+    # by the sum of p_ij t_jj over j, the one at (i, j) by -p_ij t_ji.
     xp = namespace(x, direction)
     if x.shape[-1] == 0:
         return x
     u, values, vh, phase = _decomposed(xp, x)
     one = eye(xp, values)
-    apart = 1.0 - one
+    apart = 1.0 - one  # p_ii does not exist, and is set to 0
     without = values[..., None, :] * apart + one  # row i has a 1 in place of s_i
     others = xp.astype(_products_of_others(xp, without) * apart, x.dtype, copy=False)
     turned = adjoint(xp, u) @ direction @ adjoint(xp, vh)
@@ -59,10 +61,12 @@ def _products_of_others(xp: Namespace, values: Array) -> Array:
 def _slope_along(x: Array, first: Array, second: Array) -> Array:
     """Return the derivative of ``cofactor_slope(x, first)`` along a second direction.
 
-    Of n rows it is a polynomial of degree n - 2 in the step, so a few steps to either side give its slope exactly. It
-    is made of the same function again, and has derivatives of any order. All of them are symmetric in the directions.
+    For n rows, ``cofactor_slope`` is a polynomial of degree n - 2 in the step along the direction, so that a few
+    central differences give its slope exactly. They call the same function again, so there are derivatives of any
+    order. All of them are symmetric in the directions.
     """
-    # Steps of about the size of x keep the digits; at x = 0 any step does. The size is a constant to the derivative.
+    # Steps of about the size of x lose the fewest digits; at x = 0 any step will do. The result does not depend on
+    # the scale, so it is a constant to the derivative.
     xp = namespace(x, first, second)
     plain, along = stop_gradient(x), stop_gradient(second)
     size, length = (xp.sum(abs(a), axis=(-2, -1), keepdims=True) for a in (plain, along))
@@ -76,7 +80,11 @@ def _slope_along(x: Array, first: Array, second: Array) -> Array:
 
 
 def _steps(count: int) -> list[tuple[float, float]]:
-    """Return steps whose weighted central differences are the slope of a polynomial of degree 2 count at 0."""
+    """Return steps and weights: the weighted central differences are the slope at 0 of a polynomial of degree 2 count.
+
+    The weights are those of Lagrange interpolation.
+    """
+    # Chebyshev-like steps: evenly spaced ones have weights that grow, alternate in sign, and cancel.
     steps = [math.sin(0.5 * math.pi * (i + 1) / count) for i in range(count)]
 
     def weight(own: float) -> float:

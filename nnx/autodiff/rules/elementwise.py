@@ -1,4 +1,8 @@
-"""Derivatives of the elementwise functions: one factor for each argument."""
+"""Derivatives of the elementwise functions: one factor per argument.
+
+At kinks and ties the derivative is a choice, listed in docs/autodiff.md. Where the plain formula of a factor would
+overflow, or give 0 * inf, the factor is written in another form.
+"""
 
 import cmath
 import math
@@ -13,12 +17,13 @@ from nnx.types import Array, Namespace
 
 def _power_of_base(xp: Namespace, x1: Array, x2: Array | float) -> Array | float:
     if isinstance(x2, (int, float, complex)):
-        if x2 == 0:
+        if x2 == 0:  # x1 ** -1 would be infinite at 0
             return 0.0
         return x2 * x1 if x2 == 2 else x2 * x1 ** (x2 - 1)
-    if xp.isdtype(x2.dtype, "integral"):  # 0 - 1 is no number of an unsigned dtype
+    if xp.isdtype(x2.dtype, "integral"):  # x2 - 1 would wrap around for an unsigned 0
         x2 = xp.astype(xp.asarray(x2), xp.result_type(x1.dtype, x2.dtype))
-    # For x2 = 0 the factor x2 * x1**(x2 - 1) is 0 * inf at 0 and at what has no inverse, where the derivative is 0.
+    # For x2 = 0 the derivative is 0, but the factor x2 * x1**(x2 - 1) is 0 * inf at 0 and at subnormal numbers, whose
+    # inverse overflows.
     flat = (x2 == 0) & (xp.abs(x1) < xp.finfo(x1.dtype).smallest_normal)
     return x2 * x1 ** xp.where(flat, xp.ones_like(x2), x2 - 1)
 
@@ -39,14 +44,14 @@ def _log(x: Any, is_complex: bool) -> Any:
 
 
 def _larger(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
-    # At a tie each argument has half of the derivative. Of NaN neither comparison holds, and 0 / 0 is NaN again.
+    # At a tie each argument gets half of the derivative. For NaN neither comparison holds, and 0 / 0 is NaN again.
     share, other = xp.astype(x1 >= x2, y.dtype), xp.astype(x1 <= x2, y.dtype)
     return divide_into(share, add_into(other, share))
 
 
 def slope_of_abs(xp: Namespace, x: Array, y: Array) -> Array:
     """Return the derivative of abs, the conjugate of x / abs(x), or 0 at 0."""
-    # xp.sign stops the queue on a GPU.
+    # Comparisons instead of xp.sign, which on a GPU waits for the device.
     if xp.isdtype(x.dtype, "complex floating"):
         zero = y == 0
         return xp.conj(x) / xp.where(zero, xp.ones_like(y), y)
@@ -54,20 +59,20 @@ def slope_of_abs(xp: Namespace, x: Array, y: Array) -> Array:
 
 
 def _unless_nan(xp: Namespace, x: Array, slope: Array) -> Array:
-    """Return a slope, and NaN where ``x`` is: comparisons alone would give 0 there."""
+    """Return a slope, but NaN where ``x`` is NaN: comparisons alone would give 0 there."""
     x = stop_gradient(x)
     return xp.where(xp.isnan(x), x, slope)
 
 
 def _hypot(xp: Namespace, x: Array, y: Array) -> Array:
-    # The kink at the origin has derivative 0, as that of abs. An infinite argument decides alone.
+    # At the origin, a kink, the derivative is 0, as for abs. An infinite argument decides alone.
     slope = x / xp.where(y == 0, 1.0, y)
     return xp.where(xp.isinf(x), slope_of_abs(xp, x, y), slope)
 
 
 def _atan2(xp: Namespace, across: Array | float, along: Array | float) -> Array:
-    # across / (across**2 + along**2). Both are divided by the larger size, since squares over- or underflow; it is a
-    # constant to the derivative, which it leaves as it is. At the origin, where there is none, the derivative is 0.
+    # across / (across**2 + along**2). Both are divided by the larger magnitude first, since squares over- or underflow.
+    # The result does not depend on it, so it is a constant to further derivatives. At the origin the derivative is 0.
     size = stop_gradient(xp.maximum(abs(across), abs(along)))
     infinite = xp.isinf(size)
     size = xp.where((size == 0) | infinite, 1.0, size)
@@ -80,14 +85,16 @@ def _atan2(xp: Namespace, across: Array | float, along: Array | float) -> Array:
 def _atan(xp: Namespace, x: Array) -> Array:
     if xp.isdtype(x.dtype, "complex floating"):
         return 1.0 / (1.0 - 1j * x) / (1.0 + 1j * x)
-    # Where the square overflows, the slope is less than a normal number; in float16 that is not little.
+    # Where x * x overflows, the true slope is below the smallest normal number and becomes 0. In float16, where that is
+    # not negligible, it is the square of a slope that does not overflow.
     return _asinh(xp, x) ** 2 if xp.finfo(x.dtype).max < 1e6 else 1.0 / (1.0 + x * x)
 
 
 def _asinh(xp: Namespace, x: Array) -> Array:
     if xp.isdtype(x.dtype, "complex floating"):
         return 1.0 / (xp.sqrt(1.0 - 1j * x) * xp.sqrt(1.0 + 1j * x))
-    # Where the square would overflow it is all of the sum. (hypot takes five times as long.)
+    # Where x * x would overflow, the 1 is lost in the sum anyway, and the root is abs(x). hypot would take five times
+    # as long.
     size = abs(x)
     large = size > 0.25 * xp.finfo(x.dtype).max ** 0.5
     near = xp.where(large, 0.0, x)
@@ -95,11 +102,11 @@ def _asinh(xp: Namespace, x: Array) -> Array:
 
 
 def _share(xp: Namespace, x1: Array | float, x2: Array | float, y: Array) -> Array:
-    # Of the difference, since exp(x1 - y) has the rounding error of y. The shares of both add up to 1; an infinite
-    # argument has all, and of two that are the same infinity each a half.
+    # The logistic function of x1 - x2: exp(x1 - y) would carry the rounding error of y. The two shares add up to 1. An
+    # infinite argument takes all; of two equal infinities each gets half.
     tied = xp.isinf(y) & (x1 == x2)
     gap = xp.where(tied, xp.zeros_like(y), x2) - xp.where(tied, xp.zeros_like(y), x1)
-    falls = gap > 0
+    falls = gap > 0  # the exponent must not be positive, or exp overflows
     power = xp.exp(xp.where(falls, -gap, gap))
     return xp.where(falls, power, 1.0) / (1.0 + power)
 
@@ -109,7 +116,7 @@ def _copysign(xp: Namespace, x1: Array, y: Array) -> Array:
 
 
 def _inside(xp: Namespace, x: Array, y: Array, min: Any = None, max: Any = None) -> Array:
-    # At a bound the derivative is that of x, as in PyTorch. Where min > max the result is max, on every library.
+    # At a bound x gets the derivative, as in PyTorch. Where min > max the result is max, in every library.
     inside = x == x if min is None else x >= min
     if max is not None:
         inside = inside & (x <= max)
@@ -127,7 +134,7 @@ def _above(xp: Namespace, x: Array, y: Array, max: Any, min: Any = None) -> Arra
 
 
 def _inverse(x2: Array | complex) -> Any:
-    # Python refuses to divide a number by 0, where an array's division gives an infinity.
+    # Python raises for a division by 0, where array libraries give an infinity.
     if isinstance(x2, (int, float, complex)) and x2 == 0:
         return math.copysign(math.inf, x2.real)
     return 1.0 / x2
@@ -139,7 +146,7 @@ def _product(x1: Array, x2: Array, y: Array, dx1: Array, dx2: Array) -> Array:
 
 
 def _quotient(x1: Array, x2: Array, y: Array, dx1: Array, dx2: Array) -> Array:
-    # In full size this is two operations fewer than the sum of both terms.
+    # Two operations on full arrays fewer than the sum of both terms.
     return divide_into(dx1 - y * dx2, x2)
 
 
@@ -165,7 +172,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "exp": Elementwise("y"),
     "expm1": Elementwise(lambda xp, x: xp.exp(x)),
     "hypot": Elementwise(lambda xp, x1, y: _hypot(xp, x1, y), lambda xp, x2, y: _hypot(xp, x2, y)),
-    # With pairs of numbers for complex ones and no conjugation in between, the transpose of imag is -i times.
+    # imag(x) is real(-1j * x), and without conjugation the transpose of a product is the same product.
     "imag": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype) * -1j),
     "log": Elementwise(lambda x: 1.0 / x),
     "log10": Elementwise(lambda x: _LOG10_E / x),
@@ -180,7 +187,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "pow": Elementwise(_power_of_base, _power_of_exponent),
     "real": Linear("x", lambda xp, g, spec: xp.astype(g, spec.dtype)),
     "reciprocal": Elementwise(lambda y: -y * y),
-    # floor(x1 / x2) is another number than x1 // x2 where the quotient is rounded to an integer.
+    # Not floor(x1 / x2), which differs where the quotient rounds up to an integer.
     "remainder": Elementwise(1, lambda x1, x2: -(x1 // x2)),
     "sin": Elementwise(lambda xp, x: xp.cos(x)),
     "sinh": Elementwise(lambda xp, x: xp.cosh(x)),
@@ -189,7 +196,7 @@ ELEMENTWISE: dict[str, Rule] = {
     "subtract": Elementwise(1, -1),
     "tan": Elementwise(lambda y: 1.0 + y * y),
     "tanh": Elementwise(lambda y: 1.0 - y * y),
-    # A cotangent times a mask would be NaN where it is infinite in the branch that was not taken.
+    # Not a product with a mask: 0 times an infinite cotangent is NaN.
     "where": Linear(
         "condition, x1, x2",
         None,

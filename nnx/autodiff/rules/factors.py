@@ -1,6 +1,6 @@
-"""The kind of rule of the elementwise functions: one factor for each argument.
+"""The kind of rule of the elementwise functions: one factor per argument.
 
-These are most of what is recorded: the pullback is written for little overhead, and for little fresh memory.
+Most recorded calls are of this kind, so the pullbacks are written for low overhead and little fresh memory.
 """
 
 import operator
@@ -15,11 +15,11 @@ from nnx.backend import add_into
 from nnx.types import Array, DType, Shape
 
 Term = tuple[Any, bool]
-"""A summand of a tangent, and whether its memory is new, so that it may be added to in place."""
+"""A summand of a tangent, and whether its memory is new, so that it may be accumulated into."""
 
 
 def added(first: Term, second: Term) -> Term:
-    """Return the sum of two summands, in memory of theirs where that is new."""
+    """Return the sum of two summands, in the memory of one of them if that is new."""
     if second[1] and not first[1]:
         first, second = second, first
     return (add_into if first[1] else operator.add)(first[0], second[0]), True
@@ -32,11 +32,12 @@ def fitted(term: Array, is_new: bool, output: Array) -> Term:
 
 
 class Elementwise:
-    r"""An elementwise function :math:`y = f(x_1, x_2)`, by its factors :math:`\partial y / \partial x_i`.
+    r"""The rule of an elementwise function :math:`y = f(x_1, x_2)`: its factors :math:`\partial y / \partial x_i`.
 
-    A factor is 1, -1, the name of the argument or output that it is, or a small function that returns a new array;
-    ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters.
-    ``both(x1, x2, y, dx1, dx2)`` is the tangent where both arguments have one, if it is less work than the sum.
+    A factor is 1, -1, the name of the argument or output that it equals, or a small function that returns a new
+    array; ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters.
+    ``both(x1, x2, y, dx1, dx2)`` computes the tangent if both arguments have one and that takes less work than the
+    sum of two products.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Elementwise:
         names = default if parameters is None else [name.strip() for name in parameters.split(",")]
         self._parts: list[Any] = [Part(f, names) if isinstance(f, str) or callable(f) else f for f in factors]
         self._both = both
-        # What hands the cotangent itself on is not new; all else is a product, or its negative.
+        # A factor of 1 returns the cotangent itself; all others return a product or the negative, in new memory.
         self.fresh = 1 not in self._parts
         self.parameters: Sequence[str] = names
         self.reads = reads_of(self._parts)
@@ -94,7 +95,8 @@ class Elementwise:
         return with_tangent
 
 
-# The two forms that nearly every operation has, written out: they are the overhead of a node.
+# Nearly all operations have one or two arguments. Both forms are written out, since they are the overhead of a node:
+# no lists, no loops, and a pullback that does only what is wanted.
 
 
 def _unary(function: Callable[..., Any], part: Part | int | None) -> PullbackRule:
@@ -120,12 +122,13 @@ def _binary(
             return output, lambda g: (_times_factor(g, wanted.may_overwrite, *first), None)
         if first is None:
             return output, lambda g: (None, _times_factor(g, wanted.may_overwrite, *second))
-        if is_product and x1 is x2:
+        if is_product and x1 is x2:  # x * x: one product, doubled
             return output, lambda g: _square(g, first)
 
         def pullback(g: Array) -> tuple[Array, Array]:
+            # The first product must leave g intact for the second, which may then take over its memory.
             to_first = _times_factor(g, False, *first)
-            # An outer transform that traces the first result has kept the cotangent as a factor of it.
+            # Unless an outer transform traces the first result: it has kept g as a factor for its own pullback.
             may_write = wanted.may_overwrite and type(to_first) is not TracedArray
             return to_first, _times_factor(g, may_write, *second)
 
@@ -135,28 +138,29 @@ def _binary(
 
 
 _Entry = tuple[Any, Any, Shape, DType]
-"""What a pullback keeps for one argument: the part, the values for it, and the argument's shape and dtype."""
+"""What a pullback keeps for one argument: the part, its residuals, and the argument's shape and dtype."""
 
 
 def _nothing(g: Array) -> tuple[None, None]:
-    """Return no cotangents: what nobody wants."""
+    """Return no cotangents, where none is wanted."""
     return None, None
 
 
 def _square(g: Array, entry: _Entry) -> tuple[Array, None]:
-    """Return the cotangents of x * x, both of them in the first."""
+    """Return the cotangents of x * x: the sum of both as the first."""
     once = _times_factor(g, False, *entry)
     return add_into(once, once), None
 
 
 def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> _Entry:
-    """Return what the pullback needs for one argument; of the values, the output is the last."""
+    """Return what the pullback keeps for one argument; ``values`` are the arguments, then the output."""
     kept = None if type(part) is int else part.pick(values)
     return part, kept, arg.shape, arg.dtype
 
 
 def _times_factor(g: Array, may_write: bool, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:
     cotangent = (g if part == 1 else -g) if kept is None else part.times(g, kept, may_write)  # type: ignore[union-attr]
+    # The test of match, before the call: most arguments were neither broadcast nor promoted.
     if cotangent.shape == shape and cotangent.dtype == dtype:
         return cotangent
     return match(cotangent, Spec(shape, dtype))

@@ -1,4 +1,4 @@
-"""Derivatives of the extension ``fft``: the functions are linear, and each has another one as its transpose.
+"""Derivatives of the extension ``fft``: the functions are linear, and the transpose of each is another of them.
 
 A transpose without a conjugate keeps the sign of the exponent, and with it the meaning of ``norm``.
 """
@@ -13,7 +13,7 @@ from nnx.types import Array, Namespace, Shape
 
 
 def _fitted(xp: Namespace, g: Array, shape: Shape) -> Array:
-    """Undo what the length ``n`` did: drop what was padded, put zeros where it was cut."""
+    """Transpose what the length ``n`` did: cut off what was padded, pad with zeros what was cut off."""
     for axis, length in enumerate(shape):
         front = (slice(None),) * axis
         if g.shape[axis] > length:
@@ -41,7 +41,11 @@ def _full_of_many(name: str) -> Rule:
 
 
 def _from_real(full: str) -> Rule:
-    """Return the rule of the first half of a full transform, of real numbers."""
+    """Return the rule of a transform from real numbers to half a spectrum.
+
+    The half is a slice of the full transform, so its transpose pads with zeros and applies the full transform, which
+    ``n`` does in one call.
+    """
 
     def transpose(
         xp: Namespace, g: Array, spec: Spec, n: int | None = None, axis: int = -1, norm: str = "backward"
@@ -53,14 +57,15 @@ def _from_real(full: str) -> Rule:
 
 
 def _to_real(half: str) -> Rule:
-    """Return the rule of a transform whose input stands for its mirror image too: what has one counts twice."""
+    """Return the rule of a transform from half a spectrum: an entry that stands for its mirror image counts twice."""
 
     def transpose(xp: Namespace, g: Array, spec: Spec, axis: int = -1, norm: str = "backward") -> Array:
         axis %= len(spec.shape)
         n = g.shape[axis]
         g = getattr(xp.fft, half)(g, axis=axis, norm=norm)
-        place = xp.arange(n // 2 + 1, device=device_of(g))
-        mirrored = (place > 0) & (2 * place < n)
+        # Entry 0 and, of an even number, entry n / 2 are their own mirror image.
+        index = xp.arange(n // 2 + 1, device=device_of(g))
+        mirrored = (index > 0) & (2 * index < n)
         twice = xp.reshape(xp.astype(mirrored, g.dtype) + 1.0, (-1,) + (1,) * (g.ndim - axis - 1))
         return _fitted(xp, g * twice, spec.shape)
 
@@ -86,7 +91,7 @@ FFT: dict[str, Rule] = {
 
 
 def _split(x: Array, s: Sequence[int] | None, axes: Sequence[int] | None) -> tuple[Any, Any, Sequence[int], int]:
-    """Return lengths and axes, the last one by itself."""
+    """Return lengths and axes, the last of each apart: only that axis is transformed to or from half a spectrum."""
     axes = range(-(x.ndim if s is None else len(s)), 0) if axes is None else axes
     return (None, None, axes[:-1], axes[-1]) if s is None else (s[:-1], s[-1], axes[:-1], axes[-1])
 
@@ -108,4 +113,4 @@ def _irfftn(
 
 
 COMPOSED_FFT: dict[str, Callable[..., Any]] = {"irfftn": _irfftn, "rfftn": _rfftn}
-"""Functions written with other traced functions; the first argument is the traced ``fft``."""
+"""Functions written in terms of others; the first argument is the traced ``fft``."""

@@ -1,4 +1,4 @@
-"""Derivatives of indexing: its transpose adds what comes back where it was taken from."""
+"""Derivatives of indexing: the transpose adds each element to the position that it was taken from."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ def _scatter(g: Array, *, shape: Shape, key: Any) -> Array:
 
 
 scatter: Primitive[..., Array] = Primitive(_scatter)
-"""Zeros with the elements of ``g`` added where ``key`` points: the transpose of ``x[key]``, and it of this."""
+"""Zeros with the elements of ``g`` added where ``key`` points: the transpose of ``x[key]``, and the other way round."""
+# Primitives of their own, and not only functions in the rules, so that second derivatives go through them.
 scatter.name = "scatter"
 scatter.with_tangent(lambda args, tangents, options: (scatter(*args, **options), scatter(*tangents, **options)))
 
@@ -32,7 +33,7 @@ def _sum_rows(g: Array, *, indices: Array, count: int) -> Array:
 
 
 sum_rows: Primitive[..., Array] = Primitive(_sum_rows)
-"""Sums of the rows of ``g`` by their index: the transpose of ``take`` along the first axis, and it of this."""
+"""Sums of the rows of ``g`` that have the same index: the transpose of ``take`` along the first axis."""
 sum_rows.name = "sum_rows"
 sum_rows.with_tangent(lambda args, tangents, options: (sum_rows(*args, **options), sum_rows(*tangents, **options)))
 
@@ -46,10 +47,10 @@ def _sum_rows_with_pullback(wanted: Sequence[Any], g: Array, *, indices: Array, 
 
 
 class Indexed:
-    """A function that takes the elements of its first argument that the second names.
+    """The rule of a function that takes the elements of its first argument that the second one names.
 
-    ``transpose(g, key, shape, **options)`` puts them back into zeros of the shape of the first, adding up those of
-    repeated indices. The key is copied at the call: who changes a list of indices later does not change a derivative.
+    ``transpose(g, key, shape, **options)`` adds them to zeros of the shape of the first, so that repeated indices add
+    up. The key is copied in the call: changing a list of indices afterwards must not change the derivative.
     """
 
     fresh = True
@@ -81,7 +82,7 @@ class Indexed:
 
 
 def constant_key(key: Any) -> Any:
-    """Return a key with its own copies of all lists and arrays, and plain arrays where they are traced."""
+    """Return a key with copies of all lists and arrays in it, and plain arrays instead of traced ones."""
     kind = type(key)
     if kind is int or kind is slice:
         return key
@@ -97,7 +98,8 @@ def constant_key(key: Any) -> Any:
 def key_along_axis(indices: Array, shape: Shape, axis: int) -> tuple[Array, ...]:
     """Return the key that takes ``indices`` along one axis, at each index of the others."""
     xp = namespace(indices)
-    # A key of arrays alone is all that the standard promises. The indices may be of a dtype too narrow for the rest.
+    # Beside an array, the standard allows nothing but integers and other arrays in a key. So every axis gets one, and
+    # all of one dtype, since that of the given indices may be narrower.
     key = []
     for i, length in enumerate(shape):
         numbers = xp.arange(length, device=device_of(indices))
@@ -115,14 +117,16 @@ def add_taken(g: Array, indices: Array, shape: Shape, axis: int | None = None) -
     xp, plain = namespace(g), namespace(indices)
     if 0 in g.shape or 0 in shape:
         return xp.zeros(shape, dtype=g.dtype, device=device_of(g))
-    if axis is None or not shape:  # of several axes, NumPy and JAX take from the flat array, and of a number too
+    if axis is None or not shape:  # NumPy and JAX flatten an array first, also a 0-d one
         return xp.reshape(add_taken(xp.reshape(g, (-1,)), indices, (math.prod(shape),), 0), shape)
     axis %= len(shape)
     before, length, after = shape[:axis], shape[axis], shape[axis + 1 :]
     count = math.prod(indices.shape)
-    # The function itself says what a negative index means, and the dtype of the indices may be too narrow for it.
+    # Taking from 0, 1, 2, ... gives the index from 0 for each given one: the library itself resolves negative indices,
+    # and the result has the default integer dtype.
     numbers = plain.arange(length, device=device_of(indices))
     numbers = plain.take(numbers, plain.reshape(indices, (-1,)), axis=0)
+    # All other axes become the columns of a matrix, whose rows are added up by index.
     rows = xp.moveaxis(xp.reshape(g, (math.prod(before), count, math.prod(after))), 1, 0)
     sums = sum_rows(xp.reshape(rows, (count, math.prod(before) * math.prod(after))), indices=numbers, count=length)
     folded = xp.moveaxis(xp.reshape(sums, (length, math.prod(before), math.prod(after))), 0, 1)

@@ -1,10 +1,10 @@
 """The kinds of derivative rule. A rule names what it needs, and nothing else is kept.
 
-A rule belongs to a function of the standard. It is written as small functions, one for each differentiable
-argument, whose parameter names say what they are given:
+A rule belongs to a function of the standard. It consists of small functions, one per differentiable argument, whose
+parameter names say what they are given:
 
 ``xp``
-    the namespace; if it is there it comes first;
+    the namespace; always the first parameter;
 ``g``
     the cotangent of the output, in a transpose;
 ``y``
@@ -12,10 +12,10 @@ argument, whose parameter names say what they are given:
 ``x``, ``x1``, ``axis``, ...
     an argument of the call by its name in the standard, with a default where the standard has one;
 ``spec``
-    shape and dtype of the argument that is differentiated for, without the array itself.
+    shape and dtype of the argument in question, without the array itself.
 
 One entry serves both modes: a factor multiplies a cotangent or a tangent, a linear function is applied to tangents,
-and what has a pullback only is transposed again.
+and where there is only a pullback, forward mode transposes it.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,17 +31,17 @@ from nnx.types import Array, Shape
 
 
 class Rule(Protocol):
-    """What a table of rules maps a name to.
+    """An entry in a table of rules.
 
     Attributes
     ----------
     fresh : bool
         Whether the cotangents that its pullbacks return are new memory; see :meth:`nnx.Primitive.with_pullback`.
     parameters : sequence of str
-        Its names of the positional parameters, as far as it has them.
+        Its names for the leading positional parameters.
     reads : sequence of (str, object)
-        Name and default of each parameter that its small functions have; :mod:`nnx.autodiff.rules.signatures` holds
-        both to the standard.
+        Name and default of each parameter of its small functions; :mod:`nnx.autodiff.rules.signatures` checks both
+        against the standard.
     """
 
     fresh: bool
@@ -56,11 +56,11 @@ class Rule(Protocol):
 
 
 class Transposed:
-    """A function by small functions that map the cotangent as its transposed derivative does at this point.
+    """A rule that gives, for each argument, the transposed derivative as a small function of the cotangent.
 
-    A small function takes the cotangent ``g`` of the output and returns that of its argument, up to broadcasting;
-    ``None`` for an argument without a derivative. ``parameters`` are the names of the positional parameters,
-    separated by commas.
+    It takes the cotangent ``g`` of the output and returns that of the argument, which need not be summed over
+    broadcast axes yet; ``None`` for an argument without a derivative. ``parameters`` are the names of the positional
+    parameters, separated by commas.
     """
 
     fresh = False
@@ -98,13 +98,15 @@ class Transposed:
 def _transposed(g: Any, part: Part, kept: list[Any], spec: Spec) -> Array:
     if not isinstance(g, tuple):
         return match(part.apply(g, g, *kept), spec)
+    # Several outputs: g is a tuple, with None where no cotangent arrived. The namespace comes from an array among them
+    # or the outputs, a traced one if there is any.
     arrays = [array for value in (g, *kept) if isinstance(value, tuple) for array in value if is_array(array)]
     traced = [array for array in arrays if type(array) is TracedArray]
     return match(part.apply((traced or arrays)[0], g, *kept), spec)
 
 
 class Linear(Transposed):
-    """A function that is linear in its differentiable arguments together, such as ``sum`` or ``where``."""
+    """The rule of a function that is linear in its differentiable arguments jointly, such as ``sum`` or ``where``."""
 
     def bind_tangent(self, function: Callable[..., Any]) -> TangentRule | None:
         """Return the form that applies the function to the tangents, with zeros for those that are None."""
@@ -121,7 +123,7 @@ class Linear(Transposed):
 
 
 class Multilinear(Transposed):
-    """A function that is linear in each of its differentiable arguments alone, such as ``matmul``."""
+    """The rule of a function that is linear in each of its differentiable arguments, such as ``matmul``."""
 
     fresh = True  # each cotangent is a product
 
@@ -143,11 +145,10 @@ class Multilinear(Transposed):
 
 
 class Weighted:
-    r"""A reduction whose derivative is a weighted sum, :math:`\dot y = s \sum_i w_i \dot x_i`.
+    r"""The rule of a reduction whose derivative is a weighted sum, :math:`\dot y = s \sum_i w_i \dot x_i`.
 
-    The small function returns the weights, a new array in the shape of ``x``, and the scale ``s``, an array in the
-    shape of the output with its axes kept, or a number. It may take ``y`` with its axes kept, ``axis``, ``correction``
-    and ``spec``.
+    The small function returns the weights, a new array of the shape of ``x``, and the scale ``s``, a number or an array
+    of the shape that the output has with ``keepdims=True``. If it takes ``y``, it gets it in that shape too.
     """
 
     fresh = True
@@ -170,7 +171,7 @@ class Weighted:
             output = function(x, **options)
 
             def pullback(g: Array) -> tuple[Array]:
-                weights, scale = self._weights(output, x, options)
+                weights, scale = self._weights(output, x, options)  # not kept: they are as large as x
                 product = multiply_into(weights, _with_axes(g, x.shape, options) * scale)
                 return (match(product, Spec(x.shape, x.dtype)),)
 
@@ -188,7 +189,7 @@ class Weighted:
             xp = namespace(output, tangent)
             product = multiply_into(weights, tangent)
             moved = xp.sum(product, axis=options.get("axis"), keepdims=options.get("keepdims", False))
-            scale = scale if type(scale) is float else xp.reshape(scale, output.shape)
+            scale = scale if type(scale) is float else xp.reshape(scale, output.shape)  # without the axes kept for x
             return output, cast(xp, moved * scale, output.dtype)
 
         return with_tangent

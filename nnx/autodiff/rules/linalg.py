@@ -1,9 +1,9 @@
 r"""Derivatives of the extension ``linalg``.
 
-Cotangents are transposes without a conjugate: where a textbook, which pairs with a conjugate, has the cotangent
-:math:`\bar A`, here stands its conjugate. Of an argument that has to be Hermitian the Hermitian part counts.
-Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode", 2008; for complex matrices
-Z.-Q. Wan and S.-X. Zhang, "Automatic differentiation for complex valued SVD", 2019.
+Cotangents are transposes without a conjugate: where the literature, which pairs with a conjugate, has the cotangent
+:math:`\bar A`, the code has its conjugate. Of an argument that has to be Hermitian, the derivative is that of its
+Hermitian part. Sources: M. B. Giles, "Collected matrix derivative results for forward and reverse mode", 2008; for
+complex matrices Z.-Q. Wan and S.-X. Zhang, "Automatic differentiation for complex valued SVD", 2019.
 """
 
 import math
@@ -29,6 +29,7 @@ def _det(g: Array, x: Array) -> Array:
 
 def _slogdet(xp: Namespace, g: Any, x: Array, y: Any) -> Array:
     g_sign, g_log = filled(xp, g, y)
+    # d log abs(det) + i d arg(det) = tr(A^-1 dA); of a real matrix the sign is constant.
     factor = xp.astype(g_log, x.dtype, copy=False)
     if is_complex(xp, x):
         factor = factor + 1j * xp.astype(xp.imag(g_sign * y[0]), x.dtype)
@@ -40,7 +41,8 @@ def _inv(xp: Namespace, g: Array, y: Array) -> Array:
 
 
 def _pinv(xp: Namespace, g: Array, x: Array, y: Array) -> Array:
-    # Where the rank of x changes, pinv jumps and has no derivative.
+    # Golub and Pereyra (1973): -P dA P, and two terms for what dA does outside the column and row space. Where the rank
+    # of x changes, pinv jumps and has no derivative.
     transpose, g_adjoint = y.mT, adjoint(xp, g)
     rows = g_adjoint @ xp.conj(y) @ transpose
     columns = transpose @ xp.conj(y) @ g_adjoint
@@ -60,20 +62,21 @@ def _solve_1(xp: Namespace, g: Array, x1: Array, x2: Array, y: Array) -> Array:
 
 
 def _vector_norm(xp: Namespace, x: Array, y: Array, axis: Any = None, ord: float = 2) -> tuple[Array, Any]:
-    # At the kinks, 0 and for some orders any element that is 0, the derivative is 0.
+    # The derivative is 0 at the kinks: at 0 and, for some orders, at every element that is 0.
     if ord == 0 or 0 in x.shape:
         return xp.zeros_like(x), 1.0
     length = xp.where(y == 0, xp.ones_like(y), y)
+    # Always ratios to the norm, which lie in [0, 1] for positive orders: powers of the elements could overflow.
     if ord == 2:
         return (xp.conj(x) if is_complex(xp, x) else x) / length, 1.0
     size = xp.abs(x)
     slope = slope_of_abs(xp, x, size)
     if ord in (math.inf, -math.inf):
-        # Not of y: a library may round the sizes of an array in another layout in another way.
+        # Found again, not compared with y: a library may round abs() differently for another memory layout.
         extremum = (xp.max if ord > 0 else xp.min)(size, axis=axis, keepdims=True)
         ties, share = shared_extremum(xp, size, extremum, axis)
         return slope * ties, share
-    # Of a negative order the norm is 0 where an element is.
+    # For a negative order the norm is 0 if an element is.
     ratio = xp.where((size == 0) | (y == 0), xp.ones_like(size), size / length)
     return slope * ratio ** (ord - 1), xp.astype(y != 0, y.dtype)
 
@@ -100,6 +103,7 @@ LINALG: dict[str, Rule] = {
 
 
 def _diagonal(linalg: Namespace, x: Array, /, *, offset: int = 0) -> Array:
+    # The diagonal is every (columns + 1)-th element of the flat matrix, starting in the top row or left column.
     rows, columns = x.shape[-2:]
     count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     start = 0 if count == 0 else offset if offset >= 0 else -offset * columns
@@ -132,6 +136,7 @@ def _matrix_norm(linalg: Namespace, x: Array, /, *, keepdims: bool = False, ord:
 def _matrix_power(linalg: Namespace, x: Array, n: int, /) -> Array:
     if n == 0:
         return linalg.untraced.matrix_power(stop_gradient(x), 0)
+    # By repeated squaring: the product of those powers x^(2^k) whose bit is set in n.
     square, power, n = (x if n > 0 else linalg.inv(x)), None, abs(n)
     while True:
         if n % 2:
@@ -159,4 +164,4 @@ COMPOSED_LINALG: dict[str, Callable[..., Any]] = {
     "svdvals": _svdvals,
     "trace": _trace,
 }
-"""Functions written with other traced functions; the first argument is the traced ``linalg``."""
+"""Functions written in terms of others; the first argument is the traced ``linalg``."""

@@ -1,7 +1,7 @@
 """Derivatives of the matrix products.
 
-Products are written with ``xp.matmul``, not with ``@``: the arguments may be of two dtypes, and the operator of torch
-takes only one.
+Products are written with ``xp.matmul``, not with ``@``: the arguments may have different dtypes, which torch's operator
+refuses.
 """
 
 import math
@@ -28,18 +28,19 @@ def _matmul_2(xp: Namespace, g: Array, x1: Array, x2: Array) -> Array:
         return x1[:, None] * g[..., None, :] if x2.ndim > 1 else g * x1
     if x2.ndim == 1:
         return xp.matmul(_rows(xp, x1).mT, xp.reshape(g, (math.prod(g.shape),)))
-    if x2.ndim == 2 and x1.ndim > 2:  # one product, where a batch of them would then be summed
+    if x2.ndim == 2 and x1.ndim > 2:  # one product instead of a batch of them that is summed afterwards
         return xp.matmul(_rows(xp, x1).mT, _rows(xp, g))
     return xp.matmul(x1.mT, g)
 
 
 def _rows(xp: Namespace, x: Array) -> Array:
-    """Return a matrix with the last axis of ``x``; where that is empty, no library can know the length -1."""
+    """Flatten all axes but the last. The length is computed: -1 is ambiguous if the last axis is empty."""
     return x if x.ndim == 2 else xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _outer_1(xp: Namespace, g: Array, x2: Array, spec: Spec) -> Array:
-    return xp.reshape(xp.matmul(g, xp.reshape(x2, (math.prod(x2.shape),))), spec.shape)  # NumPy takes more than vectors
+    # NumPy's outer flattens arrays of more axes than one.
+    return xp.reshape(xp.matmul(g, xp.reshape(x2, (math.prod(x2.shape),))), spec.shape)
 
 
 def _outer_2(xp: Namespace, g: Array, x1: Array, spec: Spec) -> Array:
@@ -47,7 +48,7 @@ def _outer_2(xp: Namespace, g: Array, x1: Array, spec: Spec) -> Array:
 
 
 def _contracted(axes: Any, ndim1: int, ndim2: int) -> tuple[list[int], list[int]]:
-    """Return which axes of each argument meet, counted from 0. ``axes`` is a number, or two numbers or sequences."""
+    """Return the contracted axes of each argument, from 0. ``axes`` is a number, or two numbers or sequences."""
     if not isinstance(axes, (tuple, list)):
         count = operator.index(axes)
         return list(range(ndim1 - count, ndim1)), list(range(count))
@@ -68,14 +69,14 @@ def _tensordot_2(xp: Namespace, g: Array, x1: Array, spec: Spec, axes: Any = 2) 
 def _tensordot(
     xp: Namespace, g: Array, other: Array, shape: Shape, own: list[int], others: list[int], start: int
 ) -> Array:
-    """Return the cotangent of one argument: the axes of ``g`` from ``start`` meet with those of the other."""
+    """Return the cotangent of one argument: ``g`` contracted, from its axis ``start`` on, with the other argument."""
     rest = [i for i in range(other.ndim) if i not in others]
     product = xp.tensordot(g, other, axes=(list(range(start, start + len(rest))), rest))
-    # Its axes are those that the argument has for itself, then those that met, in the order of the other argument.
+    # The product has the argument's free axes first, then its contracted ones, in the order of the other argument.
     ndim = len(shape)
     order = [i for i in range(ndim) if i not in own] + [own[others.index(i)] for i in sorted(others)]
     product = xp.permute_dims(product, tuple(order.index(i) for i in range(ndim)))
-    # To torch an axis of length 1 meets any other.
+    # In torch's tensordot an axis of length 1 is broadcast against the other.
     stretched = tuple(n if m == 1 else m for m, n in zip(product.shape, shape, strict=True))
     return product if stretched == tuple(product.shape) else xp.broadcast_to(product, stretched)
 
@@ -83,8 +84,8 @@ def _tensordot(
 def _axis_of_vectors(axis: int, shape: Shape, other: Shape) -> int:
     """Return the axis that vectors lie along, counted from the end.
 
-    Counted from the start it is another axis of each argument to NumPy, and to torch that of both once broadcast: the
-    standard takes negative ones alone.
+    An axis counted from the start means an axis of each argument to NumPy, but of the broadcast arguments to torch. The
+    standard allows negative axes only.
     """
     if axis < 0:
         return axis
@@ -97,7 +98,7 @@ def _axis_of_vectors(axis: int, shape: Shape, other: Shape) -> int:
 
 
 def _vecdot_1(xp: Namespace, g: Array, x2: Any, spec: Spec, axis: int = -1) -> Array:
-    # The first argument of vecdot is conjugated.
+    # vecdot conjugates its first argument.
     return xp.conj(xp.expand_dims(g, axis=_axis_of_vectors(axis, spec.shape, x2.shape)) * x2)
 
 

@@ -1,4 +1,4 @@
-"""Derivatives of the functions that move elements about."""
+"""Derivatives of the functions that only move elements: each is linear, and its transpose moves them back."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ def _reshaped(xp: Namespace, g: Array, spec: Any) -> Array:
 
 
 class Joined:
-    """``concat`` and ``stack``, called with the arrays one by one: each takes its own part of the cotangent."""
+    """The rule of ``concat`` and ``stack``, called with one argument per array: each gets its part of the cotangent."""
 
     fresh = False
     parameters: Sequence[str] = ()
@@ -68,10 +68,10 @@ def _section(g: Array, i: int, shapes: Sequence[Shape], axis: int | None) -> Arr
     if axis is None:
         sizes = [math.prod(shape) for shape in shapes]
         return xp.reshape(g[sum(sizes[:i]) : sum(sizes[: i + 1])], shapes[i])
-    if 0 in shapes[i]:  # to torch an array of shape (0,) fits anything
+    if 0 in shapes[i]:  # torch concatenates an array of shape (0,) with arrays of any shape
         return xp.zeros(shapes[i], dtype=g.dtype, device=device_of(g))
     axis %= g.ndim
-    start = sum(shape[axis] for shape in shapes[:i] if len(shape) == g.ndim)
+    start = sum(shape[axis] for shape in shapes[:i] if len(shape) == g.ndim)  # all but torch's arrays of shape (0,)
     return at(g, axis, slice(start, start + shapes[i][axis]))
 
 
@@ -79,6 +79,7 @@ def _layer(g: Array, i: int, shapes: Sequence[Shape], axis: int) -> Array:
     return at(g, axis, i)
 
 
+# Where a transpose is the cotangent itself, Transposed sums it over broadcast axes and casts it.
 MANIPULATION: dict[str, Rule] = {
     "asarray": Linear("obj, dtype, copy", lambda g: g),
     "astype": Linear("x, dtype", lambda g: g),

@@ -1,4 +1,4 @@
-"""What the kinds of rule are made of: the small functions, and what is kept for them."""
+"""The building blocks of the kinds of rule: small functions, and the residuals kept for them."""
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -21,21 +21,22 @@ Reads = Sequence[tuple[str, Any]]
 
 
 class Part:
-    """The derivative for one argument: a small function, and where its parameters come from.
+    """The derivative for one argument: a small function, and where the values of its parameters come from.
 
     Attributes
     ----------
     function : callable
     is_new : bool
-        Whether it returns a new array, into which may be written, and not one that it was given.
+        Whether it returns a new array, which may be written into, instead of one of its arguments.
     takes_xp : bool
         Whether its first parameter is ``xp``.
     sources : tuple
-        For each further parameter but ``g``: -1 for the output, the number of an argument, or a name.
+        For each further parameter except ``g``: -1 for the output, the index of an argument, or the name of an option.
     reads : list of (str, object)
-        Name and default of the parameters that are the standard's.
+        Name and default of the parameters that it shares with the standard's function.
     pick : callable
-        Takes the arguments and the output as one tuple, and returns the values of parameters that are all among them.
+        Takes the arguments and the output as one tuple and returns the values of the parameters; for elementwise
+        functions, which have no options.
     """
 
     __slots__ = ("defaults", "function", "is_new", "pick", "reads", "sources", "takes_xp")
@@ -46,14 +47,15 @@ class Part:
         self.is_new = self.function is not _itself
         self.takes_xp = "xp" in names
         names = [name for name in names if name not in ("xp", "g")]
-        places: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
-        self.sources = tuple(places.get(name, name) for name in names)
+        # Parameter names are resolved to indices once, here, since pick() runs in every recorded call.
+        indices: dict[str, Any] = {"y": -1} | {name: i for i, name in enumerate(parameters)}
+        self.sources = tuple(indices.get(name, name) for name in names)
         self.pick = _picker(self.sources)
-        self.defaults = {places.get(name, name): (name, defaults.get(name)) for name in names}
+        self.defaults = {indices.get(name, name): (name, defaults.get(name)) for name in names}
         self.reads = [(name, defaults.get(name)) for name in names if name not in ("y", "spec")]
 
     def keep(self, output: Any, args: Sequence[Any], options: dict[str, Any], spec: Spec) -> list[Any]:
-        """Return the values of the named parameters: all that the pullback holds in memory."""
+        """Return the values of the named parameters: the residuals."""
         kept = []
         for source in self.sources:
             if source == -1:
@@ -68,22 +70,24 @@ class Part:
         return kept
 
     def times(self, array: Array, kept: tuple[Any, ...], may_write: bool = False) -> Array:
-        """Return an array, such as a cotangent, times what the small function gives.
+        """Return an array, such as a cotangent, times the factor that the small function returns.
 
-        The product is in new memory, or with ``may_write`` in that of the array.
+        The product is in new memory or, with ``may_write``, in that of the array.
         """
         factor = self.function(common_namespace(array, kept), *kept) if self.takes_xp else self.function(*kept)
-        if self.is_new and type(factor) is not complex:  # in front, Python's would win over a number of NumPy
+        # A new factor holds the product, not the array, which belongs to the tape. Except a Python complex: in front of
+        # a NumPy scalar it would make the product a Python number.
+        if self.is_new and type(factor) is not complex:
             return multiply_into(factor, array)
         return multiply_into(array, factor) if may_write else array * factor
 
     def apply(self, array: Array, *values: Any) -> Any:
-        """Call the small function, with the namespace of ``array`` and the values in front where it asks for it."""
+        """Call the small function on the values; a namespace comes first if it takes one."""
         return self.function(common_namespace(array, values), *values) if self.takes_xp else self.function(*values)
 
 
 def _own(value: Any) -> Any:
-    """Return a value that no later change to the lists in it reaches, such as axes."""
+    """Return a copy of the lists in a value, such as axes: the caller may change them after the call."""
     kind = type(value)
     if kind is list:
         return list(map(_own, value))
@@ -91,12 +95,12 @@ def _own(value: Any) -> Any:
 
 
 def reads_of(parts: Sequence[Any]) -> Reads:
-    """Return what the small functions among some parts read, of the parameters of the standard."""
+    """Return the parameters of the standard that the small functions of these parts read."""
     return [pair for part in parts if isinstance(part, Part) for pair in part.reads]
 
 
 def parameters_of(function: Any) -> tuple[list[str], dict[str, Any]]:
-    """Return the names of the parameters, and the defaults: what inspect.signature does in 50 times the time."""
+    """Return the names and defaults of the parameters; inspect.signature would take 50 times as long at import."""
     code, values = function.__code__, function.__defaults__ or ()
     names = list(code.co_varnames[: code.co_argcount])
     return names, dict(zip(names[len(names) - len(values) :], values, strict=True))
@@ -108,13 +112,13 @@ def _itself(value: Any) -> Any:
 
 def _picker(sources: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
     if len(sources) == 1:
-        (place,) = sources
-        return lambda values: (values[place],)
+        (index,) = sources
+        return lambda values: (values[index],)  # itemgetter of one index would return no tuple
     return itemgetter(*sources) if sources else lambda values: ()
 
 
 def common_namespace(array: Array, values: Sequence[Any]) -> Any:
-    """Return the namespace of an array and what may be traced beside it: in a nested transform, either may be."""
+    """Return the namespace of an array and other values: under nested transforms any one of them may be traced."""
     for value in values:
         if type(value) is TracedArray:
             return namespace(value)

@@ -11,8 +11,8 @@ from nnx.types import Array, DType, Shape
 def match(cotangent: Array, spec: Spec) -> Array:
     """Bring a cotangent to the shape and dtype of an argument that was broadcast and promoted.
 
-    The transpose of broadcasting is the sum over the axes that it made or stretched; the transpose of taking a
-    real number for a complex one is the real part.
+    The transpose of broadcasting is the sum over the axes that it added or stretched; the transpose of converting real
+    numbers to complex ones is the real part.
     """
     shape, dtype = spec
     if cotangent.shape == shape and cotangent.dtype == dtype:
@@ -24,6 +24,7 @@ def match(cotangent: Array, spec: Spec) -> Array:
         axes = (*range(new), *stretched)
         if axes:
             cotangent = summed(xp, cotangent, axes, keepdims=True)
+        # Also drops the added axes, which the sum kept with length 1.
         cotangent = xp.reshape(cotangent, shape)
     return cast(xp, cotangent, dtype)
 
@@ -38,7 +39,7 @@ def cast(xp: Any, x: Array, dtype: DType) -> Array:
 
 
 def fit(tangent: Array, output: Array) -> Array:
-    """Bring a tangent to the shape and dtype of the output, to which arguments were broadcast and promoted."""
+    """Bring a tangent to the shape and dtype of the output, to which its argument was broadcast and promoted."""
     if tangent.shape == output.shape and tangent.dtype == output.dtype:
         return tangent
     xp = namespace(tangent, output)
@@ -47,16 +48,16 @@ def fit(tangent: Array, output: Array) -> Array:
 
 
 def at(x: Array, axis: int, key: int | slice) -> Array:
-    """Index one axis, and take all of the others."""
+    """Index one axis, and keep the others whole."""
     return x[(slice(None),) * (axis % x.ndim) + (key, ...)]
 
 
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    """Return axes as a tuple of numbers from 0."""
-    if axis is None or (isinstance(axis, list) and not axis):  # torch takes a list, and an empty one for all axes
+    """Return axes as a tuple of indices from 0."""
+    if axis is None or (isinstance(axis, list) and not axis):  # torch reduces over all axes for an empty list
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (operator.index(axis),)
-    return tuple(a % ndim for a in axes) if ndim else ()  # libraries let a number have an axis 0 to reduce
+    return tuple(a % ndim for a in axes) if ndim else ()  # libraries accept axis 0 of a 0-d array
 
 
 def spread(xp: Any, g: Array, spec: Spec, axis: Any, keepdims: bool) -> Array:
@@ -65,7 +66,7 @@ def spread(xp: Any, g: Array, spec: Spec, axis: Any, keepdims: bool) -> Array:
 
 
 def keep_axes(xp: Any, g: Array, shape: Shape, axis: Any, keepdims: bool) -> Array:
-    """Return the result of a reduction as it is with ``keepdims=True``."""
+    """Return the result of a reduction in the shape that it has with ``keepdims=True``."""
     if keepdims:
         return g
     axes = normalize_axes(axis, len(shape))

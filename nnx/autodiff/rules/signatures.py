@@ -1,7 +1,7 @@
-"""The signatures of the array API standard (2025.12), as data: what a call may say, and what a rule may ask for.
+"""The signatures of the array API standard (2025.12), as data: what a call may pass, and what a rule may read.
 
-A library's function may take more than the standard names. A rule does not see that, so that a derivative would be
-wrong in silence: where an argument is traced, such a call is refused.
+A library's function may take more arguments than the standard names. Rules do not know them, and the derivative would
+be silently wrong. So such a call is refused if an argument is traced.
 """
 
 import sys
@@ -17,15 +17,15 @@ class Signature:
     Parameters
     ----------
     positional : str
-        Names separated by commas, by position only; those after a ``/`` may be given by name too, and a ``*`` in front
-        stands for any number.
+        Names separated by commas. They are positional-only; those after a ``/`` may be passed by name too, and a ``*``
+        in front stands for any number of arguments.
     **options
         Keyword-only parameters and their defaults.
 
     Attributes
     ----------
     most : int
-        How many arguments there may be by position.
+        How many arguments may be passed by position.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Signature:
         return f"Signature({self.text})"
 
     def refuse(self, name: str, args: Sequence[Any], options: Mapping[str, Any]) -> None:
-        """Raise ArgumentError if a call has anything that the standard does not name; for calls with a traced array."""
+        """Raise ArgumentError if a call with a traced array passes anything that the standard does not name."""
         unknown = [option for option in options if option not in self._by_name]
         if len(args) > self.most:
             raise ArgumentError(
@@ -182,27 +182,27 @@ SIGNATURES: dict[str, Signature] = {
     **{f"linalg.{name}": signature for name, signature in _LINALG.items()},
     **{f"fft.{name}": signature for name, signature in _FFT.items()},
 }
-"""By the names of the tables."""
+"""By the names that the tables of rules use."""
 
 
 def check_rule(name: str, parameters: Iterable[str], reads: Iterable[tuple[str, Any]]) -> None:
-    """Hold a rule to the signature of its function, once, when the tables are built.
+    """Check a rule against the signature of its function, once, when the tables are built.
 
-    A parameter of another name would be given its default in every call, and the derivative would be wrong in silence.
+    A parameter with a wrong name would get its default in every call, and the derivative would be silently wrong.
 
     Parameters
     ----------
     name : str
-        Of the function, in the tables.
+        The function's name in the tables.
     parameters : iterable of str
-        What the rule calls the positional parameters.
+        The rule's names for the positional parameters.
     reads : iterable of (str, object)
-        Name and default of each parameter that its small functions have.
+        Name and default of each parameter of its small functions.
 
     Raises
     ------
     ArgumentError
-        If the standard has no such parameter, has them in another order, or another default.
+        If a parameter, the order of the parameters or a default is not that of the standard.
     """
     signature = SIGNATURES[name]
     positional = [parameter for parameter in parameters if parameter not in signature.options]
@@ -225,7 +225,7 @@ def check_rule(name: str, parameters: Iterable[str], reads: Iterable[tuple[str, 
 
 
 def check_composition(name: str, function: Any) -> None:
-    """Hold a function that is written with others, and takes the namespace first, to the signature of its name."""
+    """Check a composed function, whose first parameter is the namespace, against the signature of its name."""
     code = function.__code__
     options = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     defaults = function.__kwdefaults__ or {}

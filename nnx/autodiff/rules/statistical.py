@@ -1,4 +1,4 @@
-"""Derivatives of the reductions, and of the cumulative ones."""
+"""Derivatives of reductions and cumulative functions."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from nnx.types import Array, Namespace
 
 
 def shared_extremum(xp: Namespace, x: Array, y: Array, axis: Any = None) -> tuple[Array, Array]:
-    """Return the derivative of a maximum or minimum ``y``: its elements in ``x`` share it evenly."""
+    """Return weights and scale of a maximum or minimum ``y``: the elements of ``x`` that attain it share evenly."""
     ties = xp.astype(x == y, x.dtype)
     return ties, 1.0 / summed(xp, ties, axis, keepdims=True)
 
@@ -24,7 +24,7 @@ def _var(xp: Namespace, x: Array, spec: Spec, axis: Any = None, correction: floa
 def _std(
     xp: Namespace, x: Array, y: Array, spec: Spec, axis: Any = None, correction: float = 0.0
 ) -> tuple[Array, Array]:
-    # At 0 the derivative is 0, as that of a norm: all of the deviations are 0.
+    # Where y is 0 all deviations are 0, and the derivative is taken to be 0, as for a norm.
     centered = divide_into(_centered(xp, x, axis), xp.where(y == 0, xp.ones_like(y), y))
     weight, scale = _of_freedom(1.0, spec, axis, correction)
     return multiply_into(centered, weight), scale
@@ -32,16 +32,17 @@ def _std(
 
 def _centered(xp: Namespace, x: Array, axis: Any) -> Array:
     centered = x - xp.mean(x, axis=axis, keepdims=True)
-    return xp.conj(centered) if xp.isdtype(x.dtype, "complex floating") else centered  # complex: beyond the standard
+    # Complex numbers are beyond the standard, which some libraries take all the same.
+    return xp.conj(centered) if xp.isdtype(x.dtype, "complex floating") else centered
 
 
 def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> tuple[float, float]:
-    """Return two factors whose product is the numerator by the number of degrees of freedom.
+    """Return two factors whose product is the numerator divided by the degrees of freedom.
 
-    float16 would neither hold that quotient, of many elements, nor the sum of weights that it was not yet applied to:
-    so about its root goes to each weight, and the rest to their sum.
+    For many elements float16 can hold neither that quotient nor the sum of weights before it is divided. So about the
+    square root goes into each weight, a power of two that rounds nothing, and the rest into the scale of their sum.
     """
-    # Without a degree of freedom the variance is a division by 0, which Python refuses.
+    # Without degrees of freedom the libraries divide by 0, which Python refuses to do.
     freedom = max(_count(spec, axis) - correction, 0.0)
     if freedom == 0:
         return math.inf, 1.0
@@ -50,7 +51,8 @@ def _of_freedom(numerator: float, spec: Spec, axis: Any, correction: float) -> t
 
 
 def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) -> Array:
-    """Return for each element the product of all others, without a division that a zero would spoil."""
+    """Return for each element the product of all others, without a division, which a zero would spoil."""
+    # The product of the elements before it times the product of those after it, over all reduced axes made one.
     axes = normalize_axes(axis, len(spec.shape))
     kept = [i for i in range(len(spec.shape)) if i not in axes]
     order = (*kept, *axes)
@@ -63,14 +65,14 @@ def products_of_others(xp: Namespace, x: Array, spec: Spec, axis: Any = None) ->
 
 
 def _shifted(xp: Namespace, products: Array) -> Array:
-    """Move running products one place on, with 1 in front."""
+    """Shift running products by one, with 1 in front: from products up to each element to those before it."""
     if products.shape[-1] == 0:
         return products
     return xp.concat([xp.ones_like(products[..., :1]), products[..., :-1]], axis=-1)
 
 
 def _with_axis(xp: Namespace, array: Array, spec: Spec, axis: int | None) -> tuple[Array, int]:
-    """Return an array of a cumulative function and the axis, from 0: libraries take a number for a vector of one."""
+    """Return the array and axis of a cumulative function, from 0; libraries treat a 0-d array as a vector of one."""
     if not spec.shape:
         return xp.reshape(array, (-1,)), 0
     return array, 0 if axis is None else axis % len(spec.shape)
@@ -79,6 +81,7 @@ def _with_axis(xp: Namespace, array: Array, spec: Spec, axis: int | None) -> tup
 def _cumulative_sum(
     xp: Namespace, g: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
+    # The transpose sums from the other end: x_k is in the sums from k on.
     g, axis = _with_axis(xp, g, spec, axis)
     flipped = xp.flip(xp.cumulative_sum(xp.flip(g, axis=axis), axis=axis), axis=axis)
     return at(flipped, axis, slice(1, None)) if include_initial else flipped
@@ -87,7 +90,8 @@ def _cumulative_sum(
 def _cumulative_prod(
     xp: Namespace, g: Array, x: Array, spec: Spec, axis: int | None = None, include_initial: bool = False
 ) -> Array:
-    # With y_k = y_{k-1} x_k the cotangent is y_{k-1} a_k, where a_k = g_k + x_{k+1} a_{k+1}: no division by x.
+    # With y_k = y_{k-1} x_k the cotangent is y_{k-1} a_k, where a_k = g_k + x_{k+1} a_{k+1}. The usual formula divides
+    # a sum by x_k, which may be 0.
     if 0 in spec.shape:
         return xp.zeros_like(x)
     (g, axis), (x, _) = _with_axis(xp, g, spec, axis), _with_axis(xp, x, spec, axis)
@@ -100,10 +104,11 @@ def _cumulative_prod(
 
 
 def _backward_recurrence(xp: Namespace, slopes: Array, values: Array) -> Array:
-    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in as many passes as the log of its length.
+    """Solve a_k = values_k + slopes_k a_{k+1} along the last axis, in log2 of its length passes.
 
-    The last element has no slope: a 0 in its place would meet an infinity in another.
+    There is one slope fewer than values: a 0 for the last one could be multiplied by an infinity.
     """
+    # Each pass composes two steps: a_k = v_k + s_k (v_{k+1} + s_{k+1} a_{k+2}), then with twice the distance.
     step, length = 1, values.shape[-1]
     while step < length:
         moved = values[..., :-step] + slopes * values[..., step:]
@@ -114,7 +119,7 @@ def _backward_recurrence(xp: Namespace, slopes: Array, values: Array) -> Array:
 
 
 def _divided(g: Array, count: int) -> Array:
-    """Return an array divided by a number that may be more than float16 holds, as its inverse may be less."""
+    """Return an array divided by a count, which may exceed the range of float16, as may its inverse."""
     if count < 32768:
         return g / count
     mantissa, exponent = math.frexp(count)
