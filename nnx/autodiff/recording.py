@@ -31,11 +31,13 @@ class Recording:
     Attributes
     ----------
     tape : Tape
+    arguments : int
+        How many arrays are traced: their slots on the tape come first.
     output
         What the function returned, traced.
     """
 
-    __slots__ = ("_sources", "output", "tape")
+    __slots__ = ("_sources", "arguments", "output", "tape")
 
     def __init__(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], indices: Sequence[int]
@@ -62,6 +64,7 @@ class Recording:
                 values.append(leaf)
             moved[index] = rebuild(arrays)
             self._sources.append((first, values, _form(primal, leaves, rebuild), index, list(leaves)))
+        self.arguments = tape.count
         try:
             self.output = function(*moved, **kwargs)
         except Exception as error:

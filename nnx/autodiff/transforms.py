@@ -4,12 +4,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.recording import Recording, as_argnums, indices_of, split_aux, untrace
+from nnx.autodiff.recording import Recording, as_argnums, indices_of, own, split_aux, untrace
 from nnx.autodiff.tape import refuse_escaped
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import dtype_name, is_array, is_real_floating, one_like
+from nnx.backend.ownership import writable
 from nnx.errors import DTypeError, ShapeError
-from nnx.tree import tree_flatten
+from nnx.tree import tree_flatten, tree_leaves
 from nnx.types import Array, Tree
 
 
@@ -59,8 +60,14 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         output, aux = split_aux(output)
     tape = recording.tape
     is_own = type(output) is TracedArray and output.trace is tape  # one array, as most outputs are
-    slot, value = (output.entry, output.value) if is_own else (0, untrace(output, tape))
     reached = {"": output} if is_own else tree_flatten(output)
+    for leaf in (*reached.values(), *tree_leaves(aux)) if has_aux else reached.values():
+        # The caller may write into an output, which a pullback may have kept, as that of exp does.
+        is_made = type(leaf) is TracedArray and leaf.trace is tape and leaf.entry > recording.arguments
+        if is_made and hasattr(type(leaf.value), "__iadd__"):
+            held, leaf.value = [leaf.value], None  # so that the list alone holds it, if nobody else does
+            leaf.value = held.pop() if writable([(held, 0)])[0] else own(held.pop())
+    slot, value = (output.entry, output.value) if is_own else (0, untrace(output, tape))
 
     def pullback(cotangent: Tree, *, consume: bool = False, wanted: Sequence[bool] | None = None) -> tuple[Any, ...]:
         """Return the cotangent of each primal.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.testing import assert_close
 
 
 def total(x):
@@ -52,6 +53,67 @@ def test_the_cotangent_of_the_caller_is_not_handed_back(function):
     found += 1.0
     assert cotangent.tolist() == np.ones(output.shape).tolist()
     assert pullback(cotangent)[0].tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: nnx.namespace(x).exp(x),
+        lambda x: nnx.namespace(x).reshape(nnx.namespace(x).tanh(x), (3, 1)),  # a view of what is kept
+        lambda x: nnx.functional.softmax(x * x),
+        lambda x: {"y": nnx.functional.sigmoid(x), "x": x * x},
+        lambda x: nnx.namespace(x).reshape(x, (3, 1)),
+    ],
+)
+def test_the_output_may_be_written_before_the_pullback_is_called(xp, function):
+    x = xp.asarray([1.0, 2.0, 3.0])
+    cotangent = nnx.tree.tree_map(lambda y: y * 0.0 + 3.0, function(x))
+    (expected,) = nnx.vjp(function, x)[1](cotangent)
+    output, pullback = nnx.vjp(function, x)
+    auxiliary, again, aux = nnx.vjp(lambda x: (nnx.namespace(x).exp(x), function(x)), x, has_aux=True)
+    for y in nnx.tree.tree_leaves((output, auxiliary, aux)):
+        y *= 0.0
+    assert_close(pullback(cotangent)[0], expected)
+    assert_close(again(x)[0], x * nnx.namespace(x).exp(x))
+    assert xp.to_numpy(x).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_an_output_that_nobody_keeps_is_not_copied():
+    made = []  # the id alone: to hold the array would be to keep it
+
+    def function(x):
+        y = 2.0 * x + 1.0
+        made.append(id(y.value))
+        return y
+
+    output, _ = nnx.vjp(function, np.ones(3))
+    assert [id(output)] == made
+
+
+def test_an_argument_that_is_returned_is_the_argument():
+    x = np.ones(3)
+    assert nnx.vjp(lambda x: x, x)[0] is x
+
+
+def test_the_output_of_a_model_may_become_the_gradient():
+    model = nnx.Model([nnx.Linear(2, 3, rng=0), nnx.Softmax()])
+    x, target = np.ones((4, 2), np.float32), np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    model.backward(model(x) - target)
+    expected = model.gradients()
+    output = model(x)
+    output -= target
+    model.backward(output)
+    assert_close(model.gradients(), expected)
+
+
+def test_an_output_of_a_nested_transform_may_be_written():
+    def outer(x):
+        y, pullback = nnx.vjp(lambda x: nnx.namespace(x).exp(x), x)
+        y *= 0.0
+        return total(pullback(x)[0])
+
+    x = np.asarray([1.0, 2.0])
+    assert_close(nnx.grad(outer)(x), np.exp(x) * (1.0 + x))
 
 
 @pytest.mark.parametrize("function", [lambda x: (x + 1.0, x + 2.0), lambda x: (x, x), lambda x: (x[:2], x)])
