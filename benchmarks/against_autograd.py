@@ -1,6 +1,6 @@
-"""Gradients against HIPS autograd on NumPy, and against forward and backward written by hand in NumPy, in one run.
+"""Gradients against HIPS autograd on NumPy, and against hand-written forward and backward passes in NumPy, in one run.
 
-Every figure is the median of ratios of interleaved runs, so that a machine whose speed drifts does not favour one.
+Each ratio is the median over interleaved runs, so that a machine whose speed drifts favors neither side.
 Run: ``pip install autograd && python benchmarks/against_autograd.py``.
 """
 
@@ -37,7 +37,7 @@ def against_autograd():
 
 
 def mlp_by_hand(w1, b1, w2, b2, x, target):
-    """Return loss and gradients of one hidden layer with ReLU and cross-entropy, as an expert writes them."""
+    """Return loss and gradients of one hidden layer with ReLU and cross-entropy, as an expert would write them."""
     before = x @ w1 + b1
     hidden = np.maximum(before, 0)
     logits = hidden @ w2 + b2

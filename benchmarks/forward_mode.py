@@ -1,7 +1,7 @@
-"""What a Jacobian-vector product costs beside its function, by nnx, autograd, PyTorch and JAX, in one run.
+"""What a Jacobian-vector product costs relative to its function, in nnx, autograd, PyTorch and JAX, in one run.
 
-Each figure is the time of a jvp divided by the time of the plain function in the same library; JAX compiles both. With
-large arrays it tells the work, with small ones the overhead. What is not installed is left out.
+Each number is the time of a jvp divided by the time of the function itself in the same library; JAX compiles both. With
+large arrays it shows the work, with small ones the overhead. Libraries that are not installed are left out.
 Run: ``python benchmarks/forward_mode.py``.
 """
 
@@ -9,7 +9,7 @@ import math
 import statistics
 
 import numpy as np
-from functions import CASES, mlp, normal, normalise
+from functions import CASES, mlp, normal, normalize
 from measure import ratio, settle_allocator
 
 import nnx
@@ -32,7 +32,7 @@ def square(xp, x):
 
 
 def product(xp, x, y):
-    """Return the product of two matrices, both of them differentiated for: three products cannot be had for less."""
+    """Return the product of two matrices, both differentiated: that takes three products, whoever does it."""
     return x @ y
 
 
@@ -44,7 +44,7 @@ LARGE = {
         ("sum of squares", square, 1),
         ("tanh(exp(-x) x + 1)", chain, 1),
         ("softmax", softmax, 1),
-        ("normalisation", normalise, 1),
+        ("normalization", normalize, 1),
         ("matrix product", product, 2),
     )
     for n in SIZES
@@ -61,7 +61,7 @@ def by_nnx(function, wanted, rest, moved):
 
 
 def by_autograd(function, wanted, rest, moved):
-    """Do the same with autograd, whose jvp is for one argument: a tuple of them."""
+    """Do the same with autograd, whose jvp takes one argument: here a tuple."""
     import autograd
     import autograd.numpy as anp
 
@@ -102,7 +102,7 @@ LIBRARIES = {"nnx": by_nnx, "autograd": by_autograd, "PyTorch": by_torch, "JAX j
 
 
 def table(cases):
-    """Print one table; return the figures of nnx."""
+    """Print one table; return the ratios of nnx."""
     print(f"{'jvp / function':44}{'f us':>9}" + "".join(f"{name:>10}" for name in LIBRARIES))
     found = []
     for name, (function, wanted, rest) in cases.items():
@@ -111,21 +111,21 @@ def table(cases):
         for library, make in LIBRARIES.items():
             try:
                 plain, forward = make(function, wanted, rest, moved)
-                figure, _, time = ratio(forward, plain, rounds=15)
+                own, _, time = ratio(forward, plain, rounds=15)
             except Exception as error:  # another library may lack it, which is no reason to stop
                 cells.append(f"{type(error).__name__[:9]:>10}")
                 continue
             if library == "nnx":
-                found.append(figure)
+                found.append(own)
                 print(f"{name:44}{time * 1e6:9.1f}", end="")
-            cells.append(f"{figure:10.2f}")
+            cells.append(f"{own:10.2f}")
         print("".join(cells))
     return found
 
 
 if __name__ == "__main__":
     settle_allocator()
-    figures = table(LARGE)
-    mean = math.exp(statistics.fmean(math.log(figure) for figure in figures))
+    ratios = table(LARGE)
+    mean = math.exp(statistics.fmean(math.log(each) for each in ratios))
     print(f"{'geometric mean of nnx':53}{mean:10.2f}   (target 3)\n")
     table(CASES)

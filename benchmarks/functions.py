@@ -1,6 +1,6 @@
-"""Functions that are differentiated in the benchmarks: array API code, with their arguments.
+"""The functions that the benchmarks differentiate: array API code, with arguments.
 
-``CASES`` maps a name to the function, which takes a namespace first, the arguments that are differentiated for, and the
+``CASES`` maps a name to the function, whose first parameter is a namespace, the arguments to differentiate for, and the
 others.
 """
 
@@ -39,8 +39,8 @@ def rosenbrock(xp, x):
     return xp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
-def normalise(xp, x):
-    """Normalise rows, and sum a power of them."""
+def normalize(xp, x):
+    """Normalize rows, and sum a power of them."""
     centred = x - xp.mean(x, axis=1, keepdims=True)
     return xp.sum((centred / xp.sqrt(xp.mean(centred**2, axis=1, keepdims=True) + 1e-5)) ** 3)
 
@@ -87,7 +87,7 @@ CASES = {
     "elementwise chain, 100 elements": (elementwise, (normal(100),), ()),
     "elementwise chain, 1e5 elements": (elementwise, (normal(100_000),), ()),
     "Rosenbrock, 1000 elements": (rosenbrock, (normal(1000),), ()),
-    "normalisation, 256 x 128": (normalise, (normal(256, 128),), ()),
+    "normalization, 256 x 128": (normalize, (normal(256, 128),), ()),
     "recurrence, 50 steps of 16": (recurrent, (normal(16, 16) / 4, normal(1, 16)), (normal(50, 16),)),
     "100 steps on one number": (scalar_loop, (np.asarray(1.5),), ()),
     "Gaussian kernel, 200 x 200": (broadcast, (normal(200), normal(200)), ()),

@@ -1,4 +1,4 @@
-"""Ratios of interleaved runs: a machine whose speed drifts favours none of two."""
+"""Ratios of interleaved runs, so that a machine whose speed drifts favors neither side."""
 
 import statistics
 import time
@@ -7,10 +7,10 @@ import numpy as np
 
 
 def settle_allocator():
-    """Free one large array, after which the C library keeps the memory of smaller ones, as in any longer program.
+    """Free one large array, after which the C library holds on to the memory of smaller ones, as in any longer program.
 
-    At the start of a process glibc gives arrays from 128 KB on back to the system at once, and every new one is then
-    paid for in page faults: on some virtual machines several times what is computed with it.
+    At the start of a process glibc returns arrays of 128 KB or more to the system at once, and each new one is then
+    paid for in page faults, which on some virtual machines cost several times the computation itself.
     """
     np.ones(3_900_000)
 

@@ -1,7 +1,8 @@
 """One training step of the post's network, 784-50-10 at batch 100, against PyTorch, JAX and NumPy by hand, in one run.
 
-Forward, cross-entropy, backward and one step of gradient descent, in float32. The figures are medians of interleaved
-rounds; the ratio is that of each round to the hand-written step of the same round. What is not installed is left out.
+Forward, cross-entropy, backward and one step of gradient descent, in float32. The times are medians of interleaved
+rounds; the ratio is that of each round to the hand-written step of the same round. Libraries that are not installed are
+left out.
 Run: ``python benchmarks/post_step.py``.
 """
 
@@ -20,14 +21,14 @@ LABELS = RNG.integers(0, 10, 100)
 
 
 def parameters():
-    """Return the same first weights for everybody."""
+    """Return the initial weights, the same for everybody."""
     rng = nnx.generator(0)
     model = nnx.Model([nnx.Linear(784, 50, rng=rng), nnx.ReLU(), nnx.Linear(50, 10, rng=rng)])
     return model, [np.array(w) for w in model.parameters().values()]
 
 
 def by_hand():
-    """Return the step as an expert writes it in NumPy, in place."""
+    """Return the step as an expert would write it in NumPy, in place."""
     _, weights = parameters()
 
     def step():
@@ -40,7 +41,7 @@ def by_hand():
 
 
 def as_in_the_post():
-    """Return the step in the post's words."""
+    """Return the step as the post writes it."""
     model, _ = parameters()
     loss = nnx.CrossEntropy()
 

@@ -1,6 +1,6 @@
-"""What a mask costs on NumPy, against the quickest that NumPy itself has: ``Generator.random(...) < p`` in float32.
+"""What a mask costs on NumPy, against the fastest that NumPy itself offers: ``Generator.random(...) < p`` in float32.
 
-The two are drawn in turn, and medians of the time on the processor are compared. Run on one core:
+The two are drawn in turn, and the medians of their CPU times are compared. Run on one core:
 ``taskset -c 0 python benchmarks/random_numbers.py``.
 """
 

@@ -1,4 +1,4 @@
-"""What a node of the tape costs beside its array work: forward, backward, and its share of the module copy.
+"""What a node of the tape costs on top of its array work: forward, backward, and its share of the module copy.
 
 A model of many tiny layers is differentiated, and the same array work is done by hand in plain NumPy. The
 difference, divided by the number of layers, is the overhead of one node. Run: ``python benchmarks/tape_overhead.py``.
@@ -12,7 +12,7 @@ import numpy as np
 import nnx
 
 LAYERS = 200
-BUDGET = 8.0  # microseconds a node
+BUDGET = 8.0  # microseconds per node
 
 
 class Scale(nnx.Module):
@@ -76,12 +76,12 @@ def total_of(y):
 
 
 def microseconds(function):
-    """Return the least time of a call, in microseconds, the quantity that other load disturbs least."""
+    """Return the shortest time of a call in microseconds, which other load disturbs least."""
     return min(timeit.repeat(function, number=3, repeat=15)) / 3 * 1e6
 
 
 def main() -> None:
-    """Print the overhead of one node for three kinds of it."""
+    """Print the overhead of a node, for three kinds of node."""
     rng = nnx.generator(0)
     scales = nnx.Sequential([Scale() for _ in range(LAYERS)])
     linears = nnx.Sequential([nnx.Linear(2, 2, rng=rng) for _ in range(LAYERS)])
