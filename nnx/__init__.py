@@ -50,6 +50,12 @@ _OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
 """Rooms whose names stand in ``nnx`` itself, in the order in which they need each other."""
 
 
+# What chooses among kernels stands below them and may not import them, so that they are handed to it from here.
+importlib.import_module("nnx.backend.tiers").LOADERS.append(
+    lambda library: importlib.import_module("nnx.kernels").load(library)
+)
+
+
 def _find(name: str) -> Any:
     """Return a room, or what one of the open rooms exports under a name. Python asks for what is not here yet."""
     if name == "__all__":

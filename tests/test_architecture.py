@@ -40,7 +40,7 @@ def room(path: Path) -> str:
 
 
 def imports(path: Path) -> set[tuple[str, int]]:
-    """Return the dotted modules that a file imports anywhere, also inside functions, with their lines."""
+    """Return the dotted modules that a file imports anywhere, also inside functions or by name, with their lines."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -48,6 +48,8 @@ def imports(path: Path) -> set[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
             found |= {(f"{node.module}.{alias.name}", node.lineno) for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+            found |= {(arg.value, node.lineno) for arg in node.args if isinstance(arg, ast.Constant)}
     return found
 
 

@@ -11,8 +11,8 @@ from rows.record import DTYPES
 
 import nnx
 from nnx.autodiff import Primitive
-from nnx.autodiff.dispatch import PROVIDERS
 from nnx.errors import NnxError, ShapeError
+from nnx.kernels import PROVIDERS
 from nnx.testing import assert_close, check_gradients
 from nnx.tree import tree_leaves, tree_map
 

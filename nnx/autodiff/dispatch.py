@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nnx.backend import device_kind, is_array, library_name, namespace
-from nnx.backend.tiers import TIERS
+from nnx.backend.tiers import LOADERS, TIERS
 
 
 class Kernel(NamedTuple):
@@ -47,11 +46,6 @@ class Declined(NamedTuple):
     reason: str
 
 
-PROVIDERS: dict[str, Callable[[], Any]] = {}
-"""For each library, a function that imports its kernels, which then register themselves; filled by
-:mod:`nnx.kernels`."""
-
-
 def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
     """Return the kernels for arrays of this type, best first, each with the rank of its tier and its device."""
     library = library_name(namespace(array)) if is_array(array) else ""
@@ -62,9 +56,10 @@ def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | 
 
 def load_kernels(array: Any) -> None:
     """Import the kernels of the library that an array belongs to."""
-    importlib.import_module("nnx.kernels")  # a layer above this one, so imported here and only when needed
-    if is_array(array) and (provider := PROVIDERS.get(library_name(namespace(array)))):
-        provider()
+    if is_array(array):
+        library = library_name(namespace(array))
+        for load in LOADERS:
+            load(library)
 
 
 def fits_device(kernel: Kernel, array: Any) -> bool:

@@ -1,9 +1,10 @@
 """How fast a body may run in the place of a portable one: a call, a ``with`` block, or the variable ``NNX_KERNELS``."""
 
 import os
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from nnx.errors import ArgumentError
 
@@ -56,3 +57,7 @@ _default = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
 
 LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=_default)
 """The highest tier that may run here, as its rank. A context variable: it holds for one thread or task."""
+
+LOADERS: list[Callable[[str], Any]] = []
+"""Each is given the name of a library when the first array of it comes, and imports kernels for it. ``nnx`` itself adds
+the one for :mod:`nnx.kernels`: what chooses among kernels stands below them, and may not import them."""

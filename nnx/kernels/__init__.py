@@ -9,14 +9,21 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nnx.autodiff.dispatch import PROVIDERS, Declined, Kernel, fits_device
+from nnx.autodiff.dispatch import Declined, Kernel, fits_device
 from nnx.autodiff.primitives import NOTHING, Primitive
 from nnx.backend.tiers import LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
-PROVIDERS["numpy"] = lambda: importlib.import_module("nnx.kernels.numpy")
+PROVIDERS: dict[str, Callable[[], Any]] = {"numpy": lambda: importlib.import_module("nnx.kernels.numpy")}
+"""For each library, a function that imports its kernels, which then register themselves."""
+
+
+def load(library: str) -> None:
+    """Import the kernels of a library, if there are any; called when the first array of that library comes."""
+    if library in PROVIDERS:
+        PROVIDERS[library]()
 
 
 class Choice(NamedTuple):
