@@ -6,7 +6,7 @@ from typing import Any
 
 from nnx.autodiff.forward import jvp
 from nnx.autodiff.recording import as_argnums, gradient_form, indices_of
-from nnx.autodiff.transforms import grad, vjp
+from nnx.autodiff.transforms import grad, named_after, vjp
 from nnx.backend import device_of, is_array, is_floating, is_real_floating, namespace
 from nnx.errors import ArgumentError, DTypeError
 from nnx.tree import tree_leaves
@@ -48,6 +48,7 @@ def jacobian(function: Callable[..., Any], argnum: int = 0, mode: str | None = N
     if mode not in (None, "forward", "reverse"):
         raise ArgumentError(f"expected mode to be 'forward', 'reverse' or None, got {mode!r}")
 
+    @named_after(function)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         (index,) = indices_of(as_argnums(argnum), len(args))
 
@@ -95,6 +96,7 @@ def hessian(function: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]
     """
     columns = jacobian(grad(function, argnum), argnum, mode="forward")
 
+    @named_after(function)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         (index,) = indices_of(as_argnums(argnum), len(args))
         if _is_complex(args[index]):

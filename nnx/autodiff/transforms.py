@@ -131,7 +131,7 @@ def value_and_grad(
     is_one = hasattr(argnums, "__index__")
     numbers = as_argnums(argnums)
 
-    @_named_after(function)
+    @named_after(function)
     def differentiated(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         indices = numbers if numbers == (0,) and args else indices_of(numbers, len(args))
         recording = Recording(function, args, kwargs, indices)
@@ -163,7 +163,7 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
     """
     both = value_and_grad(function, argnums, has_aux)
 
-    @_named_after(function)
+    @named_after(function)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         value, gradient = both(*args, **kwargs)
         return (gradient, value[1]) if has_aux else gradient
@@ -186,6 +186,6 @@ def _one(value: Any) -> Array:
     return one_like(value)
 
 
-def _named_after(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def named_after(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give the function that a transform returns the name and docstring of the original: a decorator."""
     return functools.partial(functools.update_wrapper, wrapped=function, updated=())

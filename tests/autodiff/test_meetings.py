@@ -110,7 +110,7 @@ def test_a_transform_keeps_name_and_docstring():
         """Return the energy."""
         return total(x)
 
-    for transformed in (nnx.grad(energy), nnx.value_and_grad(energy)):
+    for transformed in (nnx.grad(energy), nnx.value_and_grad(energy), nnx.jacobian(energy), nnx.hessian(energy)):
         assert transformed.__name__ == "energy"
         assert transformed.__doc__ == "Return the energy."
     assert nnx.grad(nnx.Linear(1, 1)) is not None  # what has no name works too
