@@ -3,14 +3,12 @@
 from nnx.autodiff import operators as _operators  # noqa: F401  completes TracedArray
 from nnx.autodiff.custom import custom_jvp, custom_vjp
 from nnx.autodiff.derivatives import hessian, hvp, jacobian
-from nnx.autodiff.dispatch import Declined
 from nnx.autodiff.forward import jvp, linearize
 from nnx.autodiff.primitives import Primitive, Pullback, primitive
 from nnx.autodiff.traced import TracedArray, stop_gradient
 from nnx.autodiff.transforms import grad, value_and_grad, vjp
 
 __all__ = [
-    "Declined",
     "Primitive",
     "Pullback",
     "TracedArray",

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nnx.autodiff.dispatch import Declined, Kernel, candidates, fits_device, load_kernels
+from nnx.autodiff.dispatch import Kernel, candidates, fits_device, load_kernels
 from nnx.autodiff.traced import TracedArray, inner_trace
 from nnx.autodiff.wanted import NOTHING, Wanted, as_wanted
 from nnx.backend.tiers import LIMIT
@@ -169,8 +169,9 @@ class Primitive(Generic[P, R]):
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register a faster body for plain arrays of one library; a decorator.
 
-        The body is a rule as in :meth:`with_pullback`, or returns ``Declined(reason)`` for arguments that it leaves to
-        the next one. Its pullback may be given a traced cotangent, and then falls back on :meth:`portable_pullback`.
+        The body is a rule as in :meth:`with_pullback`, or returns ``nnx.kernels.Declined(reason)`` for arguments that
+        it leaves to the next one. Its pullback may be given a traced cotangent, and then falls back on
+        :meth:`portable_pullback`.
         Tests hold each kernel to the portable body.
 
         Parameters
@@ -272,7 +273,6 @@ def primitive(function: Callable[P, R]) -> Primitive[P, R]:
 
 __all__ = [
     "NOTHING",
-    "Declined",
     "Primitive",
     "Pullback",
     "PullbackRule",

@@ -58,9 +58,8 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
         xp = namespace(cotangent, kept_x, kept_weight)
         flat = len(x_shape) == 2
         count = math.prod(x_shape[:-1])  # -1 would be any length where the last axis is empty
-        g = (
-            cotangent if flat else xp.reshape(cotangent, (count, cotangent.shape[-1]))
-        )  # one product, not a batch of them
+        # With the leading axes as one, each cotangent is one matrix product and not a batch of them.
+        g = cotangent if flat else xp.reshape(cotangent, (count, cotangent.shape[-1]))
         x_cotangent = weight_cotangent = None
         if kept_weight is not None:
             rows = g @ kept_weight.T

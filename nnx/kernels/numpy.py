@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from nnx.autodiff import Declined, Pullback, TracedArray
+from nnx.autodiff import Pullback, TracedArray
+from nnx.autodiff.dispatch import Declined
 from nnx.backend import namespace
 from nnx.functional import cross_entropy, linear, relu
 from nnx.functional.checks import expect_real

@@ -10,7 +10,7 @@ from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
 from nnx.layers.node import RUNNING, Node, is_running, refused_write, structure_changed
 
 
-class _Watched:
+class Watched:
     """What both have: where they stand, whether they may be changed, and the original that they were made of."""
 
     where: str = ""
@@ -57,7 +57,7 @@ class _Watched:
         return type(self), (), {"where": self.where}, iter(self)  # type: ignore[call-overload]
 
 
-class WatchedList(_Watched, list[Any]):
+class WatchedList(Watched, list[Any]):
     """A list of a module."""
 
     def __init__(self, items: Iterable[Any] = (), where: str = "") -> None:
@@ -91,7 +91,7 @@ class WatchedList(_Watched, list[Any]):
         return self
 
 
-class WatchedDict(_Watched, dict[Any, Any]):
+class WatchedDict(Watched, dict[Any, Any]):
     """A dict of a module."""
 
     def __init__(self, items: Any = (), where: str = "") -> None:
@@ -178,14 +178,14 @@ def followed(value: Any, where: str) -> Any:
 
 def may_hold_nodes(value: Any) -> bool:
     """Return whether an attribute is a node, or a container in which nodes are followed."""
-    return isinstance(value, (Node, _Watched)) or (isinstance(value, tuple) and any(map(may_hold_nodes, value)))
+    return isinstance(value, (Node, Watched)) or (isinstance(value, tuple) and any(map(may_hold_nodes, value)))
 
 
 def _contents(original: Any) -> tuple[Any, ...]:
     return (*original, *original.values()) if isinstance(original, dict) else tuple(original)
 
 
-def _holders(watched: _Watched) -> int:
+def _holders(watched: Watched) -> int:
     return sys.getrefcount(watched.original)
 
 

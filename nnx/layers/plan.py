@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nnx.errors import ArgumentError, NnxError, UsageError
-from nnx.layers.containers import WatchedDict, WatchedList, _Watched
+from nnx.layers.containers import Watched, WatchedDict, WatchedList
 from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
 from nnx.layers.node import STAMP, Node, set_plan
 from nnx.layers.parameter import Buffer
@@ -14,6 +14,8 @@ from nnx.layers.ties import Tied
 
 _NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
 
+# A copy is made without calling what a class defines: no constructor, no check of attributes, no notice of a change.
+_new, _set, _new_list, _extend = object.__new__, object.__setattr__, list.__new__, list.extend
 
 _COPY = {"_kept": None, "_is_copy": True}  # the marks of a copy that a transform calls
 
@@ -65,7 +67,7 @@ class Plan:
         named = list(walk(root))
         index = {id(module): i for i, (_, module) in enumerate(named)}
         modules = [module for _, module in named]
-        self.containers: list[_Watched] = []
+        self.containers: list[Watched] = []
         links = []
         for i, module in enumerate(modules):  # which modules join on the way that named_children does not name
             found = [(name, module.__dict__[name]) for name in module._child_names]
@@ -159,10 +161,10 @@ class Plan:
                 found = index[id(value)] = len(modules)
                 modules.append(value)
             return found
-        if not isinstance(value, (_Watched, tuple)):
+        if not isinstance(value, (Watched, tuple)):
             refuse_hidden(value, where)
             return _Constant(value)
-        if isinstance(value, _Watched):
+        if isinstance(value, Watched):
             self.containers.append(value)
         held: Any = value.values() if isinstance(value, dict) else value
         keys = tuple(value) if isinstance(value, dict) else ()
@@ -262,7 +264,7 @@ def children(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over the modules in an attribute, with their paths below it."""
     if isinstance(value, Node):
         yield name, value
-    elif isinstance(value, (_Watched, tuple)):
+    elif isinstance(value, (Watched, tuple)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):  # type: ignore[arg-type]
             yield from children(f"{name}.{key}" if name else str(key), item)
 
@@ -283,6 +285,3 @@ def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
         list.extend(copy, parts)
     copy.where, copy.is_locked = where, is_locked
     return copy
-
-
-_new, _set, _new_list, _extend = object.__new__, object.__setattr__, list.__new__, list.extend
