@@ -1,4 +1,4 @@
-"""First values of parameters, drawn on the host, so that a seed gives the same numbers on every backend.
+"""Initial values of parameters, drawn on the host, so that a seed gives the same numbers on every backend.
 
 An initializer is called as ``initializer(rng, shape, fan_in, fan_out)`` and returns a NumPy array of float64.
 ``fan_in`` is the number of inputs that one output element is computed from, ``fan_out`` the number of outputs
@@ -15,7 +15,7 @@ from nnx.types import Array, Shape
 
 
 class Initializer(Protocol):
-    """Draws the first values of a parameter."""
+    """Draws the initial values of a parameter."""
 
     def __call__(self, rng: Any, shape: Shape, fan_in: int, fan_out: int) -> Array:
         """Return a NumPy array of that shape."""
@@ -23,7 +23,7 @@ class Initializer(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """Every element is ``value``."""
+    """All elements are ``value``."""
 
     value: float = 0.0
 
@@ -34,7 +34,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal distribution with that mean and standard deviation."""
+    """Normal distribution with the given mean and standard deviation."""
 
     mean: float = 0.0
     std: float = 0.01

@@ -80,7 +80,7 @@ def tree_buffers(tree: Tree) -> list[Any]:
     if isinstance(tree, dict):
         return tree_buffers(list(tree.values()))
     if isinstance(tree, (list, tuple)):
-        return [box for child in tree for box in tree_buffers(child)]
+        return [buffer for child in tree for buffer in tree_buffers(child)]
     boxes = getattr(type(tree), "__tree_buffers__", None)
     return [] if boxes is None else boxes(tree)
 

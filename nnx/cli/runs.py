@@ -58,7 +58,7 @@ class Run:
     fingerprint: str
 
     def make_loader(self, x: Array, y: Array, batch_size: int = 1000, *, shuffle: bool = False) -> DataLoader:
-        """Standardise samples, move them to the selected backend and device, and return their batches.
+        """Standardize samples, move them to the selected backend and device, and return their batches.
 
         Raises
         ------

@@ -24,10 +24,10 @@ class Linear(Module):
     bias : bool
         Whether to add :math:`b`.
     initializer : Initializer, optional
-        Draws the first weight; default :class:`nnx.initializers.HeNormal`, of standard deviation
-        :math:`\sqrt{2 / \mathrm{in\_features}}`. The first bias is zero.
+        Draws the initial weight; default :class:`nnx.initializers.HeNormal`, of standard deviation
+        :math:`\sqrt{2 / \mathrm{in\_features}}`. The initial bias is zero.
     rng : int or NumPy Generator, optional
-        Where the first weight is drawn from; default fresh from the system. Hand one generator to all layers.
+        Source of the initial weight; default fresh from the system. Pass one generator to all layers.
     dtype : dtype or str
         Of the parameters; default float32.
 
@@ -48,7 +48,7 @@ class Linear(Module):
 
     Notes
     -----
-    Source of the first weight: K. He et al., "Delving deep into rectifiers", ICCV 2015.
+    Source of the initial weight: K. He et al., "Delving deep into rectifiers", ICCV 2015.
 
     Examples
     --------

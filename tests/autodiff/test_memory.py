@@ -45,7 +45,7 @@ def without_collector():
     gc.enable()
 
 
-# Arrays that are kept for the way back, an operation: its output where the pullback needs it, its input where that is
+# Arrays kept for the backward pass, per operation: its output where the pullback needs it, its input where that is
 # the output of the operation before, and nothing for a linear one.
 KEPT = {
     "multiplication by a number": (lambda xp, x: x * 1.1, 0),
