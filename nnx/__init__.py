@@ -1,7 +1,7 @@
 """Neural networks on any array library that follows the Python array API standard.
 
-Arrays in, arrays out: a model called on NumPy arrays computes with NumPy, on CuPy arrays with CuPy, on torch or
-JAX arrays with those.
+Arrays in, arrays of the same library out: a model called on NumPy arrays computes with NumPy, on CuPy, torch or JAX
+arrays with CuPy, torch or JAX.
 """
 
 import importlib
@@ -20,8 +20,8 @@ from nnx.backend import use_kernels as use_kernels
 from nnx.version import __version__ as __version__
 
 # ruff: noqa: F403, F405
-# A room is imported when one of its names is first asked for. Type checkers see the names here, and nothing is called:
-# at run time the rooms say themselves what they export.
+# A subpackage is imported when one of its names is first used. This block is for type checkers only: at run time the
+# subpackages' own __all__ says what they export.
 if TYPE_CHECKING:
     from nnx import autodiff as autodiff
     from nnx import backend as backend
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from nnx.optimizers import *
 
 _OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
-"""Rooms whose names stand in ``nnx`` itself, in the order in which they need each other."""
+"""Subpackages whose names are also names of ``nnx``, in the order of their dependencies."""
 
 
 # What chooses among kernels stands below them and may not import them, so that they are handed to it from here.
@@ -57,7 +57,7 @@ importlib.import_module("nnx.backend.tiers").LOADERS.append(
 
 
 def _find(name: str) -> Any:
-    """Return a room, or what one of the open rooms exports under a name. Python asks for what is not here yet."""
+    """Return a subpackage, or what an open one exports under a name: the module's ``__getattr__``."""
     if name == "__all__":
         return _names()
     if not name.startswith("_"):
@@ -72,12 +72,12 @@ def _find(name: str) -> Any:
 
 
 def _names() -> list[str]:
-    """Return what ``nnx`` exports; all open rooms are imported for it."""
+    """Return what ``nnx`` exports, for which all open subpackages are imported."""
     exported = {name for room in _OPEN for name in importlib.import_module(f"nnx.{room}").__all__}
     rooms = {module.name for module in pkgutil.iter_modules(__path__)} - {"cli", "version"}
     here = {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("nnx.")}
     return sorted({"__version__"} | exported | rooms | here)
 
 
-if not TYPE_CHECKING:  # a type checker would take every name for Any
+if not TYPE_CHECKING:  # with a __getattr__ every misspelled name would be Any to a type checker
     __getattr__, __dir__ = _find, _names

@@ -1,19 +1,19 @@
 """The exceptions of nnx: one family, each also a subclass of the built-in exception that fits.
 
-A message says what was expected, what came and what to do. Where it happened is added once for each module
-that the error passes on its way out, so that it ends as a dotted path: ``Linear '2': expected ...``.
+A message says what was expected, what came instead, and what to do. Each module that the error passes on its way out
+adds its name, so that the message ends up with a dotted path in front: ``Linear '2': expected ...``.
 """
 
 
 class NnxError(Exception):
-    """Base class of every error that nnx raises on purpose.
+    """Base class of every error that nnx raises itself.
 
     Attributes
     ----------
     layer : str or None
         Class name of the module in which the error was raised.
     module_path : tuple of str
-        Names that lead from the outermost module to that one.
+        The names from the outermost module to that one.
     """
 
     def __init__(self, message: str) -> None:
@@ -34,15 +34,15 @@ class ShapeError(NnxError, ValueError):
 
 
 class DTypeError(NnxError, TypeError):
-    """An array has a dtype that the operation cannot use, or two dtypes met."""
+    """An array has a dtype that the operation cannot use, or the dtypes of two arrays differ."""
 
 
 class DeviceError(NnxError, ValueError):
-    """Arrays of two devices met, or a device does not exist."""
+    """Arrays are on different devices, or a device does not exist."""
 
 
 class BackendError(NnxError, RuntimeError):
-    """Arrays of two libraries met, or a library is missing or cannot work here."""
+    """Arrays belong to different libraries, or a library is missing or cannot work here."""
 
 
 class ArgumentError(NnxError, ValueError):
@@ -54,7 +54,7 @@ class UsageError(NnxError, RuntimeError):
 
 
 class TraceError(NnxError, TypeError):
-    """A traced array met something through which no derivative can be followed."""
+    """A traced array was used in a way that would lose its derivative."""
 
 
 class MissingRuleError(NnxError, AttributeError, NotImplementedError):
@@ -77,4 +77,4 @@ class MissingExtraError(NnxError, ImportError):
 
 
 class DataError(NnxError, ValueError):
-    """A data file or a data set is not what it should be."""
+    """A data file or data set is malformed."""

@@ -1,8 +1,8 @@
 """Initial values of parameters, drawn on the host, so that a seed gives the same numbers on every backend.
 
 An initializer is called as ``initializer(rng, shape, fan_in, fan_out)`` and returns a NumPy array of float64.
-``fan_in`` is the number of inputs that one output element is computed from, ``fan_out`` the number of outputs
-that one input element takes part in.
+``fan_in`` is the number of inputs that an output element is computed from, ``fan_out`` the number of outputs that an
+input element contributes to.
 """
 
 import math
@@ -23,7 +23,7 @@ class Initializer(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """All elements are ``value``."""
+    """Every element is ``value``."""
 
     value: float = 0.0
 
@@ -34,7 +34,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal distribution with the given mean and standard deviation."""
+    """Normal distribution with mean ``mean`` and standard deviation ``std``."""
 
     mean: float = 0.0
     std: float = 0.01
@@ -58,7 +58,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class TruncatedNormal:
-    """Normal distribution of that standard deviation, redrawn until within ``cut`` standard deviations."""
+    """Normal distribution of standard deviation ``std``; values beyond ``cut`` standard deviations are redrawn."""
 
     std: float = 0.01
     cut: float = 2.0
@@ -80,7 +80,9 @@ class TruncatedNormal:
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """A matrix with orthonormal rows or columns, whichever are fewer, times ``gain``; the first axis against the rest.
+    """A matrix with orthonormal rows or columns, whichever are fewer, times ``gain``.
+
+    The rows are the first axis; all other axes together are the columns.
 
     Source: A. M. Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
     networks", ICLR 2014.
@@ -96,7 +98,8 @@ class Orthogonal:
         drawn = generator(rng).standard_normal((max(rows, columns), min(rows, columns)))
         xp = namespace(drawn)
         q, r = xp.linalg.qr(drawn)
-        q = q * xp.sign(xp.linalg.diagonal(r))  # makes the distribution uniform over orthogonal matrices
+        # QR leaves the signs of r's diagonal to the library; made positive, q is uniform over orthogonal matrices.
+        q = q * xp.sign(xp.linalg.diagonal(r))
         return self.gain * xp.reshape(q if rows >= columns else q.T, shape)
 
 

@@ -1,15 +1,17 @@
-"""Trees: arrays in nested dicts, lists and tuples, and objects that say how they are split.
+"""Trees: arrays in nested dicts, lists and tuples, and in objects that define how they are split.
 
-A tree has leaves in a fixed order, each under a dotted path. Dict keys are taken in their own order. ``None``
-is a tree without leaves. An object of another class takes part by one method:
+The leaves of a tree have a fixed order, each under a dotted path. Dict keys keep the order of the dict. ``None`` is a
+tree without leaves. An object of any other class is a leaf, unless it defines:
 
 ``__tree_split__()``
-    returns a dict from dotted path to leaf, and a function that takes as many leaves, in the same order, and
-    returns a copy of the object with these in place of its own. It may share with the object what is no leaf.
+    Returns a dict from dotted path to leaf, and a function that takes as many leaves in the same order and returns a
+    copy of the object with these instead of its own. The copy may share with the object whatever is not a leaf.
 
-``__tree_release__()``
-    may be defined too: makes such a copy one that shares nothing, since it goes to the caller of :func:`tree_map` or
-    :func:`tree_replace`.
+``__tree_release__()``, optional
+    Makes such a copy stop sharing, before it goes to the caller of :func:`tree_map` or :func:`tree_replace`.
+
+``__tree_buffers__()``, optional
+    Returns the buffers that the object shares with such copies.
 """
 
 import copy
@@ -23,14 +25,13 @@ Rebuild = Callable[[Sequence[Any]], Tree]
 
 
 def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str, Any], Rebuild]:
-    """Return the leaves of a tree by dotted path, and the function that makes such a tree from other leaves.
+    """Return the leaves of a tree by dotted path, and a function that builds the same tree from other leaves.
 
     Parameters
     ----------
     tree : tree
     objects_as_dicts : bool
-        The new tree has dicts from path to leaf where this one has objects, such as modules: the form of a
-        gradient.
+        Build dicts from path to leaf instead of objects such as modules: the structure of a gradient.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str,
 
 
 def tree_flatten(tree: Tree) -> dict[str, Any]:
-    """Return the leaves of a tree by dotted path; the path of a tree that is itself a leaf is empty.
+    """Return the leaves of a tree by dotted path; a tree that is itself a leaf has the empty path.
 
     Examples
     --------
@@ -73,29 +74,29 @@ def tree_leaves(tree: Tree) -> list[Any]:
 
 
 def tree_buffers(tree: Tree) -> list[Any]:
-    """Return the boxes, with an attribute ``value``, that the objects of a tree share with their copies.
+    """Return the buffers of the objects in a tree, which they share with the copies that transforms make.
 
-    Such as the buffers of a module: an object names them by a method ``__tree_buffers__()``.
+    A buffer holds its array in the attribute ``value``.
     """
     if isinstance(tree, dict):
         return tree_buffers(list(tree.values()))
     if isinstance(tree, (list, tuple)):
         return [buffer for child in tree for buffer in tree_buffers(child)]
-    boxes = getattr(type(tree), "__tree_buffers__", None)
-    return [] if boxes is None else boxes(tree)
+    buffers = getattr(type(tree), "__tree_buffers__", None)
+    return [] if buffers is None else buffers(tree)
 
 
 def leaves_like(tree: Tree, paths: Collection[str], what: str, owner: str) -> list[Any]:
-    """Return the leaves of a tree in the order of these paths, which must be its own.
+    """Return the leaves of a tree in the order of these paths, which must be exactly the paths that it has.
 
     Parameters
     ----------
     tree : tree
         Such as a cotangent or a tangent; the keys of its dicts may be in any order.
     paths : collection of str
-        The paths of what it belongs to.
+        The paths of the tree that it belongs to.
     what, owner : str
-        What the error calls the tree, and what it belongs to.
+        The names of the two trees in the error.
 
     Raises
     ------
@@ -131,12 +132,12 @@ def tree_replace(tree: Tree, leaves: Sequence[Any]) -> Tree:
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """Apply a function to every leaf of a tree, and to the leaves at the same places of others.
+    """Apply a function to every leaf of a tree together with the leaves of other trees at the same paths.
 
     Raises
     ------
     ArgumentError
-        If another tree has other paths than the first.
+        If the paths of the trees differ.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def _released(tree: Tree) -> Tree:
-    """Return a tree whose objects are the caller's: a copy for a transform is not to be changed."""
+    """Return a tree whose objects belong to the caller, after letting each of them stop sharing."""
     if isinstance(tree, (dict, list, tuple)):
         for child in tree.values() if isinstance(tree, dict) else tree:
             _released(child)
@@ -167,7 +168,7 @@ def _released(tree: Tree) -> Tree:
 def _joined(
     keys: Sequence[Any], children: Sequence[Tree], make: Callable[[list[Tree]], Tree], objects_as_dicts: bool
 ) -> tuple[dict[str, Any], Rebuild]:
-    """Split each child, and join what comes out under the keys."""
+    """Split each child, and join the leaves under the keys."""
     parts = [tree_split(child, objects_as_dicts=objects_as_dicts) for child in children]
     found = {
         f"{key}.{path}" if path else str(key): leaf
@@ -175,6 +176,7 @@ def _joined(
         for path, leaf in leaves.items()
     }
 
+    # As in {"a.b": 1, "a": {"b": 2}}, or with the keys 1 and "1".
     if len(found) < sum(len(leaves) for leaves, _ in parts):
         raise ArgumentError(f"expected every leaf to have a path of its own, got keys that collide among {list(keys)}")
 
@@ -192,7 +194,7 @@ def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Tree]], Tree]:
     keys = list(tree)
     if type(tree) is dict:
         return lambda children: dict(zip(keys, children, strict=True))
-    empty = copy.copy(tree)  # such as a defaultdict, which is more than its items
+    empty = copy.copy(tree)  # a subclass, such as defaultdict, is more than its items
     empty.clear()
 
     def make(children: list[Tree]) -> Tree:

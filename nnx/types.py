@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 Array: TypeAlias = Any
 """An array of any library that follows the Python array API standard, or a traced one.
 
-Array libraries share no static type, so to a type checker an array is ``Any``.
+Array libraries have no static type in common, so to a type checker an array is ``Any``.
 """
 
 Namespace: TypeAlias = Any
-"""An array API namespace, such as ``array_api_compat.numpy``; in code always named ``xp``."""
+"""An array API namespace, such as ``array_api_compat.numpy``; the code always names it ``xp``."""
 
 DType: TypeAlias = Any
 """A dtype object of some namespace, such as ``xp.float32``."""

@@ -1,3 +1,3 @@
-"""The version of nnx, which the package's metadata takes from here."""
+"""The version of nnx; the package's metadata reads it from here."""
 
 __version__ = "0.1.0"

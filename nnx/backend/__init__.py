@@ -1,6 +1,6 @@
-"""Array libraries: their namespaces, their devices, moving between them, and random numbers.
+"""Array libraries: their namespaces and devices, transfer between them, random numbers, and who owns an array.
 
-This folder and ``nnx/kernels`` alone may name an array library.
+Only this folder and ``nnx/kernels`` may name an array library.
 """
 
 from nnx.backend.deferring import foreign_function, operator_of_ufunc

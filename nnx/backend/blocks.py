@@ -1,4 +1,4 @@
-"""Run update rules on arrays that nobody else can see: the old ones where that is allowed, else copies of them."""
+"""Run update rules in place: on the old arrays where nothing else refers to them, otherwise on copies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter, methodcaller
@@ -10,14 +10,14 @@ from nnx.backend.in_place import copied
 from nnx.types import Array
 
 State = dict[str, list[Array]]
-"""What an optimizer keeps: by name, one array for each parameter."""
+"""The state of an optimizer: lists by name, with one array per parameter."""
 
 Rule = Callable[..., tuple[Sequence[Array], Mapping[str, Sequence[Array]]]]
 """``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays. It may
-write into the arrays of the state and the parameters by ``*=`` and its like; it never writes into a gradient."""
+write into the arrays of state and parameters with ``*=`` and the like, but never into a gradient."""
 
 BLOCK = 65_536
-"""Elements of a block, into which large NumPy arrays are cut. What a rule makes on the way then stays in the cache."""
+"""Large NumPy arrays are cut into blocks of so many elements: a rule's intermediate results then stay in the cache."""
 
 
 def apply_rule(
@@ -37,14 +37,15 @@ def apply_rule(
     ----------
     rule : callable
     may_write : sequence of bool, optional
-        For each parameter, whether it and its arrays in the state may be written into. The others, all by default, are
-        copied before.
+        For each parameter, whether it and its state may be written into. The others are copied first; by default, all.
     is_elementwise : bool
-        Each element that the rule makes depends on the same element of its arguments alone, so large arrays may be
-        cut into blocks: fresh memory for all that a rule makes on the way costs more than its arithmetic.
+        Each element of a result depends only on the same element of the arguments, so that large arrays may be cut into
+        blocks: fresh memory for the intermediate results would cost more than the arithmetic.
     """
     rows: list[Sequence[Array]] = []
-    slots: list[int] = []  # the index of the parameter that a row belongs to, or -1 for a block of one
+    slots: list[int] = []  # for each row the index of its parameter, or -1 for a block of a parameter
+    # A column per kind of array: the parameters, then each kind of state. A row holds what the rule needs for one
+    # parameter or block: gradient, parameter, state.
     columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
     for i, gradient in enumerate(gradients):
         if not may_write or not may_write[i]:
@@ -56,7 +57,7 @@ def apply_rule(
             rows.append(row)
             slots.append(i)
             continue
-        flat = [*map(_flattened, row)]
+        flat = [*map(_flattened, row)]  # views, as the arrays are contiguous: writing into a block writes the whole
         for start in range(0, size, BLOCK):
             rows.append((*map(itemgetter(slice(start, start + BLOCK)), flat),))
             slots.append(-1)
@@ -69,7 +70,7 @@ def apply_rule(
         for i, array, result in zip(slots, before, after, strict=True):
             if i >= 0:
                 column[i] = result
-            elif result is not array:
+            elif result is not array:  # a block that the rule did not write in place
                 array[...] = result
     return columns[0], dict(zip(state, columns[1:], strict=True))
 

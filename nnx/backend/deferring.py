@@ -1,4 +1,4 @@
-"""How the operators and functions of array libraries meet a traced array."""
+"""What the operators and functions of array libraries do with a traced array."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +13,8 @@ _MARK = "__nnx_defers__"
 def let_defer(kind: type) -> None:
     """Make the operators of an array class return ``NotImplemented`` for a traced array, as Python's own types do.
 
-    Python then asks the traced array. NumPy, CuPy, torch and JAX do so by themselves; array-api-strict raises
-    instead. It is a referee for tests and not a library to compute with, so its class may be changed.
+    Python then tries the traced array's operator. NumPy, CuPy, torch and JAX need no help; array-api-strict raises
+    instead. It is a library for tests, not for computations, so patching its class is acceptable.
     """
     for name in _OPERATORS:
         method = getattr(kind, f"__{name}__")
@@ -24,7 +24,7 @@ def let_defer(kind: type) -> None:
 
 def _deferring(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def operator(self: Any, other: Any) -> Any:
-        # Only a traced array's class has this attribute; isinstance would need the folder below.
+        # Only a traced array's class has this attribute; isinstance would need an import from nnx.autodiff, a layer up.
         return NotImplemented if hasattr(type(other), "namespace_varies") else method(self, other)
 
     setattr(operator, _MARK, True)
@@ -57,21 +57,21 @@ _UFUNCS = {
 
 
 def operator_of_ufunc(ufunc: Any, method: str, options: dict[str, Any]) -> str | None:
-    """Return the operator that brought a NumPy array and a traced one together, or ``None`` for any other function.
+    """Return the operator for which NumPy called a ufunc with a traced array, or ``None`` for any other ufunc.
 
-    It is the function itself that is looked up: a foreign ufunc of the same name may compute something else.
+    The function itself is looked up, not its name: a foreign ufunc of the same name may compute something else.
     """
     return None if method != "__call__" or options else _UFUNCS.get(ufunc)
 
 
 def foreign_function(function: Any) -> str | None:
-    """Return the name of a torch function that met a traced array, or ``None`` for an operator that asks it next.
+    """Return the name of a torch function called with a traced array, or ``None`` for an operator that can defer to it.
 
-    An operator that writes into a tensor is such a function: Python would go on with a new array under one name, and
-    leave the tensor's other names without the derivative.
+    An in-place operator counts as a function: deferred, it would bind one name to a new array, and leave the tensor
+    under its other names without the derivative.
     """
     name = getattr(function, "__name__", str(function))
-    # Operators are methods of a class written in C, and a few are Python functions around those.
+    # Most operators are method descriptors of a C class; a few are Python functions that wrap one.
     is_operator = type(function).__name__.endswith("_descriptor") or (
         type(function).__name__ == "function" and name in ("pow", "__rpow__", "__floordiv__", "__rfloordiv__")
     )

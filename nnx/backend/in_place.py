@@ -1,6 +1,6 @@
-"""Arithmetic into memory that the caller has made itself, for libraries whose arrays can be written.
+"""Arithmetic in memory that the caller has allocated, for libraries whose arrays can be written.
 
-Fresh memory is most of what an elementwise operation on a large array costs: the pages have to be brought in first.
+For large arrays, fresh memory is most of the cost of an elementwise operation: its pages have to be mapped first.
 """
 
 from typing import Any
@@ -35,19 +35,20 @@ def divide_into(own: Array, other: Array) -> Array:
 
 
 def copied(x: Array) -> Array:
-    """Return a copy in memory of its own; the array itself where nobody can write into it."""
+    """Return a copy in new memory, or the array itself if it cannot be written."""
     if is_immutable(x):
         return x
-    method = getattr(x, "copy", None) or getattr(x, "clone", None)  # quicker than asarray, and torch's keeps its graph
+    method = getattr(x, "copy", None) or getattr(x, "clone", None)  # faster than asarray; torch's clone keeps its graph
     return method() if method else namespace(x).asarray(x, copy=True)
 
 
 def is_immutable(x: Array) -> bool:
-    """Return whether no operator writes into an array: NumPy's scalars, and the arrays of JAX."""
+    """Return whether no operator can write into an array, as into NumPy's scalars and JAX arrays."""
     return not hasattr(type(x), "__iadd__")
 
 
 def _fits(own: Array, other: Any) -> bool:
+    # The result must be what the operator without "=" gives: not another dtype, and not the shape of a broadcast own.
     kind = type(own)
     if type(other) is float:
         return kind in IN_PLACE and is_floating(own)

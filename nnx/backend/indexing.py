@@ -1,4 +1,4 @@
-"""Indexed addition, which the standard lacks and every library spells its own way."""
+"""Indexed addition, which the standard lacks and every library spells differently."""
 
 import math
 from typing import Any
@@ -14,14 +14,14 @@ _BLOCK = 1 << 22  # elements of a mask
 
 
 def scatter_add(values: Array, shape: Shape, key: Any) -> Array:
-    """Return zeros of a shape with ``values`` added at ``key``, any that the library takes; repeated indices add up."""
+    """Return zeros of a shape with ``values`` added at ``key``, of any form; repeated indices add up."""
     xp = namespace(values)
     parts = key if isinstance(key, tuple) else (key,)
     if 0 in values.shape or 0 in shape:
         return xp.zeros(shape, dtype=values.dtype, device=device_of(values))
-    if not any(map(_holds_many, parts)):  # then nothing is met twice
+    if not any(map(_holds_many, parts)):  # no element twice: assignment will do
         return _put(xp, xp.zeros(shape, dtype=values.dtype, device=device_of(values)), parts, values)
-    # Axes that the key leaves out are the last ones, and of them whole rows are added.
+    # The axes that the key does not mention are the last ones: their elements are added as whole rows.
     lead = len(parts) if all(map(_takes_one_axis, parts)) else len(shape)
     numbers = _numbers(xp, shape[:lead], parts, key, device_of(values))
     rows = xp.reshape(values, (numbers.shape[0], math.prod(shape[lead:])))
@@ -29,7 +29,7 @@ def scatter_add(values: Array, shape: Shape, key: Any) -> Array:
 
 
 def add_rows(rows: Array, indices: Array, count: int) -> Array:
-    """Return ``count`` rows, each the sum of the given rows whose index is its own.
+    """Return ``count`` rows: row i is the sum of all given rows with index i.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def add_rows(rows: Array, indices: Array, count: int) -> Array:
     Returns
     -------
     sums : array, shape (count, size), of the dtype of ``rows``
-        Added up in that of :func:`accumulation_dtype`, and rounded once.
+        Accumulated in :func:`accumulation_dtype`, and rounded once.
     """
     xp = namespace(rows)
     dtype, size = accumulation_dtype(rows), rows.shape[1]
@@ -52,18 +52,18 @@ def add_rows(rows: Array, indices: Array, count: int) -> Array:
 
 
 def accumulation_dtype(x: Array) -> DType:
-    """Return the dtype to add up many elements in: float32 for 16 bits, which 2048 times 1 exhausts, else its own."""
+    """Return the dtype in which to add up many elements: float32 for 16 bits, where 2048 + 1 is 2048; else its own."""
     xp = namespace(x)
     narrow = is_floating(x) and xp.finfo(x.dtype).bits < 32
     return xp.float32 if narrow else x.dtype
 
 
 def copy_of_indices(indices: Array) -> Array:
-    """Return an array of indices that no later change to the given one can reach."""
-    if isinstance(indices, (np.ndarray, np.generic)):  # which other libraries take as a key too
+    """Return a copy of an array of indices: the caller may change the given one after the call."""
+    if isinstance(indices, (np.ndarray, np.generic)):  # other libraries accept these as keys too
         return indices.copy()
     xp = namespace(indices)
-    return indices if library_name(xp) == "jax" else xp.asarray(indices, copy=True)  # those of JAX do not change
+    return indices if library_name(xp) == "jax" else xp.asarray(indices, copy=True)  # JAX arrays cannot change
 
 
 def _holds_many(part: Any) -> bool:
@@ -72,10 +72,11 @@ def _holds_many(part: Any) -> bool:
 
 
 def _numbers(xp: Namespace, shape: Shape, parts: tuple[Any, ...], key: Any, device: Any) -> Array:
-    """Return the numbers of the elements that a key takes of an array of some shape, counted in row-major order."""
+    """Return the row-major numbers of the elements that a key takes from an array of this shape."""
     if any(isinstance(part, slice) for part in parts) or not all(map(_takes_one_axis, parts)):
-        # The library itself says what the key means.
+        # Let the library interpret the key: index an array of element numbers with it.
         return xp.reshape(xp.reshape(xp.arange(math.prod(shape), device=device), shape)[key], (-1,))
+    # Indices of all axes: no array of all numbers is needed. Indexing arange resolves negative ones.
     found: Any = 0
     for length, part in zip(shape, parts, strict=True):
         found = found * length + xp.arange(length, device=device)[part]
@@ -83,16 +84,16 @@ def _numbers(xp: Namespace, shape: Shape, parts: tuple[Any, ...], key: Any, devi
 
 
 def _takes_one_axis(part: Any) -> bool:
-    """Return whether a part surely speaks of one axis: a mask may take several, and None takes none."""
+    """Return whether a part of a key is sure to take one axis: a mask may take several, and None takes none."""
     if isinstance(part, slice):
         return True
     if hasattr(part, "shape"):
-        return dtype_name(part.dtype) not in ("bool", "uint8")  # which is a mask to torch
+        return dtype_name(part.dtype) not in ("bool", "uint8")  # torch takes uint8 for a mask too
     return isinstance(part, int) and not isinstance(part, bool)
 
 
 def _put(xp: Namespace, zeros: Array, parts: tuple[Any, ...], values: Array) -> Array:
-    key = tuple(part for part in parts if part is not None)  # the standard reads with None, and cannot write
+    key = tuple(part for part in parts if part is not None)  # in the standard, None is for reading only
     here = xp.reshape(values, zeros[key].shape)
     if library_name(xp) == "jax":
         return zeros.at[key].set(here)
@@ -101,7 +102,7 @@ def _put(xp: Namespace, zeros: Array, parts: tuple[Any, ...], values: Array) -> 
 
 
 def _add_rows(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
-    """Add each row to the one that its index names. ``sums`` may be overwritten."""
+    """Add each row to the row of ``sums``, which may be overwritten, at its index."""
     library = library_name(xp)
     if library == "jax":
         return sums.at[indices].add(rows)
@@ -109,7 +110,7 @@ def _add_rows(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
         return sums.index_put_((indices,), rows, accumulate=True)
     if library not in ("numpy", "cupy"):
         return _add_by_mask(xp, sums, indices, rows)
-    # In NumPy flat indices are seven times as fast as rows.
+    # numpy.add.at is seven times as fast with flat indices as with rows.
     size = sums.shape[1]
     columns = xp.arange(size, device=device_of(sums))
     flat = indices if size == 1 else xp.reshape(indices[:, None] * size + columns, (-1,))
@@ -118,7 +119,7 @@ def _add_rows(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
 
 
 def _add_by_mask(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
-    """Add by matrix products with the mask of equal indices, a block at a time: all that the standard has."""
+    """Add with the standard alone: a matrix product with the one-hot mask of the indices, a block of rows at a time."""
     count = sums.shape[0]
     step = max(1, _BLOCK // max(1, indices.shape[0]))
     found = []

@@ -1,4 +1,4 @@
-"""What is known of an array; all but :func:`is_finite` without reading its values."""
+"""Properties of arrays; all but :func:`is_finite` are found without reading values."""
 
 from typing import Any
 
@@ -26,13 +26,14 @@ def _kind(x: Array) -> str:
     except AttributeError:
         got = "None" if x is None else type(x).__name__
         raise DTypeError(f"expected an array, got {got}; make it one, for example with numpy.asarray") from None
-    key = (type(dtype), dtype)  # dtypes of two libraries must not be compared
+    key = (type(dtype), dtype)  # with the type, dtypes of two libraries are never compared: some raise
     found = _KINDS.get(key)
     if found is None:
         xp = namespace(x)
         is_complex = xp.isdtype(dtype, "complex floating")
         found = "complex" if is_complex else "real" if xp.isdtype(dtype, "real floating") else ""
-        if found and not getattr(dtype, "isnative", True):  # libraries give results in the byte order of the machine
+        # Results come in the machine's byte order, so that cotangents would not have the dtype of their array.
+        if found and not getattr(dtype, "isnative", True):
             raise DTypeError(
                 f"expected an array in the byte order of this machine, got dtype {dtype}; "
                 "convert it with x.astype(x.dtype.newbyteorder('='))"
@@ -51,7 +52,7 @@ def device_kind(x: Array) -> str:
 
 
 def is_view(x: Array) -> bool:
-    """Return whether an array shows the memory of another one, which writing into it would change."""
+    """Return whether an array is a view of another one, which writing into it would change."""
     library = library_name(namespace(x))
     if library == "array-api-strict":
         x = x._array
@@ -61,7 +62,7 @@ def is_view(x: Array) -> bool:
 
 
 def is_cheap_to_read(x: Array) -> bool:
-    """Return whether values can be read without stopping a device's queue: plain arrays in the host's memory."""
+    """Return whether values can be read without waiting for a device: plain arrays in the host's memory."""
     library = library_name(namespace(x))
     if library == "numpy":
         return True
@@ -70,19 +71,19 @@ def is_cheap_to_read(x: Array) -> bool:
 
 
 def is_finite(value: Any) -> bool:
-    """Return whether a value holds no NaN and no infinity: reads an array's values, and stops a device's queue."""
+    """Return whether a value holds no NaN or infinity; this reads the array, and so waits for its device."""
     xp = namespace(value) if is_array(value) else None
     return xp is None or not is_floating(value) or bool(to_numpy(xp.all(xp.isfinite(value))))
 
 
 def widest_dtype(x: Array, kind: str) -> DType:
-    """Return the largest dtype of a kind of the standard that the library has on the device of ``x``.
+    """Return the widest dtype of a kind that the library has on the device of ``x``.
 
     Parameters
     ----------
     x : array
     kind : {"signed integer", "real floating"}
-        float64 is missing on some devices, and int64 too in JAX unless its 64-bit mode is on.
+        Some devices have no float64, and JAX outside its 64-bit mode has no int64 either.
     """
     xp = namespace(x)
     names = xp.__array_namespace_info__().dtypes(kind=kind, device=device_of(x))

@@ -1,4 +1,4 @@
-"""Find the array API namespace of arrays, and hold that all arrays of a call belong to one library."""
+"""Find the array API namespace of arrays, and make sure that all arrays of a call belong to one library."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from nnx.backend.deferring import let_defer
 from nnx.errors import BackendError
 from nnx.types import Array, Namespace
 
-# array_api_compat.array_namespace takes 2 to 4 us a call, a dictionary lookup 0.05 us. The entries depend on
-# the type alone, so threads that fill it at once write the same values.
+# array_api_compat.array_namespace takes 2 to 4 us per call, a dictionary lookup 0.05 us. An entry depends only on the
+# type, so threads that fill it at the same time write the same values.
 _BY_TYPE: dict[type, Namespace] = {}
 
-# Types whose operators with an equals sign write into the array, and of which nobody else keeps a record: torch counts
-# what is written for its own derivatives, and refuses some of it under its transforms. Filled with _BY_TYPE.
+# Types whose operators such as += write into the array and have no other effect. Not torch's, which counts the writes
+# for its own derivatives, and refuses some of them under its transforms. Filled together with _BY_TYPE.
 IN_PLACE: set[type] = set()
 _WRITABLE = {("numpy", "ndarray"), ("cupy", "ndarray"), ("array-api-strict", "Array")}
 
@@ -21,7 +21,7 @@ _REFUSED = {
     "MaskedArray": "its mask would be lost on the way; fill it with x.filled(value), or hand over mask and x.data",
     "matrix": "its * is a matrix product, and it always has two axes; convert it with numpy.asarray",
 }
-"""Classes of NumPy that are no arrays to the standard, and what to do instead."""
+"""Subclasses of numpy.ndarray that break the standard's semantics, and what to do instead."""
 
 _SCALARS = frozenset({type(None), bool, int, float, complex})  # exactly: np.float64 is a subclass of float
 
@@ -29,14 +29,14 @@ _SCALARS = frozenset({type(None), bool, int, float, complex})  # exactly: np.flo
 def namespace(*arrays: Any) -> Namespace:
     """Return the array API namespace of the given arrays.
 
-    Python scalars and ``None`` are passed over. A traced array beside plain arrays of the same library gives
-    the traced namespace, in which both may be used: under a transform for parameters, ``namespace(x)`` of the data
-    alone has functions that know of no derivative, and ``namespace(x, self.weight)`` those that do.
+    Python scalars and ``None`` are ignored. Traced and plain arrays of the same library give the traced namespace,
+    whose functions take both. So pass all arrays that meet: if only the parameters are traced, ``namespace(x)`` of the
+    data is the plain namespace, whose functions refuse them, and ``namespace(x, self.weight)`` the traced one.
 
     Raises
     ------
     BackendError
-        If the arrays belong to two libraries, or no argument is an array.
+        If the arrays belong to different libraries, or no argument is an array.
 
     Examples
     --------

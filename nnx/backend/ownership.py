@@ -1,7 +1,7 @@
-"""Who owns an array: whether it may be written into without anybody seeing it.
+"""Who owns an array: whether it may be written into without anyone else noticing.
 
-Optimizers, buffers and averages want to write in place; whoever holds an array may rely on its values. So an array is
-written only by its one holder, and in CPython the reference count tells whether there is another.
+Optimizers, buffers and averages want to write in place, but anyone who refers to an array may rely on its values. So
+an array is written only by its sole holder, and in CPython the reference count shows whether there is another one.
 """
 
 import sys
@@ -15,30 +15,30 @@ Slot = tuple[Any, Any]
 
 
 def writable(slots: Iterable[Slot], *, alone: int | None = None) -> list[bool]:
-    """Tell for each slot whether the array in it may be written into: nobody but the slot can see it.
+    """Return for each slot whether the array in it may be written into, because nothing else refers to it.
 
-    That is so for an exact ``numpy.ndarray`` of native floating-point numbers that owns its memory and has one
-    holder. A view, a memoryview, a torch tensor that shares the memory, a pullback, a ``state_dict`` and a variable
-    of any thread are holders: each of them refers to the array object. A weak reference is none.
+    That is the case for an exact ``numpy.ndarray`` of native floating-point numbers that owns its memory and has a
+    single holder. A view, a memoryview, a torch tensor that shares the memory, a pullback, a ``state_dict`` and a
+    variable in any thread all count as holders, since each refers to the array object. A weak reference does not.
 
-    The answer is no for the arrays of all other libraries, whose views refer to the memory and not to the array
-    object (CuPy, torch, array-api-strict), or that cannot be written (JAX). It is no where counts cannot be trusted:
-    on free-threaded builds, where each thread counts its own references, and outside CPython.
+    It is never the case for other libraries: their views refer to the memory, not to the array object (CuPy, torch,
+    array-api-strict), or their arrays cannot be written (JAX). Nor is it where counts cannot be trusted: on
+    free-threaded builds, where each thread counts its own references, and outside CPython.
 
-    It holds until somebody else takes the array from the slot. A thread that reads a model while another one makes a
-    step may find an array half written, as it may find one parameter old and the next one new.
+    The answer is valid until someone else takes the array from the slot. A thread that reads a model while another
+    one updates it may find an array half written, just as it may find one parameter old and the next one new.
 
     Parameters
     ----------
     slots : iterable of (dict, key) or (list, index)
-        The caller must not hold the arrays elsewhere, not even by a variable.
+        The caller must not hold the arrays elsewhere, not even in a variable.
     alone : int, optional
-        The count of an array that has one holder; default as found when nnx was imported.
+        The reference count of an array with a single holder; by default as measured when nnx was imported.
     """
     alone = _ALONE if alone is None else alone
     found = []
     for holder, key in slots:
-        # The count first, while no variable here holds the array.
+        # The count first, while no variable of this function refers to the array.
         may = getrefcount(holder[key]) == alone
         if may:
             array = holder[key]
@@ -51,9 +51,10 @@ def writable(slots: Iterable[Slot], *, alone: int | None = None) -> list[bool]:
 
 
 def _calibrate() -> int:
-    """Return the count of an array that only a slot holds, found by the code that asks; 0, which is none, if unknown.
+    """Return the reference count of an array that only a slot holds, or 0, which no array has, if it is unknown.
 
-    Interpreters differ: up to Python 3.13 the stack counts as a holder where 3.14 borrows.
+    It is measured by the very code that will ask, since interpreters differ: up to Python 3.13 the evaluation stack
+    holds a reference of its own, which 3.14 borrows.
     """
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return 0
@@ -61,14 +62,14 @@ def _calibrate() -> int:
     probe.array = np.zeros(1)
     slots = [(vars(probe), "array")]
     fitting = [count for count in range(1, 10) if writable(slots, alone=count) == [True]]
-    second = probe.array
+    second = probe.array  # a second holder must change the answer, or counts mean nothing here
     is_seen = len(fitting) == 1 and writable(slots, alone=fitting[0]) == [False]
     del second
     return fitting[0] if is_seen else 0
 
 
 class _Probe:
-    """Holds an array as a module does."""
+    """Holds an array in its ``__dict__``, as a module does."""
 
     array: Any
 

@@ -1,8 +1,8 @@
-"""Philox 4x32-10, the counter-based generator behind noise and masks: a function of (key, counter) and nothing else.
+"""Philox 4x32-10, the counter-based generator behind noise and masks: a pure function of key and counter.
 
-One round multiplies two 32-bit words of the counter by constants and mixes the high halves of the products with
-the other two words and the key. Neither torch nor JAX outside its 64-bit mode can compute with uint64, so the portable
-body keeps the words as the bit patterns of int32, which every library has and which wraps around in all of them.
+A round multiplies two of the four 32-bit words of the counter by constants, and mixes the high halves of the products
+with the other two words and the key. Neither torch nor JAX outside its 64-bit mode can compute with uint64. So the
+portable body keeps the words as bit patterns in int32, which every library has, and which wraps around in all of them.
 
 Source: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Random123).
 """
@@ -18,7 +18,7 @@ from nnx.types import Array, Device, Namespace
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-_BLOCK = 8192  # counters a pass: what a pass works on stays in the processor's cache
+_BLOCK = 8192  # counters per pass, so that its working memory stays in the processor's cache
 
 
 def philox(counter: Sequence[Array], key: tuple[int, int], *, xp: Namespace, device: Device) -> Array:
@@ -27,10 +27,10 @@ def philox(counter: Sequence[Array], key: tuple[int, int], *, xp: Namespace, dev
     Parameters
     ----------
     counter : four arrays of int32, each of shape (count,)
-        The words of the counters as bit patterns.
+        The words of the counters, as bit patterns.
     key : pair of int, each in [0, 2**32)
     xp : namespace
-        Of the arrays.
+        That of the arrays.
     device : device
 
     Returns
@@ -49,7 +49,8 @@ def _portable(counter: Sequence[Array], key: tuple[int, int], xp: Namespace, dev
         rows = [xp.full((1, 1), signed(value), dtype=xp.int32, device=device) for value in (first, second)]
         return xp.concat(rows)
 
-    # Words 2 and 0 are multiplied, so that the products stand in the order of the words that they replace: 0 and 2.
+    # Even words are multiplied, odd ones mixed in. The product of word 2 replaces word 0 and the other way round, hence
+    # the flips and the reversed constants.
     factor = pair(*_MULTIPLIERS[::-1])
     factor_low, factor_high = _halves(factor)
     step, keys = pair(*_WEYL), pair(*key)
@@ -57,7 +58,8 @@ def _portable(counter: Sequence[Array], key: tuple[int, int], xp: Namespace, dev
     for _ in range(_ROUNDS):
         multiplied = xp.flip(even, axis=0)
         low, high = _halves(multiplied)
-        # The high word of a 64-bit product by parts of 16 bits: each sum stays below 2**32, so no carry is lost.
+        # The high word of a 64-bit product from 16-bit halves, as in long multiplication. Each sum stays below 2**32,
+        # so that no carry is lost; the int32 that holds it may be negative, which & and _high_half undo.
         middle = high * factor_low + _high_half(low * factor_low)
         other = low * factor_high + (middle & 0xFFFF)
         even = (high * factor_high + _high_half(middle) + _high_half(other)) ^ odd ^ keys
@@ -71,16 +73,16 @@ def _halves(words: Array) -> tuple[Array, Array]:
 
 
 def _high_half(words: Array) -> Array:
-    return (words >> 16) & 0xFFFF  # the shift of a signed integer repeats its sign
+    return (words >> 16) & 0xFFFF  # shifting a signed integer copies its sign, which the mask removes
 
 
 def signed(word: int) -> int:
-    """Return the number whose bit pattern in int32 is that of a word in [0, 2**32)."""
+    """Return the int32 that has the bit pattern of a word in [0, 2**32)."""
     return word - 2**32 if word >= 2**31 else word
 
 
 def _numpy(counter: Sequence[Any], key: tuple[int, int]) -> Any:
-    # The same rounds in uint64, which holds a whole product, on memory that is used again in each pass.
+    # The same rounds in uint64, which holds a whole product, in memory that every pass reuses.
     count = counter[0].shape[0]
     words = np.empty((count, 4), np.uint32)
     memory = np.empty((3, 2, min(count, _BLOCK)), np.uint64)
@@ -104,5 +106,5 @@ def _numpy_rounds(even: Any, odd: Any, product: Any, key: tuple[int, int]) -> No
         np.right_shift(product, 32, out=even)
         even ^= odd
         even ^= keys
-        np.bitwise_and(product, low, out=odd)
+        np.bitwise_and(product, low, out=odd)  # only now, as the old odd words were still needed
         keys = (keys + step) & low

@@ -1,13 +1,13 @@
 """Random numbers: host generators for initial values and shuffles, a counter-based one for noise and masks.
 
-Initial values and the order of the data are drawn on the host by NumPy and then moved, so they are the same numbers
-on every backend. Noise and masks come from Philox 4x32-10 (:mod:`nnx.backend.philox`), a function of (key, counter),
-computed on the device of the data: the same bits on every backend, and a run resumes from its counter alone.
+Initial values and the order of the data are drawn on the host with NumPy and then moved, so they are the same numbers
+on every backend. Noise and masks come from Philox 4x32-10 (:mod:`nnx.backend.philox`), a function of key and counter
+that runs on the device of the data: the bits are the same on every backend, and a run resumes from its counter alone.
 
 **Layout.** The key is the first eight bytes of the SHA-256 of ``f"{seed}/{stream}"``, as two little-endian words.
 Block ``b`` of a draw is the output for the counter ``(b, 0, step mod 2**32, step // 2**32)``. Element ``i`` of a draw
 in C order is word ``i % 4`` of block ``i // 4``. An element of a mask takes 16 bits: half ``i % 2`` (0 is the low
-one) of word ``i // 2 % 4`` of block ``i // 8``. A longer draw therefore begins with the shorter one.
+half) of word ``i // 2 % 4`` of block ``i // 8``. A longer draw therefore begins with the shorter one.
 """
 
 from __future__ import annotations  # naming np.random in a signature would import it with nnx
@@ -27,10 +27,10 @@ from nnx.types import Array, Device, Namespace, Shape
 
 
 def generator(rng: int | np.random.Generator | None = None) -> np.random.Generator:
-    """Return a NumPy generator: from a seed, the one given, or for ``None`` a fresh one from the system's entropy.
+    """Return a NumPy generator: a new one from a seed or, for ``None``, from the system's entropy, or the given one.
 
-    Layers that draw initial values take the same argument as ``rng=``. Hand one generator to all layers of a
-    model: a seed repeated in each would give them the same numbers.
+    Layers that draw initial values take the same argument as ``rng=``. Pass one generator to all layers of a model: the
+    same seed in each would give them the same numbers.
 
     Raises
     ------
@@ -51,30 +51,30 @@ def generator(rng: int | np.random.Generator | None = None) -> np.random.Generat
 
 
 def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
-    """Return booleans that are true with a probability, in the library and on the device of ``like``.
+    """Return booleans that are true with a given probability, in the library and on the device of ``like``.
 
-    Each element takes 16 random bits, so the probability is rounded to a multiple of ``2**-16``: one below ``2**-17``
-    gives no true element at all. The bits are those of every backend; the module's text says which.
+    Each element takes 16 random bits, so the probability is rounded to a multiple of ``2**-16``; below ``2**-17`` no
+    element is true. The bits are the same on every backend; the docstring of the module defines them.
 
     Parameters
     ----------
     shape : tuple of int
     probability : float
-        Of true, in [0, 1].
+        That an element is true, in [0, 1].
     like : array
-        Chooses library and device; its dtype and values do not matter.
+        An array of the wanted library and device; its dtype and values do not matter.
     seed : int
         The run's seed.
     stream : str
-        Tells the users of one seed apart; a layer gives its dotted path.
+        Distinguishes the users of one seed; a layer passes its dotted path.
     step : int or integer array of shape ()
-        How often the stream was drawn from before, at least 0. An array, of the library and on the device of
-        ``like``, is not read on the host: the step may be counted on the device.
+        The number of earlier draws from the stream. An array, in the library and on the device of ``like``, is never
+        read on the host, so that the step can be counted on the device.
 
     Raises
     ------
     ArgumentError
-        If the probability is outside [0, 1], or the step is negative or no integer.
+        If the probability is outside [0, 1], or the step is negative or not an integer.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, strea
            [False,  True, False]])
     """
     threshold = _threshold(probability)
-    xp, _ = _place(like)
+    xp, _ = _target(like)
     count = math.prod(shape)
     words = _words(-(-count // 2), like, seed, stream, step)
     if library_name(xp) == "numpy":
@@ -97,7 +97,7 @@ def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, strea
 def scaled_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
     """Return :func:`keep_mask` as numbers with the dtype of ``like``: 1 / probability where it is true, else 0.
 
-    Their mean is 1: the divisor is the probability as it was rounded. With probability 0 all of them are 0.
+    The expected value is exactly 1, since the divisor is the rounded probability. With probability 0 all are 0.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def scaled_mask(shape: Shape, probability: float, *, like: Array, seed: int, str
     """
     _expect_real(like)
     keep = keep_mask(shape, probability, like=like, seed=seed, stream=stream, step=step)
-    return multiply_into(_place(like)[0].astype(keep, like.dtype), 65536 / max(_threshold(probability), 1))
+    return multiply_into(_target(like)[0].astype(keep, like.dtype), 65536 / max(_threshold(probability), 1))
 
 
 def random_bits(shape: Shape, *, seed: int, stream: str, step: int | Array, like: Array | None = None) -> Array:
@@ -123,7 +123,7 @@ def random_bits(shape: Shape, *, seed: int, stream: str, step: int | Array, like
     The other arguments are those of :func:`keep_mask`.
     """
     like = np.empty(0) if like is None else like
-    xp, _ = _place(like)
+    xp, _ = _target(like)
     count = math.prod(shape)
     words = _words(count, like, seed, stream, step)[:count]
     words = words.view(np.uint32) if library_name(xp) == "numpy" else xp.astype(words, xp.uint32)
@@ -133,7 +133,7 @@ def random_bits(shape: Shape, *, seed: int, stream: str, step: int | Array, like
 def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
     """Return numbers in [0, 1) with the dtype, library and device of ``like``.
 
-    They are multiples of ``2**-24``, or of the resolution of a dtype that has fewer bits, made of the high bits of
+    They are multiples of ``2**-24``, or of the resolution of a dtype with fewer bits, taken from the high bits of
     :func:`random_bits`. The other arguments are those of :func:`keep_mask`.
 
     Raises
@@ -142,7 +142,7 @@ def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Ar
         If ``like`` holds no real floating-point numbers.
     """
     _expect_real(like)
-    xp, _ = _place(like)
+    xp, _ = _target(like)
     count = math.prod(shape)
     words = _words(count, like, seed, stream, step)[:count]
     return xp.reshape(_unit(words, like.dtype, xp), shape)
@@ -151,9 +151,9 @@ def uniform(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Ar
 def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
     """Return standard normal numbers with the dtype, library and device of ``like``.
 
-    They are drawn by the method of Box and Muller (1958) from two draws of :func:`random_bits`, one after the other, in
-    float64 and then rounded, so that backends agree to rounding. Where a library has no float64 they are computed in
-    float32 and differ from that by a few units in the last place. The other arguments are those of :func:`keep_mask`.
+    They are made by the method of Box and Muller (1958) from the two halves of a draw of :func:`random_bits`, in
+    float64 and then rounded, so that backends agree to rounding. A library without float64 computes in float32, and
+    differs by a few units in the last place. The other arguments are those of :func:`keep_mask`.
 
     Raises
     ------
@@ -161,24 +161,25 @@ def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Arr
         If ``like`` holds no real floating-point numbers.
     """
     _expect_real(like)
-    xp, device = _place(like)
+    xp, device = _target(like)
     count = math.prod(shape)
     available = xp.__array_namespace_info__().dtypes(device=device, kind="real floating")
     dtype = available.get("float64", xp.float32)
     words = _words(2 * count, like, seed, stream, step)
+    # A number far below the resolution is added, so that the logarithm never sees 0.
     radius = xp.sqrt(-2.0 * xp.log(_unit(words[:count], dtype, xp) + 2.0**-33))
     angle = multiply_into(_unit(words[count : 2 * count], dtype, xp), 2.0 * math.pi)
     return xp.reshape(xp.astype(multiply_into(radius, xp.cos(angle)), like.dtype, copy=False), shape)
 
 
 def _words(count: int, like: Array, seed: int, stream: str, step: int | Array) -> Array:
-    """Return at least ``count`` words as bit patterns of int32, in one axis."""
+    """Return at least ``count`` words, as bit patterns in int32, along one axis."""
     import hashlib  # slow to import, and only noise needs it
 
     blocks = -(-count // 4)
     if blocks > 2**31:
         raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
-    xp, device = _place(like)
+    xp, device = _target(like)
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))
     low, high = (xp.broadcast_to(half, (blocks,)) for half in _step_words(step, like))
@@ -188,8 +189,8 @@ def _words(count: int, like: Array, seed: int, stream: str, step: int | Array) -
 
 
 def _step_words(step: int | Array, like: Array) -> tuple[Array, Array]:
-    """Return the low and the high word of a step as arrays of int32, without reading it where it is an array."""
-    xp, device = _place(like)
+    """Return the low and high word of a step as arrays of int32; a step that is an array is not read."""
+    xp, device = _target(like)
     if isinstance(step, (int, np.integer)):
         if step < 0:
             raise ArgumentError(f"expected step >= 0, got {step}")
@@ -205,12 +206,12 @@ def _step_words(step: int | Array, like: Array) -> tuple[Array, Array]:
         low = xp.astype(step, xp.int32)
         return low, xp.zeros_like(low)
     step = xp.astype(step, xp.int64)
-    low = (step & 0x7FFFFFFF) - (step & 0x80000000)  # the pattern as a number that int32 has
+    low = (step & 0x7FFFFFFF) - (step & 0x80000000)  # the bit pattern as a number that fits into int32
     return xp.astype(low, xp.int32), xp.astype(step >> 32, xp.int32)
 
 
 def _unit(words: Array, dtype: Any, xp: Namespace) -> Array:
-    # As many high bits as the dtype can hold, at most 24: rounding can then never reach 1.
+    # No more high bits than the dtype can hold, and at most 24: so no rounding, which could reach 1.
     bits = min(24, 1 - round(math.log2(float(xp.finfo(dtype).eps))))
     high = words >> (32 - bits)
     high &= 2**bits - 1
@@ -223,7 +224,8 @@ def _threshold(probability: float) -> int:
     return round(probability * 65536)
 
 
-def _place(like: Array) -> tuple[Namespace, Device]:
+def _target(like: Array) -> tuple[Namespace, Device]:
+    """Return the plain namespace and the device of an array: random numbers are constants to a transform."""
     xp = namespace(like)
     return getattr(xp, "untraced", xp), device_of(like)
 

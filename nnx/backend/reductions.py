@@ -1,4 +1,4 @@
-"""Sums that keep their digits in low precision."""
+"""Sums that stay accurate in low precision."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from nnx.types import Array, Namespace
 
 
 def summed(xp: Namespace, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    """Return a sum; of a 16-bit floating-point dtype it is added up in float32.
+    """Return a sum, which 16-bit floating-point dtypes accumulate in float32.
 
-    NumPy adds the rows of a float16 array to each other in float16, where 2048 + 1 is 2048.
+    Along the first axis NumPy adds rows of float16 in float16, where 2048 + 1 is 2048.
     """
     if getattr(x.dtype, "itemsize", 4) != 2:
         return xp.sum(x, axis=axis, keepdims=keepdims)

@@ -1,4 +1,4 @@
-"""The array libraries that nnx knows by name: how to import each, what devices it has, what to install."""
+"""The array libraries that nnx knows by name: how to import and install each, and which devices it has."""
 
 import importlib
 from collections.abc import Callable
@@ -19,11 +19,11 @@ class Backend:
     name : str
         The name that :func:`nnx.use_backend` takes.
     module : str
-        The module whose import decides whether the library is there.
+        The module whose import shows whether the library is installed.
     namespace_module : str
         The module that is its array API namespace.
     install : str
-        What to type to install it.
+        The command that installs it.
     list_devices : callable
         Returns a dict from device name to device object, the default device first.
     """
@@ -71,7 +71,7 @@ class Backend:
         return found
 
     def device(self, name: str | None = None) -> Device:
-        """Return the device object of that name; ``None`` is the default device, ``"0"`` the first of its kind."""
+        """Return the device object of a name; ``None`` is the default device, ``"0"`` the first CUDA or CPU device."""
         found = self.devices()
         if name is None:
             return next(iter(found.values()))
@@ -135,14 +135,14 @@ BACKENDS: dict[str, Backend] = {
 
 
 def find_backend(name: str) -> Backend:
-    """Return the backend of that name; raises BackendError with the known names."""
+    """Return the backend of a name; an unknown name raises BackendError with the known ones."""
     if name not in BACKENDS:
         raise BackendError(f"unknown backend {name!r}; known are {', '.join(BACKENDS)}")
     return BACKENDS[name]
 
 
 def backend_of(array: Array) -> Backend:
-    """Return the backend that an array belongs to, also of a library that nnx does not know by name."""
+    """Return the backend of an array, even if nnx does not know its library by name."""
     xp: Any = namespace(array)
     xp = getattr(xp, "untraced", xp)
     name = library_name(xp)

@@ -1,4 +1,4 @@
-"""Which backend new arrays are made on: a call, a ``with`` block, or the variable ``NNX_BACKEND``."""
+"""Select the backend of new arrays: by a call, by a ``with`` block, or by the variable ``NNX_BACKEND``."""
 
 import os
 from contextvars import ContextVar, Token
@@ -31,12 +31,12 @@ class Selection(NamedTuple):
 _selected: ContextVar[Selection | None] = ContextVar("nnx_backend", default=None)
 
 
-class use_backend:  # noqa: N801  a function to its user, who may also write `with` before it
-    """Select the backend on which parameters and other new arrays are made.
+class use_backend:  # noqa: N801  used like a function, or in a with statement
+    """Select the backend on which parameters and other new arrays are created.
 
-    The choice holds in the current context: the calling thread or task, and what it starts with a copy of its
-    context. As a ``with`` block it ends with the block. Without any choice the environment variable
-    ``NNX_BACKEND`` decides, else NumPy is used. Arrays that exist already are never moved by it.
+    The selection holds in the current context: in the calling thread or task, and in whatever is started with a copy of
+    its context. In a ``with`` statement it ends with the block. Without a selection the environment variable
+    ``NNX_BACKEND`` decides, and otherwise NumPy is used. Existing arrays are never moved.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ def get_backend() -> Selection:
 
 
 def select(spec: str) -> Selection:
-    """Return the backend and device that a specification such as ``"torch:cuda:0"`` means."""
+    """Return the backend and device for a specification such as ``"torch:cuda:0"``."""
     name, _, device = spec.partition(":")
     backend = find_backend(name)
     return Selection(backend.name, backend.namespace, backend.device(device or None))
 
 
 def parse(spec: str) -> tuple[Backend | None, str | None]:
-    """Split ``"<backend>:<device>"``; the backend is ``None`` where only a device is named."""
+    """Split ``"<backend>:<device>"``; the backend is ``None`` if only a device is named."""
     name, _, device = spec.partition(":")
     if name in BACKENDS:
         return BACKENDS[name], device or None

@@ -1,4 +1,4 @@
-"""How fast a body may run in the place of a portable one: a call, a ``with`` block, or the variable ``NNX_KERNELS``."""
+"""Select the tier of kernels: by a call, by a ``with`` block, or by the variable ``NNX_KERNELS``."""
 
 import os
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from typing import Any, Self
 from nnx.errors import ArgumentError
 
 TIERS = ("portable", "native", "compiled")
-"""From the body in the standard's own terms to what needs a compiler: each tier uses the ones before it too."""
+"""From bodies in the standard's own terms to kernels that need a compiler; each tier includes the ones before it."""
 
 
-class use_kernels:  # noqa: N801  reads as a function, and as one in a with statement
-    """Choose the highest tier of kernels that may run: from now on in this thread or task, or for a ``with`` block.
+class use_kernels:  # noqa: N801  used like a function, or in a with statement
+    """Set the highest tier of kernels that may run: in this thread or task from now on, or in a ``with`` block.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class use_kernels:  # noqa: N801  reads as a function, and as one in a with stat
 
 
 def as_tier(value: str, name: str = "tier") -> int:
-    """Return the rank of a tier; an unknown one is an error."""
+    """Return the rank of a tier; an unknown one raises ArgumentError."""
     if value not in TIERS:
         raise ArgumentError(f"expected {name} to be one of {', '.join(TIERS)}, got {value!r}")
     return TIERS.index(value)
@@ -56,7 +56,7 @@ def as_tier(value: str, name: str = "tier") -> int:
 _default = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
 
 LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=_default)
-"""The highest tier that may run here, as its rank. A context variable: it holds for one thread or task."""
+"""The rank of the highest tier that may run, in the current thread or task."""
 
 LOADERS: list[Callable[[str], Any]] = []
 """Each is given the name of a library when the first array of it comes, and imports kernels for it. ``nnx`` itself adds

@@ -1,4 +1,4 @@
-"""Move arrays between libraries and devices: DLPack first, the host's memory where that cannot do it."""
+"""Move arrays between libraries and devices: by DLPack, or else through the host's memory."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ def to_device(tree: Tree, spec: str) -> Tree:
     Parameters
     ----------
     tree : array or tree of arrays
-        What is not an array is left as it is. A module gives a dict of its parameters; it moves itself with
-        ``model.to(...)``.
+        Leaves that are not arrays stay as they are. A module becomes a dict of its parameters; to move the module
+        itself, use ``model.to(...)``.
     spec : str
-        ``"<backend>:<device>"``, such as ``"cupy:0"`` or ``"torch"``; or a device alone, such as ``"cuda:1"``,
-        for another device of the library that an array belongs to already.
+        ``"<backend>:<device>"``, such as ``"cupy:0"`` or ``"torch"``; or only a device, such as ``"cuda:1"``, to move
+        each array within its library.
 
     Returns
     -------
     tree
-        The same tree with moved arrays. On one device memory may be shared, as DLPack does; an array that is
-        there already is returned itself.
+        The same tree with moved arrays. Within one device they may share memory with the originals, as DLPack does; an
+        array that is already there is returned as it is.
 
     Raises
     ------
     BackendError, DeviceError
-        If the backend or device is unknown or not there.
+        If the backend or device is unknown or not available.
     DTypeError
-        If the target cannot hold the dtype.
+        If the target does not have the dtype.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def to_device(tree: Tree, spec: str) -> Tree:
 
 
 def to_numpy(tree: Tree) -> Tree:
-    """Move every array of a tree to NumPy, in the host's memory; a module gives a dict of its parameters.
+    """Move every array of a tree to NumPy, in the host's memory; a module becomes a dict of its parameters.
 
     Examples
     --------
@@ -78,14 +78,14 @@ def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None =
     ----------
     data : NumPy array, number or nested sequence of numbers
     dtype : dtype or str, optional
-        Default: float32 for Python floats, else the data's own.
+        By default float32 for Python floats, else the dtype of the data.
     like : array, optional
-        The library and device to make it on; default the selected backend.
+        An array of the wanted library and device; by default those of the selected backend.
 
     Raises
     ------
     DTypeError
-        If the target cannot hold the dtype, as JAX without its 64-bit mode.
+        If the target does not have the dtype, as float64 in JAX outside its 64-bit mode.
     """
     host = np.asarray(data)
     if not isinstance(data, (np.ndarray, np.generic)) and host.dtype == np.float64:
@@ -109,19 +109,19 @@ def one_like(x: Array) -> Array:
 
 
 def host_full(shape: Shape, value: float) -> Array:
-    """Return a NumPy array of float64 that holds one value, for what is made on the host and then moved."""
+    """Return a NumPy array of float64 filled with a value, for data that is made on the host and then moved."""
     return np.full(shape, value, np.float64)
 
 
 def device_of(array: Array) -> Device:
     """Return the device object of an array."""
     if isinstance(array, (np.ndarray, np.generic)):
-        return "cpu"  # what array-api-compat says too, after a microsecond
+        return "cpu"  # as array_api_compat.device says, which takes a microsecond
     return array_api_compat.device(array)
 
 
 def dtype_name(dtype: DType | str) -> str:
-    """Return the standard's name of a dtype of any library: ``"float32"``.
+    """Return the standard's name of a dtype of any library, such as ``"float32"``.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def _move(array: Array, target: Backend, device: Device) -> Array:
 
 
 def _host(array: Array) -> Array:
-    # A dtype or device that DLPack refuses ends in the library's own conversion, which may copy.
+    # Where DLPack refuses the dtype or device, fall back on the library's own conversion, which may copy.
     match library_name(namespace(array)):
         case "numpy":
             return array
@@ -173,7 +173,7 @@ def _from_host(host: Any, xp: Namespace, device: Device) -> Array:
     if library_name(xp) == "numpy":
         return host
     if not host.flags.writeable or not host.flags.c_contiguous:
-        host = host.copy()  # torch can neither share read-only memory nor hold negative strides
+        host = host.copy()  # torch can neither share read-only memory nor represent negative strides
     moved = xp.asarray(host, device=device)
     if dtype_name(moved.dtype) != host.dtype.name:
         raise DTypeError(

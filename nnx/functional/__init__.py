@@ -1,4 +1,4 @@
-"""Pure functions of arrays: a plain forward in array API code, with its hand-written pullback under it."""
+"""Pure functions of arrays: each a function in array API code, with its hand-written pullback under it."""
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
 from nnx.functional.classification import cross_entropy

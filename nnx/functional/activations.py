@@ -43,7 +43,7 @@ def relu(x: Array) -> Array:
 
 @relu.with_pullback(fresh=True)
 def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
-    y = relu(x)  # first, since it says what is wrong with x where a comparison fails in the library's words
+    y = relu(x)  # first, for its error message: of a wrong x, the comparison raises the library's own
     cut = x <= 0
 
     def pullback(cotangent: Array) -> tuple[Array]:
@@ -122,7 +122,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     expect_real(x)
     xp = namespace(x)
     axis = normalize_axis(axis, x.ndim)
-    # Subtracting the maximum changes no value and no derivative, and keeps exp from overflowing.
+    # Subtracting the maximum changes neither value nor derivative, and keeps exp from overflowing.
     powers = xp.exp(x - xp.max(stop_gradient(x), axis=axis, keepdims=True))
     return powers / xp.sum(powers, axis=axis, keepdims=True)
 
@@ -133,7 +133,7 @@ def _(wanted: Sequence[Any], x: Array, *, axis: int = -1) -> tuple[Array, Pullba
 
     def pullback(cotangent: Array) -> tuple[Array]:
         xp = namespace(cotangent, y)
-        weighted = cotangent * y
+        weighted = cotangent * y  # y * (g - sum(g * y)): the Jacobian diag(y) - y y^T is never built
         return (weighted - y * xp.sum(weighted, axis=axis, keepdims=True),)
 
     return y, pullback
@@ -187,7 +187,7 @@ def _(wanted: Sequence[Any], x: Array, *, axis: int = -1) -> tuple[Array, Pullba
 
 @primitive
 def exponential(x: Array) -> Array:
-    r"""Exponential function: :math:`e^x`, its own derivative.
+    r"""Exponential function: :math:`e^x`.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
 
 @primitive
 def reparameterize(mean: Array, variance: Array, noise: Array) -> Array:
-    r"""Draw from a normal distribution as a differentiable function of its parameters: :math:`\mu + \sqrt{v}\,z`.
+    r"""Sample a normal distribution as a differentiable function of its parameters: :math:`\mu + \sqrt{v}\,z`.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def reparameterize(mean: Array, variance: Array, noise: Array) -> Array:
     Raises
     ------
     ShapeError, DTypeError
-        If the arrays are not of one shape and floating-point dtype.
+        If the arrays differ in shape or dtype, or the dtype is not floating-point.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Checks of arguments that several functions share. None of them reads an array's values unless it says so."""
+"""Checks of arguments, shared by many functions. None of them reads the values of an array."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ def expect_floating(x: Array, name: str = "input") -> None:
     try:
         floating = is_floating(x)
     except DTypeError:
-        expect_array(x, name)  # says which argument it was
+        expect_array(x, name)  # the same error, with the name of the argument
         raise
     if not floating:
         raise DTypeError(
@@ -37,7 +37,8 @@ def expect_real(x: Array, name: str = "input") -> None:
 def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None = None) -> None:
     """Raise DTypeError unless two arrays have the same dtype.
 
-    Without a name ``x`` is the input of a layer and ``other`` one of its parameters: the model may be converted.
+    Without a name, ``x`` is the input of a layer and ``other`` one of its parameters, and the advice is to convert
+    either of them.
     """
     try:
         same = x.dtype == other.dtype
@@ -56,7 +57,10 @@ def expect_same_dtype(x: Array, other: Array, other_name: str, name: str | None 
 
 
 def expect_array(x: Any, name: str = "input") -> None:
-    """Raise DTypeError unless a value is an array. What every call runs learns it from an attribute that is missing."""
+    """Raise DTypeError unless a value is an array.
+
+    The checks above call it only once an attribute is missing, so that it costs a correct call nothing.
+    """
     if not hasattr(x, "dtype"):
         what = "an array" if name == "input" else f"{name} to be an array"
         got = "None" if x is None else type(x).__name__
@@ -64,10 +68,10 @@ def expect_array(x: Any, name: str = "input") -> None:
 
 
 def as_class_indices(target: Array) -> Array:
-    """Return class indices as int64, or as int32 in a library that has no int64, as JAX outside its 64-bit mode.
+    """Return class indices as int64, or as int32 in a library without int64, such as JAX outside its 64-bit mode.
 
-    In the dtype they come in they may not be compared with: torch has no comparisons of uint16, uint32 and uint64,
-    the standard none of uint64 with signed integers, and 200 classes have no place in int8.
+    Their own dtype may not do for comparisons: torch cannot compare uint16, uint32 and uint64, the standard does not
+    mix uint64 with signed integers, and int8 cannot hold a number of 200 classes.
     """
     xp = namespace(target)
     if not xp.isdtype(target.dtype, "integral"):
@@ -82,7 +86,7 @@ def as_class_indices(target: Array) -> Array:
 def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> None:
     """Raise ShapeError unless an array has a shape."""
     if tuple(x.shape) != tuple(shape):
-        fits = math.prod(x.shape) == math.prod(shape)  # as a column where a vector is wanted
+        fits = math.prod(x.shape) == math.prod(shape)  # such as a column instead of a vector
         advice = f"; if the order is right, use xp.reshape({name}, {tuple(shape)})" if fits else ""
         raise ShapeError(f"expected {name} of shape {tuple(shape)}, {reason}, got {tuple(x.shape)}{advice}")
 
@@ -101,7 +105,7 @@ def normalize_axis(axis: int, ndim: int) -> int:
 
 
 def as_nonnegative(value: Any, name: str) -> float:
-    """Return a hyperparameter as a Python number, with which float32 parameters stay float32.
+    """Return a hyperparameter as a Python float, which does not promote float32 parameters.
 
     Raises ArgumentError unless it is finite and >= 0.
     """

@@ -31,25 +31,25 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Array:
-    r"""Cross-entropy of the softmax of logits with a target: :math:`-\sum_k w_k t_k \log s_k(x)`.
+    r"""Cross-entropy of a target and the softmax of logits: :math:`-\sum_k w_k t_k \log s_k(x)`.
 
     Parameters
     ----------
     logits : array, shape (batch, classes, ...)
-        Real floating-point. The loss is finite for finite logits whose differences do not overflow the dtype.
-        A logit of -inf gives a class of probability 0.
+        Real floating-point. The loss is finite if the logits are and their differences do not overflow the dtype.
+        A logit of -inf gives its class probability 0.
     target : array
-        Integer dtype: class indices, shape (batch, ...), the shape of the logits without the class axis.
-        Floating-point dtype: one-hot vectors or probabilities, the shape of the logits.
+        With an integer dtype, class indices of shape (batch, ...): that of the logits without the class axis.
+        With a floating-point dtype, one-hot vectors or probabilities of the shape of the logits.
     weight : array, shape (classes,), optional
-        A weight for each class. With reduction ``"mean"`` and class indices, the sum is divided by the sum of
-        the weights that were applied; with probabilities by the number of examples, as in PyTorch.
+        A weight for each class. With reduction ``"mean"``, the sum is divided by the sum of the applied weights for
+        class indices, and by the number of examples for probabilities, as in PyTorch.
     axis : int
-        The axis of the classes, 1 by default; -1 where channels come last.
+        The axis of the classes; default 1. Use -1 if channels come last.
     reduction : {"mean", "sum", "none"}
         Over the examples.
     ignore_index : int
-        Examples with this class index count nothing; if all do, the loss is 0.
+        Examples with this class index are ignored; if all are, the loss is 0.
     label_smoothing : float, in [0, 1)
         The target becomes :math:`(1 - e) t + e / K`.
 
@@ -65,8 +65,8 @@ def cross_entropy(
     DTypeError
         If the logits hold integers, or the target is an integer one-hot array or holds booleans.
     ArgumentError
-        If a class index is out of range. In a device's memory that cannot be read without stopping its queue,
-        the loss is NaN instead.
+        If a class index is out of range. On a device whose memory cannot be read without waiting, the loss is NaN
+        instead.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def _(
     total = reduce_loss(values, "none" if reduction == "none" else "sum")
     smooth = 1.0 - label_smoothing
 
-    def by_weight(weight: Array) -> Array:  # rarely wanted, so it has no rule of its own
+    def by_weight(weight: Array) -> Array:  # rarely wanted, so differentiated operation by operation
         options: dict[str, Any] = {"reduction": reduction, "ignore_index": ignore_index}
         return cross_entropy.function(logits, target, weight, axis=axis, label_smoothing=label_smoothing, **options)
 
@@ -116,7 +116,7 @@ def _(
             scale = xp.expand_dims(scale, axis=axis)
         to_logits = to_target = None
         if wanted[0]:
-            mass = xp.sum(weights, axis=axis, keepdims=True)
+            mass = xp.sum(weights, axis=axis, keepdims=True)  # 1 per example, unless weighted or ignored
             to_logits = scale * (xp.exp(log_probabilities) * mass - weights)
         if wanted[1]:
             scaled = -smooth * scale * _where_it_counts(weights, log_probabilities)
@@ -127,7 +127,7 @@ def _(
 
 
 def _where_it_counts(weights: Array, log_probabilities: Array) -> Array:
-    """Return the logarithms with 0 for a -inf of weight 0: a class of probability 0 that is no target adds nothing."""
+    """Return the log-probabilities, with 0 for a -inf of weight 0: their product counts as 0, and would be NaN."""
     xp = namespace(weights, log_probabilities)
     nothing = (weights == 0) & (log_probabilities == -math.inf)
     return xp.where(nothing, xp.zeros_like(log_probabilities), log_probabilities)
@@ -142,7 +142,7 @@ def _target_weights(
     label_smoothing: float,
     reduction: str,
 ) -> tuple[Array, Any]:
-    """Return w_k t_k for each logit, and what the sum is divided by."""
+    """Return w_k t_k for each logit, and the divisor of the sum."""
     xp = namespace(logits, target, weight)
     classes = logits.shape[axis]
     divisor: Any = None
@@ -167,7 +167,7 @@ def _target_weights(
 
 
 def _one_hot(xp: Namespace, index: Array, logits: Array, axis: int, ignore_index: int) -> tuple[Array, Array]:
-    """Return one-hot vectors, and which examples are kept; an index out of range gives NaN."""
+    """Return one-hot vectors, and which examples are not ignored; an index out of range gives NaN."""
     classes = logits.shape[axis]
     numbers = _along(xp.arange(classes, dtype=index.dtype, device=logits.device), logits.ndim, axis)
     one_hot = xp.astype(index == numbers, logits.dtype)
@@ -186,7 +186,7 @@ def _along(vector: Array, ndim: int, axis: int) -> Array:
 def _check_classes(
     logits: Array, target: Array, weight: Array | None, axis: int, ignore_index: int, label_smoothing: float
 ) -> tuple[int, Array]:
-    """Return the axis counted from 0, and the target with class indices in a dtype that can be compared."""
+    """Check the arguments; return the axis, from 0, and the target, class indices in a dtype for comparisons."""
     namespace(logits, target, weight)
     expect_real(logits, "logits")
     axis = normalize_axis(axis, logits.ndim)
@@ -200,6 +200,7 @@ def _check_classes(
         expect_same_dtype(logits, weight, "weight", "logits")
     expect_array(target, "target")
     if is_floating(target):
+        # Class indices as floats, a common slip, would otherwise only be a puzzling shape.
         if tuple(target.shape) in (_without(logits, axis), (*_without(logits, axis), 1)) and classes > 1:
             raise DTypeError(
                 f"expected class indices of an integer dtype, got {dtype_name(target.dtype)}; cast them with "
@@ -235,5 +236,5 @@ def _check_labels(target: Array, classes: int, ignore_index: int) -> None:
         first = int(xp.reshape(labels, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))])
         raise ArgumentError(
             f"expected class indices from 0 to {classes - 1}, got {first}; "
-            f"use ignore_index ({ignore_index}) for examples that shall not count"
+            f"use ignore_index ({ignore_index}) for examples to ignore"
         )

@@ -15,32 +15,32 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     Parameters
     ----------
     subscripts : str
-        A letter for each axis of each operand, the operands separated by commas; then perhaps ``->`` and the letters
-        of the result. Without ``->`` the result has the letters that come once, in alphabetical order. Letters that
-        the result lacks are summed over; a letter that an operand has twice takes its diagonal.
+        A letter for each axis of each operand, with commas between operands; then, optionally, ``->`` and the letters
+        of the result. Without ``->`` the result has the letters that occur once, in alphabetical order. Letters that
+        are not in the result are summed over; a letter repeated within an operand takes the diagonal.
     *operands : arrays of one numeric dtype
-        As many as there are terms in ``subscripts``; axes of the same letter have the same length.
+        One for each term in ``subscripts``; axes of the same letter have the same length.
 
     Returns
     -------
     y : array of the same dtype
-        An axis for each letter of the result.
+        One axis for each letter of the result.
 
     Raises
     ------
     ArgumentError
-        If the subscripts are malformed or contain an ellipsis, or their terms are not as many as the operands.
+        If the subscripts are malformed, contain an ellipsis, or do not have one term per operand.
     ShapeError
-        If an operand has not as many axes as letters, or a letter has two lengths.
+        If an operand does not have one axis per letter, or a letter stands for different lengths.
     DTypeError
-        If the operands hold booleans, or have two dtypes.
+        If the operands hold booleans, or differ in dtype.
     BackendError
-        If the operands belong to two libraries.
+        If the operands belong to different libraries.
 
     Notes
     -----
-    The operands are contracted from left to right, two at a time, each pair by one product of matrices; write the
-    call in steps where another order is cheaper. Unlike in NumPy, an axis of length 1 is not broadcast.
+    The operands are contracted from left to right, two at a time, each pair by one matrix product; if another order is
+    cheaper, write several calls. Unlike in NumPy, an axis of length 1 is not broadcast.
 
     Source: the notation is that of ``numpy.einsum``.
 
@@ -57,9 +57,10 @@ def einsum(subscripts: str, *operands: Array) -> Array:
     xp = namespace(*operands)
     _check(xp, subscripts, terms, operands)
     left, left_term = None, ""
-    for place, term in enumerate(terms):
-        later = {*output, *"".join(terms[place + 1 :])}
-        right, term = _reduced(xp, *_diagonals(xp, operands[place], term), {*left_term, *later})
+    for i, term in enumerate(terms):
+        # Letters that neither the result nor a later operand has are summed over as early as possible.
+        later = {*output, *"".join(terms[i + 1 :])}
+        right, term = _reduced(xp, *_diagonals(xp, operands[i], term), {*left_term, *later})
         if left is None:
             left, left_term = right, term
         else:
@@ -98,22 +99,22 @@ def _parse(subscripts: str, count: int) -> tuple[list[str], str]:
 
 def _check(xp: Namespace, subscripts: str, terms: list[str], operands: tuple[Array, ...]) -> None:
     sizes: dict[str, int] = {}
-    for place, (term, x) in enumerate(zip(terms, operands, strict=True)):
+    for i, (term, x) in enumerate(zip(terms, operands, strict=True)):
         if not hasattr(x, "shape"):
-            raise ArgumentError(f"expected operand {place} to be an array, got {type(x).__name__}")
+            raise ArgumentError(f"expected operand {i} to be an array, got {type(x).__name__}")
         if not xp.isdtype(x.dtype, "numeric"):
-            raise DTypeError(f"expected operand {place} of a numeric dtype, got {dtype_name(x.dtype)}")
-        expect_same_dtype(operands[0], x, f"operand {place}", "operand 0")
+            raise DTypeError(f"expected operand {i} of a numeric dtype, got {dtype_name(x.dtype)}")
+        expect_same_dtype(operands[0], x, f"operand {i}", "operand 0")
         if len(term) != x.ndim:
             raise ShapeError(
-                f"expected operand {place} of {subscripts!r} to have {len(term)} axes, one for each letter of "
+                f"expected operand {i} of {subscripts!r} to have {len(term)} axes, one for each letter of "
                 f"{term!r}, got shape {tuple(x.shape)}"
             )
         for letter, size in zip(term, x.shape, strict=True):
             if sizes.setdefault(letter, size) != size:
                 raise ShapeError(
                     f"expected one length for {letter!r} in {subscripts!r}, got {sizes[letter]} and {size} "
-                    f"(operand {place})"
+                    f"(operand {i})"
                 )
 
 
@@ -122,7 +123,7 @@ def _permuted(xp: Namespace, x: Array, term: str, order: str) -> Array:
 
 
 def _diagonals(xp: Namespace, x: Array, term: str) -> tuple[Array, str]:
-    """Leave each letter once: n * n places in a row have the diagonal at every (n + 1)-th."""
+    """Take diagonals until each letter occurs once: of n * n elements in a row, every (n + 1)-th is on the diagonal."""
     while len(set(term)) < len(term):
         letter = next(letter for letter in term if term.count(letter) > 1)
         first = term.index(letter)
@@ -136,7 +137,7 @@ def _diagonals(xp: Namespace, x: Array, term: str) -> tuple[Array, str]:
 
 
 def _reduced(xp: Namespace, x: Array, term: str, kept: set[str]) -> tuple[Array, str]:
-    """Sum over the letters that nothing else needs."""
+    """Sum over the letters that are not kept."""
     axes = tuple(axis for axis, letter in enumerate(term) if letter not in kept)
     if not axes:
         return x, term
@@ -146,7 +147,7 @@ def _reduced(xp: Namespace, x: Array, term: str, kept: set[str]) -> tuple[Array,
 def _product(
     xp: Namespace, left: Array, left_term: str, right: Array, right_term: str, kept: set[str]
 ) -> tuple[Array, str]:
-    """Multiply two operands and sum over the letters of both that are not kept, as (a batch of) matrices."""
+    """Multiply two operands, summing over common letters that are not kept, as one product of (batches of) matrices."""
     sizes = {**dict(zip(left_term, left.shape, strict=True)), **dict(zip(right_term, right.shape, strict=True))}
     both = [letter for letter in left_term if letter in right_term]
     batch = "".join(letter for letter in both if letter in kept)
@@ -161,6 +162,7 @@ def _product(
     m, k, n = (math.prod(lengths(part)) for part in (rows, summed, columns))
     left = xp.reshape(_permuted(xp, left, left_term, batch + rows + summed), (*stack, m, k))
     right = xp.reshape(_permuted(xp, right, right_term, batch + summed + columns), (*stack, k, n))
-    product = left @ right if summed else left * right  # with nothing to sum, k = 1: a product that broadcasts
+    # With nothing to sum over k is 1, and the outer product of a column and a row is a broadcast product.
+    product = left @ right if summed else left * right
     term = batch + rows + columns
     return xp.reshape(product, lengths(term)), term

@@ -31,9 +31,9 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     ShapeError
         If the shapes do not fit together.
     DTypeError
-        If ``x`` holds integers, or another dtype than ``weight`` or ``bias``.
+        If ``x`` holds integers, or the dtypes differ.
     BackendError
-        If the arrays belong to two libraries.
+        If the arrays belong to different libraries.
 
     Examples
     --------

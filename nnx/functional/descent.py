@@ -1,4 +1,4 @@
-"""The rule of gradient descent, over lists of arrays: that of ``Module.update`` and of ``SGD``."""
+"""The update rule of gradient descent, over lists of arrays, for ``Module.update`` and ``SGD``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from nnx.backend import namespace
 from nnx.types import Array
 
 PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
-"""The hyperparameters, beside the learning rate, of plain gradient descent."""
+"""The hyperparameters of plain gradient descent, except the learning rate."""
 
 
 def start_velocity(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-    """Return the state before the first step: a velocity of zero for each parameter, if there is momentum."""
+    """Return the state before the first step: with momentum, a velocity of zeros for each parameter."""
     if not hyperparameters["momentum"]:
         return {}
     return {"velocity": [namespace(w).zeros_like(w) for w in parameters]}
@@ -31,12 +31,12 @@ def descend(
     .. math::
         g \leftarrow g + \lambda w, \quad v \leftarrow m v + g, \quad w \leftarrow w - \gamma v
 
-    and :math:`w \leftarrow w - \gamma (g + m v)` with Nesterov's momentum.
+    or, with Nesterov's momentum, :math:`w \leftarrow w - \gamma (g + m v)`.
 
     Parameters
     ----------
     gradients : sequence of arrays
-        They are not changed.
+        Not changed.
     state : mapping
         As :func:`start_velocity` returns it; may be overwritten.
     parameters : sequence of arrays
@@ -60,7 +60,7 @@ def descend(
             direction = direction + decay * w
         if momentum:
             velocity = state["velocity"][i]
-            velocity *= momentum
+            velocity *= momentum  # in place where the library can, else a new array under the name
             velocity += direction
             velocities.append(velocity)
             direction = direction + momentum * velocity if hyperparameters["nesterov"] else velocity

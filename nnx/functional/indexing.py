@@ -32,8 +32,8 @@ def one_hot(index: Array, classes: int, *, dtype: str = "float32") -> Array:
     DTypeError
         If ``index`` holds no integers.
     ArgumentError
-        If there is no class or no such dtype, or an index is out of range. In a device's memory that cannot be read
-        without stopping its queue, the vector of such an index is all zeros instead.
+        If there is no class or no such dtype, or an index is out of range. On a device whose memory cannot be read
+        without waiting, such an index gives a vector of zeros instead.
 
     Examples
     --------
@@ -62,8 +62,8 @@ def gather(x: Array, indices: Array, *, axis: int) -> Array:
     ----------
     x : array of any shape but ()
     indices : array, integer
-        Of the shape of ``x``, with any length at ``axis``; a length 1 elsewhere is broadcast. A negative index counts
-        from the end.
+        Of the shape of ``x``, except for any length at ``axis``; length 1 at other axes is broadcast. A negative index
+        counts from the end.
     axis : int
 
     Returns
@@ -82,7 +82,7 @@ def gather(x: Array, indices: Array, *, axis: int) -> Array:
 
     Notes
     -----
-    It is ``take_along_axis`` of the standard; what comes back to repeated indices adds up.
+    This is ``take_along_axis`` of the standard, with checks. The cotangents of repeated indices add up.
 
     Examples
     --------
@@ -114,9 +114,9 @@ def index_add(x: Array, indices: Array, values: Array, *, axis: int = 0) -> Arra
     Parameters
     ----------
     x : array of any shape but ()
-        It is not changed.
+        Not changed.
     indices : array, shape (count,), integer
-        Repeated ones add up; a negative one counts from the end.
+        Repeated indices add up; a negative index counts from the end.
     values : array
         Of the dtype and shape of ``x``, with length ``count`` at ``axis``.
     axis : int
@@ -211,7 +211,7 @@ def _expect_indices(indices: Array) -> Array:
 
 
 def _check_range(indices: Array, start: int, stop: int) -> None:
-    """Raise ArgumentError if an index is out of range, where that can be read at no cost."""
+    """Raise ArgumentError if an index is out of range, unless reading the indices would wait for a device."""
     if not is_cheap_to_read(indices):
         return
     xp = namespace(indices)

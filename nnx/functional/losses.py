@@ -1,4 +1,4 @@
-"""Losses as functions: of a prediction and a target to a 0-d array, or to one value an example."""
+"""Losses as functions of a prediction and a target: a 0-d array, or one value per example."""
 
 import math
 from collections.abc import Sequence
@@ -96,8 +96,8 @@ def mses(input: Array, target: Array, *, axis: int = 1, reduction: str = "mean")
 
     Notes
     -----
-    The gradient is :math:`s \odot (u - \langle s, u \rangle)` with :math:`u = 2 (s - t) / n`: no array is larger
-    than ``input``.
+    The gradient is :math:`s \odot (u - \langle s, u \rangle)` with :math:`u = 2 (s - t) / n`, for which no array larger
+    than ``input`` is needed.
 
     Examples
     --------
@@ -143,8 +143,8 @@ def kl_divergence_standard_normal(mean: Array, variance: Array, *, reduction: st
     variance : array, shape (batch, latent)
         Positive.
     reduction : {"mean", "sum", "none"}
-        Over the batch; the latent axis is always summed. Beside a mean over all elements, such as that of
-        :func:`mse`, weigh it accordingly: an autoencoder's image loss is a sum over pixels too.
+        Over the batch; the latent axis is always summed. So weight it accordingly when adding it to a mean over all
+        elements, such as that of :func:`mse`: the loss of an autoencoder sums over the pixels too.
 
     Returns
     -------

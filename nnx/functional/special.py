@@ -1,4 +1,4 @@
-"""Special functions: the error function, and the logarithm of a sum of powers."""
+"""Special functions: the error function, and the logarithm of a sum of exponentials."""
 
 import math
 from collections.abc import Sequence
@@ -127,7 +127,9 @@ def erf(x: Array) -> Array:
     expect_real(x)
     xp = namespace(x)
     size = xp.abs(x)
-    near = xp.where(size < 0.84375, x, 0.0)  # every range computes with numbers of its own alone
+    # All ranges are computed and one is chosen. Arguments of other ranges are replaced before: they could overflow, and
+    # an infinity in a branch that is not chosen would become NaN in the derivative.
+    near = xp.where(size < 0.84375, x, 0.0)
     around = xp.where(size < 1.25, size, 1.0) - 1.0
     far = xp.where(size < 1.25, 1.25, xp.where(size > 6.0, 6.0, size))  # erf(6) rounds to 1; NaN stays NaN
     square = far * far
@@ -167,20 +169,20 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 
 @primitive
 def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    r"""Logarithm of a sum of powers: :math:`\log \sum_i e^{x_i}`, finite for any finite input.
+    r"""Logarithm of a sum of exponentials: :math:`\log \sum_i e^{x_i}`, finite for any finite input.
 
     Parameters
     ----------
     x : array of any shape, real floating-point
     axis : int, tuple of ints or None
-        What is summed over; None, the default, means all axes.
+        The axes to sum over; None, the default, means all.
     keepdims : bool
-        Whether the axes stay, with length 1.
+        Whether these axes are kept, with length 1.
 
     Returns
     -------
     y : array of the same dtype
-        Of shape ``x.shape`` without the axes.
+        Of the shape of ``x`` without the axes.
 
     Raises
     ------
@@ -193,8 +195,8 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
 
     Notes
     -----
-    The derivative is the softmax: shares that add up to 1. If one element is inf, or all are -inf, so is the value;
-    there the elements that are equal to it share the derivative evenly.
+    The derivative is the softmax: shares that add up to 1. If an element is inf or all are -inf, so is the value, and
+    the elements equal to it share the derivative evenly.
 
     Examples
     --------
@@ -206,7 +208,7 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
     xp = namespace(x)
     if not axes:
         return x + 0.0
-    top = xp.max(stop_gradient(x), axis=axes, keepdims=True)  # subtracted, it changes no value and no derivative
+    top = xp.max(stop_gradient(x), axis=axes, keepdims=True)  # subtracting it changes neither value nor derivative
     infinite = xp.isinf(top)
     shift = xp.where(infinite, 0.0, top)
     powers = xp.exp(xp.where(infinite, 0.0, x) - shift)
@@ -244,7 +246,7 @@ logsumexp.with_tangent(_logsumexp_tangent)
 
 
 def _shares(x: Array, axes: tuple[int, ...]) -> Array:
-    """Return the softmax: not by the logarithm, whose rounding error is an error of the shares where it is large."""
+    """Return the softmax, not as exp(x - y): where y is large, its rounding error would be that of the shares."""
     xp = namespace(x)
     plain = stop_gradient(x)
     top = xp.max(plain, axis=axes, keepdims=True)
@@ -255,7 +257,7 @@ def _shares(x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _reduced_axes(x: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the axes counted from 0."""
+    """Check the arguments, and return the axes, from 0."""
     expect_real(x)
     given = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = tuple(normalize_axis(a, x.ndim) for a in given)

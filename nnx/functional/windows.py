@@ -12,26 +12,25 @@ from nnx.types import Array
 
 
 def pad(x: Array, widths: int | Sequence[tuple[int, int]], *, value: float = 0.0) -> Array:
-    r"""Put a constant around an array: :math:`y_{i + b} = x_i` with :math:`b` places before it along each axis.
+    r"""Surround an array with a constant: :math:`y_{i + b} = x_i`, with :math:`b` elements before it along each axis.
 
     Parameters
     ----------
     x : array of any shape and dtype
     widths : int, or a pair (before, after) for each axis
-        How many places to add; an int goes for both sides of all axes.
+        How many elements to add; an int applies to both sides of all axes.
     value : float
-        What to put there; default 0. Not differentiated.
+        The constant; default 0. It is not differentiated.
 
     Returns
     -------
     y : array of the same dtype
-        Each axis longer by before + after.
+        Each axis is longer by before + after.
 
     Raises
     ------
     ArgumentError
-        If a width is negative or no int, the pairs are not as many as the axes, or ``value`` is not a number that the
-        dtype has.
+        If a width is negative or not an int, there is not one pair per axis, or the dtype cannot represent ``value``.
 
     Examples
     --------
@@ -65,20 +64,20 @@ def sliding_window(x: Array, size: int, *, axis: int = -1, step: int = 1) -> Arr
     axis : int
         Default -1.
     step : int
-        From the start of a window to that of the next; default 1.
+        The distance from the start of a window to that of the next; default 1.
 
     Returns
     -------
     y : array, shape (..., windows, ..., size), of the same dtype
-        In the place of the axis the (length - size) // step + 1 windows that fit, and their elements along a new last
+        The axis becomes that of the (length - size) // step + 1 windows that fit; their elements lie along a new last
         axis.
 
     Raises
     ------
     ArgumentError
-        If ``size`` or ``step`` is less than 1 or no int.
+        If ``size`` or ``step`` is less than 1 or not an int.
     ShapeError
-        If ``x`` has no such axis, or it is shorter than a window.
+        If ``x`` has no such axis, or the axis is shorter than a window.
 
     Notes
     -----
@@ -96,7 +95,7 @@ def sliding_window(x: Array, size: int, *, axis: int = -1, step: int = 1) -> Arr
     axis = normalize_axis(axis, x.ndim)
     length = x.shape[axis]
     if size > length:
-        raise ShapeError(f"expected an axis of at least {size} places, the size of a window, got {length}")
+        raise ShapeError(f"expected an axis of length {size} or more, the size of a window, got {length}")
     span = (length - size) // step * step + 1
     return xp.stack([x[(slice(None),) * axis + (slice(k, k + span, step), ...)] for k in range(size)], axis=-1)
 
@@ -117,13 +116,13 @@ def _pairs(widths: Any, ndim: int) -> list[tuple[int, int]]:
         return [(width, width)] * ndim
     if len(widths) != ndim or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in widths):
         raise ArgumentError(
-            f"expected widths to be an int or {ndim} pairs (before, after), one an axis, got {widths!r}"
+            f"expected widths to be an int or {ndim} pairs (before, after), one per axis, got {widths!r}"
         )
     return [(_integer(before, "each width", 0), _integer(after, "each width", 0)) for before, after in widths]
 
 
 def _fill(xp: Any, x: Array, value: Any) -> Any:
-    """Return the number to fill with, as the kind of number that the dtype holds."""
+    """Return the constant as a Python number of the kind that the dtype holds."""
     if not isinstance(value, Number):
         raise ArgumentError(f"expected value to be a number, got {type(value).__name__}")
     kinds = {"bool": bool, "integral": int, "real floating": float, "complex floating": complex}

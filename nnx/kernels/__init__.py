@@ -1,8 +1,8 @@
-"""Faster bodies of functions for plain arrays of one library, each held by a test to the portable body.
+"""Faster bodies of functions for plain arrays of one library; tests hold each of them to the portable body.
 
-The tiers are ``portable``, the body in the standard's own terms; ``native``, what the library alone can do; and
-``compiled``, what needs a compiler beside it. Each uses those before it where it has no kernel of its own. The
-environment variable ``NNX_KERNELS`` chooses the highest tier for a process; the default is all of them.
+The tiers are ``portable``, bodies in the standard's own terms; ``native``, kernels that need nothing but the library;
+and ``compiled``, kernels that need a compiler as well. Where a tier has no kernel, the one before it is used. The
+environment variable ``NNX_KERNELS`` sets the highest tier for a process; by default all are used.
 """
 
 import importlib
@@ -27,14 +27,14 @@ def load(library: str) -> None:
 
 
 class Choice(NamedTuple):
-    """Which body a call takes, and why not another.
+    """Which body a call runs, and why not another one.
 
     Attributes
     ----------
     chosen : str
         Such as ``"numpy, native"``, or ``"portable"``.
     declined : dict
-        From the name of each kernel that comes before it to the reason why it does not run.
+        For each kernel tried before it, by name, the reason why it does not run.
     """
 
     chosen: str
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
 
 def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
-    """Tell which body a call of a function takes, and why the kernels before it decline. The call is made.
+    """Return which body a call of a function runs, and why the kernels before it decline. The call is made.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
     Raises
     ------
     ArgumentError
-        If the function is no primitive.
+        If the function is not a primitive.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Native bodies for NumPy arrays: reductions without a wrapper, and in-place work on arrays that are our own.
+"""Native bodies for NumPy arrays: without wrappers around reductions, and in place where the memory is new.
 
-The values that a body computes with are plain. The cotangent that its pullback is given may be traced, where a pullback
-is differentiated itself, and then takes part through operators and its own namespace.
+The arguments of a body are plain arrays. The cotangent that its pullback is given may still be traced, when the
+pullback itself is differentiated, and must then only be used through operators and its own namespace.
 """
 
 import math
@@ -16,11 +16,11 @@ from nnx.backend import namespace
 from nnx.functional import cross_entropy, linear, relu
 from nnx.functional.checks import expect_real
 
-# numpy.sum is a wrapper around it, and costs as much again on a small array. So does the operator @ beside dot, which
-# calls the same routine for matrices.
+# numpy.sum is a wrapper around this, which doubles the time for a small array. So does the operator @ compared with
+# dot, which calls the same routine for matrices.
 _sum = np.add.reduce
 
-# A Python number in their place is looked at anew in every call.
+# Instead of Python numbers, which NumPy would have to convert in every call.
 _ZERO: dict[Any, Any] = {np.dtype(kind): np.zeros((), kind) for kind in (np.float32, np.float64)}
 _ONE_BIT: dict[Any, Any] = {np.dtype(np.float32): np.ones((), np.int32), np.dtype(np.float64): np.ones((), np.int64)}
 
@@ -36,11 +36,11 @@ def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any
     )
     if not is_common:
         return Declined("x, weight and bias are not NumPy arrays of one dtype, of at least 32 bits, whose shapes fit")
-    rows = x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))  # one product, not a batch of them
+    rows = x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))  # one product instead of a batch
     y = rows.dot(weight)
     if bias is not None:
         y += bias
-    kept_rows = rows if wanted[1] else None
+    kept_rows = rows if wanted[1] else None  # only what the pullback will need
     kept_weight = weight if wanted[0] else None
 
     def pullback(g: Any) -> Sequence[Any]:
@@ -69,7 +69,7 @@ def _(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
     y = np.maximum(x, _ZERO.get(x.dtype, 0))
     if not wanted[0]:
         return y, lambda g: (None,)
-    cut = x <= 0  # of the input, and now: the output is the caller's, who may write to it
+    cut = x <= 0  # from the input, and now: the output belongs to the caller, who may write into it
 
     def pullback(g: Any) -> Sequence[Any]:
         return relu.portable_pullback(wanted, x)(g) if type(g) is TracedArray else (_cut_out(cut, g),)
@@ -78,12 +78,15 @@ def _(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
 
 
 def _cut_out(cut: Any, g: Any) -> Any:
-    """Return ``g`` with exact zeros at ``cut``: a product with a mask would make NaN of infinity, where() is slow."""
+    """Return ``g`` with exact zeros at ``cut``, by its bits.
+
+    A product with a mask would turn infinities into NaN, and ``numpy.where`` is slower.
+    """
     one = _ONE_BIT.get(g.dtype)
     if one is None:
         return np.where(cut, g.dtype.type(0), g)
     mask = cut.astype(one.dtype)
-    mask -= one  # no bit where it is cut, and all of them elsewhere
+    mask -= one  # 1 - 1 = 0 where it is cut; 0 - 1 = -1, all bits set, elsewhere
     mask &= g.view(one.dtype)
     return mask.view(g.dtype)
 
@@ -114,7 +117,7 @@ def _(
     count, classes = logits.shape
     starts = np.arange(0, count * classes, classes)
     chosen = starts + target.astype(np.intp, copy=False)
-    # The index of the largest is found several times as fast as the largest itself.
+    # argmax and take are several times as fast as max.
     shifted = logits - logits.take(starts + logits.argmax(axis=1))[:, None]
     powers = np.exp(shifted)
     totals = _sum(powers, axis=1, keepdims=True)
@@ -123,7 +126,7 @@ def _(
     def pullback(g: Any) -> Sequence[Any]:
         to_logits = powers / totals
         to_logits.put(chosen, to_logits.take(chosen) - 1)
-        if type(g) is TracedArray:  # linear in g, and the factor is right: the portable body would compute it again
+        if type(g) is TracedArray:  # the pullback is linear in g, so the factor is enough; no portable body needed
             return namespace(g).multiply(to_logits, g / count), None, None
         to_logits *= g / logits.dtype.type(count)
         return to_logits, None, None

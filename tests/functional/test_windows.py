@@ -81,7 +81,7 @@ def test_pad_checks_its_widths(widths):
 
 @pytest.mark.parametrize("widths", [(1, 2), [(1, 1)], [(1, 2, 3), (1, 1)]])
 def test_pad_wants_a_pair_for_each_axis(widths):
-    with pytest.raises(ArgumentError, match=r"expected widths to be an int or 2 pairs \(before, after\), one an axis"):
+    with pytest.raises(ArgumentError, match=r"expected widths to be an int or 2 pairs \(before, after\), one per axis"):
         F.pad(np.ones((2, 3)), widths)
 
 
@@ -100,7 +100,7 @@ def test_sliding_window_checks_its_arguments():
             F.sliding_window(x, bad)
         with pytest.raises(ArgumentError, match=f"expected step to be an int of at least 1, got {bad}"):
             F.sliding_window(x, 2, step=bad)
-    with pytest.raises(ShapeError, match="expected an axis of at least 4 places, the size of a window, got 3"):
+    with pytest.raises(ShapeError, match="expected an axis of length 4 or more, the size of a window, got 3"):
         F.sliding_window(x, 4)
     with pytest.raises(ShapeError, match="expected an array that has axis 2, got one with 2 axes"):
         F.sliding_window(x, 1, axis=2)
