@@ -64,6 +64,7 @@ def update_parameters(
         _refuse_paths(gradients, paths)
     slots: list[Slot] = []
     ordered = []
+    parameter: Any = None
     for path, i, name in plan.parameters:
         members = modules[i].__dict__
         slots.append((members, name))
@@ -78,7 +79,7 @@ def update_parameters(
                 _refuse_paths(gradients, paths)
             _expect_like(gradient, parameter, f"the gradient of {path!r}")
         ordered.append(gradient)
-    del parameter  # who asks about ownership must not hold what is asked about
+    parameter = None  # who asks about ownership must not hold what is asked about
     if state and paths_of_state != paths:
         refuse_other_paths(paths_of_state, paths)
     for name, column in state.items():

@@ -48,8 +48,9 @@ class Loss(Module):
     def __call__(self, *args: Array) -> Array:
         """Return the loss; in training mode on plain arrays, also remember what :meth:`gradient` needs.
 
-        That is the pullback if the prediction is an output of a model in training mode. Else the gradient will
-        hardly be asked for, so only the arguments are held, and the pullback is made when it is.
+        That is the pullback if the prediction is an output of a model in training mode. Otherwise the gradient will
+        hardly be asked for, so the arguments alone are held, and the pullback is made when it is: until then they must
+        not be written to.
         """
         own = vars(self)  # what is written there is not looked at as an attribute that may hold modules
         try:

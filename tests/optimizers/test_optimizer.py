@@ -75,6 +75,16 @@ def test_gradients_that_are_no_dict(gradients):
         nnx.SGD(model_of(), 0.1).step(gradients)
 
 
+def test_a_model_without_parameters():
+    model = nnx.Model([nnx.ReLU()])
+    optimizer = nnx.SGD(model, 0.1, momentum=0.9)
+    optimizer.step(nnx.grad(lambda model: nnx.functional.mse(model(np.ones(2)), np.zeros(2)))(model))
+    assert optimizer.state_dict() == {"step": 1}
+    model.backward(model(np.ones(2)))
+    model.update(0.1)
+    assert model.gradients() == {}
+
+
 def test_missing_and_extra_paths_are_listed():
     model = model_of()
     gradients = ones(model)
