@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nnx.backend import dtype_name, is_array
+from nnx.backend import is_array
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.layers.containers import followed, may_hold_nodes
 from nnx.layers.hidden import PLAIN, refuse_on_class
@@ -14,6 +14,7 @@ from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, str
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.plan import Plan, children, plan_of, usable_plan
 from nnx.layers.remembering import Configured
+from nnx.layers.state import misfit
 from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
@@ -83,7 +84,8 @@ class Graph(Configured, Node):
         problems = [f"{path}: not in the model" for path in values if path not in slots]
         for path in values.keys() & slots.keys():
             members, name = slots[path]
-            problems += _misfit(path, members[name], values[path])
+            if problem := misfit(path, members[name], values[path]):
+                problems.append(problem)
         if problems:
             raise ArgumentError("the new parameters do not fit: " + "; ".join(sorted(problems)))
         for path, value in values.items():
@@ -220,13 +222,3 @@ def _expect_like(old: Any, new: Any, name: str) -> None:
             f"expected an array of shape {tuple(old.shape)} in place of the parameter {name!r}, got "
             f"{tuple(new.shape)}; assign nnx.Parameter(array) for one of another shape"
         )
-
-
-def _misfit(path: str, old: Any, new: Any) -> list[str]:
-    if not is_array(new):
-        return [f"{path}: expected an array, got {type(new).__name__}"]
-    if tuple(new.shape) != tuple(old.shape):
-        return [f"{path}: expected shape {tuple(old.shape)}, got {tuple(new.shape)}"]
-    if dtype_name(new.dtype) != dtype_name(old.dtype):
-        return [f"{path}: expected dtype {dtype_name(old.dtype)}, got {dtype_name(new.dtype)}"]
-    return []

@@ -31,7 +31,7 @@ def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owne
     problems = [f"{path}: missing" for path in own if path not in state] if strict else []
     problems += [f"{path}: not in {whole}" for path in state if path not in own] if strict else []
     common = [path for path in own if path in state]
-    problems += [text for path in common if (text := _misfit(path, own[path], state[path]))]
+    problems += [text for path in common if (text := misfit(path, own[path], state[path]))]
     if problems:
         raise CheckpointError(f"the saved values do not fit {owner}: " + "; ".join(problems))
     return {path: _moved(state[path], own[path]) for path in common}
@@ -46,8 +46,8 @@ def _copy_what_comes_twice(state: dict[str, Any]) -> None:
         seen.add(id(value))
 
 
-def _misfit(path: str, own: Any, new: Any) -> str | None:
-    """Say what keeps a saved value from taking the place of the module's own."""
+def misfit(path: str, own: Any, new: Any) -> str | None:
+    """Return what keeps a new value from taking the place of the module's own; None if nothing does."""
     shape = tuple(getattr(new, "shape", ()))
     if isinstance(own, int):
         if shape != ():
