@@ -1,6 +1,6 @@
 """Run update rules in place: on the old arrays where nothing else refers to them, otherwise on copies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
@@ -42,17 +42,40 @@ def apply_rule(
         Each element of a result depends only on the same element of the arguments, so that large arrays may be cut into
         blocks: fresh memory for the intermediate results would cost more than the arithmetic.
     """
-    rows: list[Sequence[Array]] = []
-    slots: list[int] = []  # for each row the index of its parameter, or -1 for a block of a parameter
-    # A column per kind of array: the parameters, then each kind of state. A row holds what the rule needs for one
-    # parameter or block: gradient, parameter, state.
+    # A column for each kind of array: the parameters, then each kind of state.
     columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
-    for i, gradient in enumerate(gradients):
+    large = False
+    for i, parameter in enumerate(columns[0]):
         if not may_write or not may_write[i]:
             for column in columns:
                 column[i] = copied(column[i])
+        if is_elementwise and type(parameter) is np.ndarray and parameter.size > BLOCK:
+            large = True
+    if large:
+        _apply_in_blocks(rule, gradients, state, columns, step, hyperparameters)
+    elif gradients:
+        new, new_state = rule(gradients, dict(zip(state, columns[1:], strict=True)), columns[0], step, hyperparameters)
+        columns[0] = [*new]
+        for i, name in enumerate(state, 1):
+            columns[i] = [*new_state[name]]
+    return columns[0], dict(zip(state, columns[1:], strict=True))
+
+
+def _apply_in_blocks(
+    rule: Rule,
+    gradients: Sequence[Array],
+    names: Iterable[str],
+    columns: Sequence[list[Array]],
+    step: int,
+    hyperparameters: Mapping[str, Any],
+) -> None:
+    """Run a rule on blocks of the large arrays beside all of the others, and put the results into the columns."""
+    # A row holds what the rule needs for one parameter or block: gradient, parameter, state.
+    rows: list[Sequence[Array]] = []
+    slots: list[int] = []  # for each row the index of its parameter, or -1 for a block of a parameter
+    for i, gradient in enumerate(gradients):
         row = (gradient, *map(itemgetter(i), columns))
-        size = row[1].size if is_elementwise and type(row[1]) is np.ndarray else 0
+        size = row[1].size if type(row[1]) is np.ndarray else 0
         if size <= BLOCK or not all(map(_is_contiguous, row)):
             rows.append(row)
             slots.append(i)
@@ -61,18 +84,15 @@ def apply_rule(
         for start in range(0, size, BLOCK):
             rows.append((*map(itemgetter(slice(start, start + BLOCK)), flat),))
             slots.append(-1)
-    if not rows:
-        return columns[0], dict(zip(state, columns[1:], strict=True))
     of_gradients, old, *kept = zip(*rows, strict=True)
-    made, made_state = rule(of_gradients, dict(zip(state, kept, strict=True)), old, step, hyperparameters)
-    new = (made, *map(made_state.__getitem__, state))
+    made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, hyperparameters)
+    new = (made, *map(made_state.__getitem__, names))
     for column, before, after in zip(columns, (old, *kept), new, strict=True):
         for i, array, result in zip(slots, before, after, strict=True):
             if i >= 0:
                 column[i] = result
             elif result is not array:  # a block that the rule did not write in place
                 array[...] = result
-    return columns[0], dict(zip(state, columns[1:], strict=True))
 
 
 _is_contiguous, _flattened = attrgetter("flags.c_contiguous"), methodcaller("reshape", -1)

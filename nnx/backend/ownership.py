@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+_NATIVE = frozenset(map(np.dtype, "efdgFDG"))
+
 Slot = tuple[Any, Any]
 """A dict and a key, or a list and an index: where one array is held."""
 
@@ -38,12 +40,11 @@ def writable(slots: Iterable[Slot], *, alone: int | None = None) -> list[bool]:
     alone = _ALONE if alone is None else alone
     found = []
     for holder, key in slots:
+        may = False
         # The count first, while no variable of this function refers to the array.
-        may = getrefcount(holder[key]) == alone
-        if may:
+        if getrefcount(holder[key]) == alone:
             array = holder[key]
-            may = type(array) is np.ndarray and array.base is None and array.dtype.kind in "fc" and array.dtype.isnative
-            if may:
+            if type(array) is np.ndarray and array.dtype in _NATIVE and array.base is None:
                 flags = array.flags
                 may = flags.owndata and flags.writeable
         found.append(may)

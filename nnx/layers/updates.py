@@ -72,7 +72,7 @@ def update_parameters(
         parameter = members[name]
         if type(gradient) is not type(parameter) or (
             gradient.shape != parameter.shape
-            or gradient.dtype != parameter.dtype
+            or (gradient.dtype is not parameter.dtype and gradient.dtype != parameter.dtype)
             or (type(gradient).__module__ != "numpy" and device_of(gradient) != device_of(parameter))
         ):
             if gradients.keys() != set(paths):
@@ -88,10 +88,7 @@ def update_parameters(
     may_write = writable(slots)
     for i in range(count, len(slots)):  # in place only if the whole row is
         may_write[i % count] &= may_write[i]
-    parameters = []
-    for i in range(count):
-        members, name = slots[i]
-        parameters.append(members[name])
+    parameters = [members[name] for members, name in slots[:count]]
     new, new_state = apply_rule(
         rule, ordered, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
     )
