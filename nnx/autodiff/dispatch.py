@@ -46,12 +46,16 @@ class Declined(NamedTuple):
     reason: str
 
 
-def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
-    """Return the kernels for arrays of this type, best first, each with the rank of its tier and its device."""
+Candidate = tuple[int, str | None, Callable[..., Any], bool, Kernel]
+"""A kernel with what a call needs of it: the rank of its tier, its device, its rule, and whether that is fresh."""
+
+
+def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[Candidate, ...]:
+    """Return the kernels for arrays of this type, best first."""
     library = library_name(namespace(array)) if is_array(array) else ""
     own = [kernel for kernel in kernels if kernel.library == library]
     own.sort(key=lambda kernel: -TIERS.index(kernel.tier))  # stable: within a tier, in order of registration
-    return tuple((TIERS.index(kernel.tier), kernel.device, kernel) for kernel in own)
+    return tuple((TIERS.index(kernel.tier), kernel.device, kernel.rule, kernel.fresh, kernel) for kernel in own)
 
 
 def load_kernels(array: Any) -> None:

@@ -54,6 +54,8 @@ class Dual(Trace):
                     nested = True
             else:
                 refuse_other_thread(self, arg.trace)
+                if arg.trace.level > self.level:  # it started later, inside this one, and takes the call
+                    return arg.trace.record(primitive, args, options)
                 values.append(arg.alias())
                 tangents.append(None)
                 nested = True

@@ -13,8 +13,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from nnx.autodiff.dispatch import Kernel, candidates, fits_device, load_kernels
-from nnx.autodiff.traced import TracedArray, inner_trace
+from nnx.autodiff.dispatch import Candidate, Kernel, candidates, fits_device, load_kernels
+from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.wanted import NOTHING, Wanted, as_wanted
 from nnx.backend.tiers import LIMIT
 from nnx.errors import MissingRuleError
@@ -96,30 +96,27 @@ class Primitive(Generic[P, R]):
         self.may_hide_traced = may_hide_traced
         self.may_have_kernels = may_have_kernels
         self.kernels: list[Kernel] = []
-        self._by_type: dict[type, tuple[tuple[int, str | None, Kernel], ...]] = {}  # a cache of candidates()
+        self._by_type: dict[type, tuple[Candidate, ...]] = {}  # a cache of candidates()
         self._positional: dict[str, Any] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it on plain arrays, or let the innermost transform that traces an argument record it."""
         if kwargs and self.takes_keywords:
             args, kwargs = self._arrays_first(args, kwargs)  # type: ignore[assignment]
-        trace: Any = None
         for arg in args:
-            if type(arg) is TracedArray and arg.trace is not trace:
-                trace = arg.trace if trace is None else inner_trace(trace, arg.trace)
-        if trace is not None:
-            signature = self.signature
-            if signature is not None and (kwargs or len(args) > signature.most):
-                signature.refuse(self.name, args, kwargs)
-            return trace.record(self, args, kwargs)
+            if type(arg) is TracedArray:
+                signature = self.signature
+                if signature is not None and (kwargs or len(args) > signature.most):
+                    signature.refuse(self.name, args, kwargs)
+                return arg.trace.record(self, args, kwargs)  # which hands on to a trace inside it
         if args and self.may_have_kernels:
             found = self._by_type.get(type(args[0]))
             if found is None:
                 found = self.kernels_for(args[0])
-            for rank, device, kernel in found:
+            for rank, device, rule, _, kernel in found:
                 if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
                     try:
-                        made = kernel.rule(NOTHING, *args, **kwargs)
+                        made = rule(NOTHING, *args, **kwargs)
                     except TypeError:
                         inspect.signature(self.function).bind(*args, **kwargs)  # raises Python's own message
                         raise
@@ -192,7 +189,7 @@ class Primitive(Generic[P, R]):
 
         return register
 
-    def kernels_for(self, array: Any) -> tuple[tuple[int, str | None, Kernel], ...]:
+    def kernels_for(self, array: Any) -> tuple[Candidate, ...]:
         """Return the kernels that may run instead of the portable body for arrays of this type, best first."""
         load_kernels(array)
         found = self._by_type[type(array)] = candidates(self.kernels, array)
@@ -203,11 +200,11 @@ class Primitive(Generic[P, R]):
         found = self._by_type.get(type(args[0]))
         if found is None:
             found = self.kernels_for(args[0])
-        for rank, device, kernel in found:
+        for rank, device, rule, fresh, kernel in found:
             if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
-                made = kernel.rule(wanted, *args, **options)
+                made = rule(wanted, *args, **options)
                 if type(made) is tuple:
-                    return made[0], made[1], kernel.fresh
+                    return *made, fresh
         output, pullback = self.plain_rule(wanted, *args, **options)
         return output, pullback, self.fresh
 

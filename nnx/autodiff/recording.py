@@ -110,7 +110,8 @@ class Recording:
                 else:
                     # A pullback that returned the wrong thing is found here at the latest.
                     if cotangent.__class__ is not value.__class__ or (
-                        cotangent.shape != value.shape or cotangent.dtype != value.dtype
+                        cotangent.shape != value.shape
+                        or (cotangent.dtype is not value.dtype and cotangent.dtype != value.dtype)
                     ):
                         _refuse_misfit(cotangent, value, _where(index, paths[slot - first]))
                     # It may be the caller's cotangent, a residual, or a constant of a rule: copied, so that the

@@ -98,9 +98,11 @@ class Tape(Trace):
                 if type(value) is TracedArray:
                     nested = True
             else:
+                refuse_other_thread(self, arg.trace)
+                if arg.trace.level > self.level:  # it started later, inside this one, and takes the call
+                    return arg.trace.record(primitive, args, options)
                 # Traced by an enclosing transform: a constant here. The alias keeps the residual from changing when
                 # the function later writes into the array with += or the like.
-                refuse_other_thread(self, arg.trace)
                 values.append(arg.alias())
                 inputs.append(0)
                 nested = True

@@ -81,12 +81,6 @@ class Trace:
         return output
 
 
-def inner_trace(first: Trace, second: Trace) -> Trace:
-    """Return the trace that started later of two whose arrays meet."""
-    refuse_other_thread(first, second)
-    return second if second.level > first.level else first
-
-
 def refuse_other_thread(here: Trace, other: Trace) -> None:
     """Raise TraceError if arrays of transforms in two threads meet: their levels say nothing about nesting."""
     if here.thread != other.thread:

@@ -69,12 +69,12 @@ def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
     if not isinstance(function, Primitive):
         raise ArgumentError(f"expected a primitive, such as nnx.functional.linear, got {function!r}")
     declined = {}
-    for rank, _, kernel in function.kernels_for(args[0]) if args else ():
+    for rank, _, rule, _, kernel in function.kernels_for(args[0]) if args else ():
         if rank > LIMIT.get():
             declined[kernel.name] = f"the tier is {TIERS[LIMIT.get()]!r}; choose with nnx.use_kernels"
         elif not fits_device(kernel, args[0]):
             declined[kernel.name] = f"it is for arrays on {kernel.device}"
-        elif isinstance(made := kernel.rule(NOTHING, *args, **options), Declined):
+        elif isinstance(made := rule(NOTHING, *args, **options), Declined):
             declined[kernel.name] = made.reason
         else:
             return Choice(kernel.name, declined)
