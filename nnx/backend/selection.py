@@ -1,11 +1,11 @@
 """Select the backend of new arrays: by a call, by a ``with`` block, or by the variable ``NNX_BACKEND``."""
 
 import os
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import NamedTuple, Self
+from contextvars import ContextVar
+from typing import NamedTuple
 
 from nnx.backend.registry import BACKENDS, Backend, find_backend
+from nnx.backend.settings import Setting
 from nnx.errors import BackendError
 from nnx.types import Device, Namespace
 
@@ -31,7 +31,7 @@ class Selection(NamedTuple):
 _selected: ContextVar[Selection | None] = ContextVar("nnx_backend", default=None)
 
 
-class use_backend:  # noqa: N801  used like a function, or in a with statement
+class use_backend(Setting):  # noqa: N801  used like a function, or in a with statement
     """Select the backend on which parameters and other new arrays are created.
 
     The selection holds in the current context: in the calling thread or task, and in whatever is started with a copy of
@@ -60,17 +60,7 @@ class use_backend:  # noqa: N801  used like a function, or in a with statement
     """
 
     def __init__(self, spec: str) -> None:
-        self._token: Token[Selection | None] | None = _selected.set(select(spec))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            _selected.reset(self._token)
-            self._token = None
+        super().__init__(_selected, select(spec))
 
 
 def get_backend() -> Selection:

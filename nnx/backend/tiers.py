@@ -2,17 +2,17 @@
 
 import os
 from collections.abc import Callable
-from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import Any, Self
+from contextvars import ContextVar
+from typing import Any
 
+from nnx.backend.settings import Setting
 from nnx.errors import ArgumentError
 
 TIERS = ("portable", "native", "compiled")
 """From bodies in the standard's own terms to kernels that need a compiler; each tier includes the ones before it."""
 
 
-class use_kernels:  # noqa: N801  used like a function, or in a with statement
+class use_kernels(Setting):  # noqa: N801  used like a function, or in a with statement
     """Set the highest tier of kernels that may run: in this thread or task from now on, or in a ``with`` block.
 
     Parameters
@@ -33,17 +33,7 @@ class use_kernels:  # noqa: N801  used like a function, or in a with statement
     """
 
     def __init__(self, tier: str) -> None:
-        self._token: Token[int] | None = LIMIT.set(as_tier(tier))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            LIMIT.reset(self._token)
-            self._token = None
+        super().__init__(LIMIT, as_tier(tier))
 
 
 def as_tier(value: str, name: str = "tier") -> int:
