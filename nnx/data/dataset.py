@@ -1,4 +1,4 @@
-"""A data set: arrays whose first axis counts the samples."""
+"""A data set: arrays whose first axis is that of the samples."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from nnx.errors import ArgumentError, DataError, DeviceError
 from nnx.types import Array
 
 Sample = tuple[Array, ...] | dict[str, Array]
-"""Rows of every array: a tuple, or a dict where the arrays were given by name."""
+"""Rows of every array: a tuple, or a dict if the arrays have names."""
 
 
 class Dataset:
@@ -19,9 +19,9 @@ class Dataset:
     Parameters
     ----------
     *arrays : array, shape (samples, ...)
-        Such as images and their labels. They are kept as they are, not copied.
+        Such as images and their labels. They are kept, not copied.
     **named : array, shape (samples, ...)
-        Instead of these, arrays with names: samples are then dicts.
+        Arrays with names instead; samples are then dicts.
 
     Attributes
     ----------
@@ -33,9 +33,9 @@ class Dataset:
     DataError
         If there is no array, one is not an array or has no axes, or their first axes differ in length.
     ArgumentError
-        If some arrays have names and others have none.
+        If only some of the arrays have names.
     BackendError, DeviceError
-        If the arrays belong to two libraries or lie on two devices.
+        If the arrays belong to different libraries or devices.
 
     Examples
     --------
@@ -82,24 +82,25 @@ class Dataset:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
-        """Return the chosen samples of each array: a tuple, or a dict where the arrays have names.
+        """Return the chosen samples of each array: a tuple, or a dict if the arrays have names.
 
         Parameters
         ----------
         index : int, slice, or integers of shape (rows,)
-            An int drops the first axis. A slice with a positive step gives views where the library has them.
-            Integers may repeat and come from any library; negative ones count from the end.
+            An int drops the first axis. A slice with a positive step gives views if the library has them. Integers may
+            repeat and may be an array of any library; negative ones count from the end.
 
         Raises
         ------
         DataError
-            If an index is out of range. Checked on the host: on a GPU it would wrap round in silence.
+            If an index is out of range. It is checked on the host, since a GPU would silently wrap it around.
         ArgumentError
-            If the index is of another kind.
+            If the index is of any other type.
         """
         if isinstance(index, slice):
             rows = range(len(self))[index]
             if rows.step > 0:
+                # Within bounds, as the standard requires of slices.
                 bounds = slice(rows.start, max(rows.start, rows.stop), rows.step)
                 return self.pack(array[bounds, ...] for array in self.arrays)
             index = np.asarray(rows, dtype=np.int64)
@@ -109,12 +110,12 @@ class Dataset:
         return self.take(rows_like(self._check(np.asarray(to_numpy(index))), self.arrays[0]))
 
     def take(self, rows: Array) -> Sample:
-        """Return the samples of row numbers that lie on the arrays' device and are not checked."""
+        """Return samples by their row numbers, which must be on the device of the arrays and are not checked."""
         xp = namespace(*self.arrays)
         return self.pack(xp.take(array, rows, axis=0) for array in self.arrays)
 
     def pack(self, parts: Iterable[Array]) -> Sample:
-        """Return what was taken of each array in the form of a sample."""
+        """Return parts, one of each array, in the form of a sample."""
         return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))
 
     def __repr__(self) -> str:
@@ -138,7 +139,7 @@ class Dataset:
 
 def rows_like(rows: Any, array: Array) -> Array:
     """Move row numbers from the host to the library and device of ``array``."""
-    # int32 where it is enough: JAX has no int64 unless its 64-bit mode is on.
+    # int32 if it is wide enough, since JAX outside its 64-bit mode has no int64.
     return asarray(rows, dtype="int32" if array.shape[0] < 2**31 else "int64", like=array)
 
 

@@ -1,4 +1,4 @@
-"""The data set that comes inside the package."""
+"""The data set that comes with the package."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from nnx.types import Array
 
 
 def load_digits() -> tuple[Array, Array]:
-    """Return 1,797 real handwritten digits of 8x8 pixels, without touching the network.
+    """Return 1,797 handwritten digits of 8x8 pixels, without using the network.
 
     Returns
     -------
@@ -18,7 +18,7 @@ def load_digits() -> tuple[Array, Array]:
 
     Notes
     -----
-    Both lie in the host's memory; :func:`nnx.to_device` moves them.
+    Both are in the host's memory; :func:`nnx.to_device` moves them.
 
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, 1998, doi 10.24432/C50P49 (its test part), CC BY 4.0; see ``LICENSE.txt`` beside the files.

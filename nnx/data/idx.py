@@ -16,7 +16,7 @@ import numpy as np
 from nnx.errors import ArgumentError, DataError, DTypeError
 from nnx.types import Array
 
-# The third byte of the magic number says the element type; all numbers are big-endian.
+# The third byte of the magic number is the element type; all numbers are big-endian.
 _DTYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
@@ -30,14 +30,14 @@ _MAX_AXES = 64  # NumPy's own limit
 
 
 def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**30) -> Array:
-    """Read an IDX file, plain or compressed with gzip, whatever its name.
+    """Read an IDX file, plain or compressed with gzip, whatever its name is.
 
     Parameters
     ----------
     path : str or path
     max_bytes : int
-        A file whose header promises more than this is refused before its elements are read. Of a compressed
-        file no more is unpacked than the header promises, apart from the last read buffer.
+        A file whose header promises more than this is refused before its elements are read. A compressed file is
+        unpacked only as far as the header promises, apart from the last read buffer.
 
     Returns
     -------
@@ -48,8 +48,8 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**30) -> Array:
     Raises
     ------
     DataError
-        If the file is missing, unreadable, truncated, longer than its header says, larger than ``max_bytes``,
-        damaged, or not an IDX file.
+        If the file is missing, unreadable, truncated, damaged, longer than its header says, larger than ``max_bytes``,
+        or not an IDX file.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**30) -> Array:
 def write_idx(path: str | os.PathLike[str], array: Array) -> None:
     """Write a NumPy array as an IDX file, compressed with gzip if the name ends with ``.gz``.
 
-    The same array gives the same bytes each time: the compressed file holds neither a time nor a name.
+    The same array always gives the same bytes: the compressed file holds neither a time nor a name.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def write_idx(path: str | os.PathLike[str], array: Array) -> None:
     Raises
     ------
     DTypeError
-        If the format has no such element type.
+        If the format does not have the dtype.
     ArgumentError
-        If an axis is longer than the format can say.
+        If an axis is longer than the format allows.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Batches of a data set, in an order that a seed decides."""
+"""Batches of a data set, in an order determined by a seed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,15 +13,15 @@ _VERSION = 1  # of the state
 
 
 class DataLoader:
-    """Iterate over a data set in batches, each epoch in an order of its own.
+    """Iterate over a data set in batches, in a new order for each epoch.
 
-    The order of epoch ``e`` is a function of ``(seed, e)`` alone, drawn on the host by NumPy and then moved:
-    the same on every backend. Without ``shuffle`` batches are slices, views where the library has them.
+    The order of epoch ``e`` depends only on ``(seed, e)``. It is drawn on the host with NumPy and then moved, so it is
+    the same on every backend. Without ``shuffle`` batches are slices, and views if the library has them.
 
-    A new iterator always goes through a whole epoch. It is a new epoch if the one before was finished, or was left
-    after its second batch. An epoch of which at most one batch was taken begins again: to look at
-    ``next(iter(loader))``, or to ask for an iterator, changes no later batch. The one exception is the first iterator
-    after :meth:`load_state_dict`, which goes on in the middle of an epoch.
+    A new iterator always runs through a whole epoch. It starts the next epoch if the one before was finished, or
+    abandoned after two batches or more. An epoch of which at most one batch was taken starts again: looking at
+    ``next(iter(loader))``, or asking for an iterator, does not change later batches. The only exception is the first
+    iterator after :meth:`load_state_dict`, which may continue in the middle of an epoch.
 
     Parameters
     ----------
@@ -32,22 +32,21 @@ class DataLoader:
     seed : int
         Zero or more.
     drop_last : bool
-        Leave out the last batch where it is short. It is kept by default, so each epoch sees every sample.
+        Leave out a short last batch. By default it is kept, so that each epoch has every sample.
 
     Attributes
     ----------
     epoch : int
-        The epoch in which the loader is, counted from 0; it moves on when an iterator says that there are no more
-        batches. Setting it chooses the next order.
+        The current epoch, from 0; it advances when an iterator is exhausted. Setting it chooses the next order.
     batch : int
-        How many batches of that epoch were taken.
+        The number of batches of that epoch that were taken.
 
     Raises
     ------
     DataError
         If the data set is empty.
     ArgumentError
-        If an argument is out of its range, or ``drop_last`` would leave no batch.
+        If an argument is out of range, or ``drop_last`` would leave no batch.
 
     Examples
     --------
@@ -76,8 +75,8 @@ class DataLoader:
         self.seed = _integer(seed, "seed", least=0)
         self.drop_last = drop_last
         self._epoch = self._batch = 0
-        self._taken = 0  # batches that the iterator took which moves the position
-        self._iterator = 0  # its number: it is the last to have begun
+        self._taken = 0  # the number of batches that the current iterator has yielded
+        self._iterator = 0  # the number of the current iterator: the last that was started
         if not len(self.dataset):
             raise DataError("expected a data set with samples, got one with none; check what was loaded or selected")
         if not len(self):
@@ -92,19 +91,19 @@ class DataLoader:
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through an epoch. Of several iterators at once, the last to have begun moves the loader's position."""
+        """Run through an epoch. Of several iterators, only the last that was started moves the loader's position."""
         epoch, start = self._begin()
         own = self._iterator
         for number, batch in enumerate(self._batches(epoch, start), start=start + 1):
             if own == self._iterator:
-                self._batch, self._taken = number, self._taken + 1
+                self._batch, self._taken = number, self._taken + 1  # before the yield: a state may be saved in the loop
             yield batch
         if own == self._iterator:
             self._go_to(epoch + 1, 0)
 
     @property
     def epoch(self) -> int:
-        """The epoch in which the loader is."""
+        """The current epoch, from 0."""
         return self._epoch
 
     @epoch.setter
@@ -113,28 +112,28 @@ class DataLoader:
 
     @property
     def batch(self) -> int:
-        """How many batches of that epoch were taken."""
+        """The number of batches of that epoch that were taken."""
         return self._batch
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the data: ``{"version": 1, "epoch": ..., "batch": batches taken of it}``.
 
-        A batch counts from the moment it is handed out, so that a state saved in a loop's body goes on after the batch
-        in hand; one that was only looked at counts too.
+        A batch counts as soon as it is yielded, so that a state saved in the body of a loop continues after the current
+        batch. A batch that was only looked at counts too.
         """
         return {"version": _VERSION, "epoch": self._epoch, "batch": self._batch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a position that :meth:`state_dict` gave, with the rest of that epoch in the same order.
+        """Continue from a position that :meth:`state_dict` returned, with the rest of that epoch in the same order.
 
-        After the last batch of an epoch the rest is empty, so that a loop that was stopped there ends the same epoch.
-        The loader must have the same data, seed and batch size. A state of nnx 0.1, ``{"epoch": n}``, is the
-        beginning of that epoch.
+        After the last batch of an epoch the rest is empty, so that a loop that was stopped there first ends that epoch.
+        The loader must have the same data, seed and batch size. A state of nnx 0.1, ``{"epoch": n}``, means the start
+        of that epoch.
 
         Raises
         ------
         CheckpointError
-            If the state is not such a position, or is one that this loader has not.
+            If the state is not such a position, or this loader does not have it.
         """
         epoch, batch = state.get("epoch", 0), state.get("batch", 0)
         known = [{"epoch"}, {"version", "epoch", "batch"}]
@@ -159,10 +158,11 @@ class DataLoader:
 
     def _go_to(self, epoch: int, batch: int) -> None:
         self._epoch, self._batch, self._taken = epoch, batch, 0
-        self._iterator += 1  # those that are under way move the position no longer
+        self._iterator += 1  # running iterators no longer move the position
 
     def _begin(self) -> tuple[int, int]:
-        """Return where a new iterator starts: the epoch, and the batches of it that were taken already."""
+        """Return where a new iterator starts: the epoch, and the number of its batches to skip."""
+        # Taken is counted from where the last iterator started, so that one batch of a resumed epoch may be looked at.
         left = self._taken > 1
         self._go_to(self._epoch + left, 0 if left else self._batch - self._taken)
         return self._epoch, self._batch
@@ -173,7 +173,7 @@ class DataLoader:
         if not self.shuffle:
             return (self.dataset[rows] for rows in slices)
         order = np.random.default_rng((self.seed, epoch)).permutation(samples)
-        rows = rows_like(order, self.dataset.arrays[0])  # moved once an epoch, not once a batch
+        rows = rows_like(order, self.dataset.arrays[0])  # moved once per epoch, not once per batch
         return (self.dataset.take(rows[batch]) for batch in slices)
 
 

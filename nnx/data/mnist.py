@@ -38,39 +38,39 @@ _FILES = {  # images and labels
 def load_mnist(
     directory: str | os.PathLike[str] | None = None, download: bool = True, split: str = "both"
 ) -> tuple[Array, ...]:
-    """Return MNIST, 70,000 handwritten digits of 28x28 pixels, or a data set in the same four files.
+    """Return MNIST, 70,000 handwritten digits of 28x28 pixels, or another data set in the same four files.
 
     Parameters
     ----------
     directory : str or path, optional
-        Where the files lie, plain or with ``.gz``: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+        The directory of the files, plain or with ``.gz``: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
         ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``. They may hold another data set, such as
-        Fashion-MNIST or digits of your own. Default: ``mnist`` in the cache, which is the folder that the
-        environment variable ``NNX_DATA`` names, else ``nnx`` in the system's folder for caches.
+        Fashion-MNIST or digits of your own. Default: ``mnist`` in the cache, which is the directory in the environment
+        variable ``NNX_DATA``, or else ``nnx`` in the system's directory for caches.
     download : bool
-        Fetch what is missing from one of two mirrors, with a progress bar. A directory of your own that
-        holds some of the files already is never added to.
+        Download missing files from one of two mirrors, with a progress bar. Nothing is added to a directory of your own
+        that already has some of the files.
     split : {"both", "train", "test"}
 
     Returns
     -------
     x_train, y_train, x_test, y_test : NumPy arrays
-        For one split the pair ``x, y`` alone. ``x``: float32 in [0, 1], shape (batch, pixels), where MNIST
-        has 784 pixels; ``y``: class indices, int32, shape (batch,). 60,000 samples train, 10,000 test.
+        For a single split, the pair ``x, y``. ``x`` is float32 in [0, 1] of shape (batch, pixels), with 784 pixels for
+        MNIST; ``y`` holds class indices, int32, of shape (batch,). MNIST has 60,000 training and 10,000 test samples.
 
     Raises
     ------
     DataError
-        If a file is missing, cannot be downloaded, fails its SHA-256 sum (files in the cache and downloads),
-        is damaged, or images and labels do not fit together.
+        If a file is missing, damaged, cannot be downloaded, or does not have the right SHA-256 sum (in the cache and
+        for downloads), or if images and labels do not belong together.
     ArgumentError
         If ``split`` is none of the three.
     MissingExtraError
-        If pooch is needed for a download and not installed.
+        If a download needs pooch, and it is not installed.
 
     Notes
     -----
-    The arrays lie in the host's memory; :func:`nnx.to_device` moves them.
+    The arrays are in the host's memory; :func:`nnx.to_device` moves them.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document
     recognition", Proceedings of the IEEE 86(11), 1998.
@@ -104,12 +104,12 @@ def _locate(folder: Path, files: list[_File]) -> list[Path]:
     found = [_find(folder, file) for file in files]
     if missing := [file.name for file, path in zip(files, found, strict=True) if path is None]:
         raise DataError(
-            f"{folder}: expected {', '.join(missing)}, plain or .gz, got no such files; add them{_way_out(folder)}"
+            f"{folder}: expected {', '.join(missing)}, plain or .gz, got no such files; add them{_advice(folder)}"
         )
     return [path for path in found if path is not None]
 
 
-def _way_out(folder: Path) -> str:
+def _advice(folder: Path) -> str:
     present = _present(folder)
     whole = [part for part, pair in _FILES.items() if set(pair) <= present]
     if whole:
@@ -142,7 +142,7 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: expected a readable file, got {error.strerror}; check its rights") from error
+        raise DataError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
 
 
 def _fetch(folder: Path, file: _File) -> Path:
@@ -158,7 +158,7 @@ def _download(folder: Path, file: _File) -> Path:
             f"expected the package pooch to download {file.name}, got: {error}; "
             "install it with: pip install 'nnx-array[cli]'"
         ) from error
-    progress = importlib.util.find_spec("tqdm") is not None  # pooch draws its bar with it
+    progress = importlib.util.find_spec("tqdm") is not None  # with which pooch draws its bar
     name, known_hash, failures = f"{file.name}.gz", f"sha256:{file.sha256}", []
     for mirror in MIRRORS:
         try:

@@ -1,4 +1,4 @@
-"""Turn raw data into what a network learns from: one-hot targets, normalized inputs, a held-out part."""
+"""Prepare raw data for training: one-hot targets, normalized inputs, a split for validation."""
 
 from __future__ import annotations  # naming np.random in a signature would import it with nnx
 
@@ -13,14 +13,14 @@ from nnx.types import Array, DType
 
 
 def index_to_one_hot(index: Array, classes: int | None = None, dtype: DType | None = None) -> Array:
-    """Return a vector for each class index that is 1 at the index and 0 elsewhere.
+    """Return a vector for each class index, which is 1 at the index and 0 elsewhere.
 
     Parameters
     ----------
-    index : array of integers, any shape, mostly (batch,)
+    index : array of integers, any shape, usually (batch,)
     classes : int, optional
-        Width of the result. Default: the largest index + 1, which is too few where the last classes do not
-        occur in ``index``.
+        The length of the vectors. By default the largest index + 1, which is too small if the last classes do not occur
+        in ``index``.
     dtype : dtype, optional
         Default float32.
 
@@ -34,7 +34,7 @@ def index_to_one_hot(index: Array, classes: int | None = None, dtype: DType | No
     DTypeError
         If ``index`` does not hold integers.
     DataError
-        If an index is negative or not below ``classes``, or ``index`` is empty and ``classes`` not given.
+        If an index is negative or not below ``classes``, or if ``index`` is empty and ``classes`` is not given.
     ArgumentError
         If ``classes`` is not at least 1.
 
@@ -49,7 +49,7 @@ def index_to_one_hot(index: Array, classes: int | None = None, dtype: DType | No
         raise DTypeError(f"expected class indices of an integer dtype, got {index.dtype}; cast them with xp.astype")
     classes = _check_classes(to_numpy(index), classes)
     columns = asarray(np.arange(classes, dtype=np.int32), like=index)
-    # Every index is below classes by now, so it fits; and the standard promotes uint64 with no signed dtype.
+    # int32 is wide enough, as every index is below classes by now. The standard cannot compare uint64 with int32.
     same = xp.expand_dims(xp.astype(index, xp.int32), axis=-1) == columns
     return xp.astype(same, xp.float32 if dtype is None else dtype)
 
@@ -60,22 +60,22 @@ def normalize(
     std: Array | float | None = None,
     axis: int | tuple[int, ...] | None = None,
 ) -> Array:
-    """Return ``(x - mean) / std``, which has mean 0 and standard deviation 1 if both are taken from ``x``.
+    """Return ``(x - mean) / std``, which has mean 0 and standard deviation 1 if these are those of ``x``.
 
     Parameters
     ----------
     x : array of a floating-point dtype, any shape
     mean, std : array or number, optional
-        Must broadcast to the shape of ``x``. Default: those of ``x`` over ``axis``; the standard deviation is
-        the population's. Validation data take those of the training set, as in the example.
+        Must broadcast to the shape of ``x``. By default those of ``x`` over ``axis``, with the population's standard
+        deviation. For validation data, pass those of the training set, as in the example.
     axis : int or tuple of int, optional
-        Axes to average over; all by default. For ``x`` of shape (batch, features) ``axis=1`` normalizes each
-        row, ``axis=0`` each feature.
+        The axes to average over; by default all. For ``x`` of shape (batch, features), ``axis=1`` normalizes each row,
+        ``axis=0`` each feature.
 
     Returns
     -------
     normalized : array
-        Shape, dtype, library and device of ``x``. 0 where the standard deviation is 0, as in a constant row.
+        Of the shape, dtype, library and device of ``x``. 0 where the standard deviation is 0, as in a constant row.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def normalize(
     ShapeError
         If ``mean`` or ``std`` does not broadcast to ``x``.
     DataError
-        If a mean or deviation is wanted of no elements.
+        If a mean or deviation would be that of no elements.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def normalize(
     center = xp.mean(x, axis=axis, keepdims=True) if mean is None else _statistic(mean, "mean", x)
     if std is None:
         scale = xp.std(x, axis=axis, keepdims=True)
-        # The standard deviation of equal numbers can come out as a rounding error, so it alone tells nothing.
+        # Because of rounding, the standard deviation of equal numbers need not be exactly 0.
         constant = xp.max(x, axis=axis, keepdims=True) == xp.min(x, axis=axis, keepdims=True)
     else:
         scale = _statistic(std, "std", x)
@@ -113,15 +113,15 @@ def normalize(
 def train_validation_split(
     x: Array, y: Array, fraction: float = 0.2, rng: int | np.random.Generator | None = 0
 ) -> tuple[Array, Array, Array, Array]:
-    """Shuffle samples and divide them into a part to train on and a part to validate with.
+    """Shuffle samples and split them into a training and a validation set.
 
     Parameters
     ----------
     x, y : array, shape (samples, ...)
     fraction : float
-        Of ``n`` samples ``round(fraction * n)`` validate and the others train.
+        Of ``n`` samples, ``round(fraction * n)`` are for validation.
     rng : int, numpy.random.Generator or None
-        A seed gives the same parts each time and on every backend; ``None`` gives new ones.
+        A seed gives the same split each time and on every backend; ``None`` gives a new one.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def train_validation_split(
 
 
 def _check_classes(index: Any, classes: int | None) -> int:
-    # On the host: out-of-range indices wrap or vanish in silence on a GPU.
+    # On the host: a GPU would silently wrap or drop indices that are out of range.
     if classes is None and not index.size:
         raise DataError(f"expected at least one class index, got shape {index.shape}; pass classes for an empty array")
     least, most = (int(index.min()), int(index.max())) if index.size else (0, 0)
@@ -176,7 +176,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _statistic(value: Any, name: str, x: Array) -> Array:
-    """Return a given mean or standard deviation as an array of the dtype of ``x``: no hidden float64."""
+    """Return a given mean or standard deviation as an array of the dtype of ``x``, which it must not promote."""
     xp = namespace(x)
     if _is_number(value):
         return xp.asarray(float(value), dtype=x.dtype, device=device_of(x))

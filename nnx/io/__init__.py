@@ -1,4 +1,4 @@
-"""Save and load: weights in the safetensors format, and files that are replaced in one piece."""
+"""Save and load: weights in the safetensors format, and files that are replaced atomically."""
 
 from nnx.io.files import replacing
 from nnx.io.weights import load_weights, save_weights

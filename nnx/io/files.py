@@ -1,4 +1,4 @@
-"""Write a file in one piece, so that an interruption leaves the old one or the new one."""
+"""Replace a file atomically, so that an interruption leaves either the old one or the new one."""
 
 import os
 import secrets
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path in the same folder; at the end of the block that file takes the place of ``path``.
+    """Yield a temporary path in the same folder; at the end of the block that file replaces ``path``.
 
-    If the block is left by an exception, ``Ctrl-C`` included, the temporary file is removed and ``path`` is as
-    it was.
+    If the block is left by an exception, including ``Ctrl-C``, the temporary file is removed and ``path`` stays as it
+    was.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    # Not tempfile: its files can be read by their owner alone, and the result would stay so.
+    # Not tempfile, whose files only their owner may read: the permissions would stay with the result.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # else a power cut could leave the new name with no content
+            os.fsync(file.fileno())  # otherwise a power failure could leave the new name without the content
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

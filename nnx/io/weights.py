@@ -12,6 +12,7 @@ from nnx.errors import ArgumentError, CheckpointError, DTypeError, MissingExtraE
 from nnx.io.files import replacing
 from nnx.layers import Module
 from nnx.layers.config import config_of
+from nnx.version import __version__
 
 FORMAT_VERSION = 2
 _HEADER = "nnx"  # the only entry of the file's metadata, which safetensors limits to strings
@@ -19,16 +20,16 @@ _KEYS = {"format", "nnx", "layers", "dtypes", "metadata"}
 
 
 def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a model's parameters and buffers to a safetensors file, in one piece.
+    """Write a model's parameters and buffers to a safetensors file, atomically.
 
     Parameters
     ----------
     path : str or path
-        An existing file is replaced only when the new one is whole.
+        An existing file is replaced only once the new one is complete.
     model : Module
         On any backend. Buffers that are Python integers are stored as int64 arrays of shape ().
     metadata : mapping, optional
-        Anything that JSON can hold, to come back from :func:`load_weights`.
+        Anything that JSON can represent; :func:`load_weights` returns it.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     ArgumentError
         If path and model are swapped.
     DTypeError
-        If the format, or NumPy, has no such dtype.
+        If the format or NumPy does not have a dtype.
     OSError
         If the file cannot be written.
     MissingExtraError
@@ -46,9 +47,9 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     Notes
     -----
     The header holds, as JSON: ``format``, the version of this layout; ``nnx``, the version that wrote it;
-    ``config``, what :meth:`nnx.Module.config` returns, or ``None`` where that cannot be told; ``layers``, the
-    configuration of each layer by dotted path, or its text; ``dtypes``; and ``metadata``. Files of format 1, which have
-    no ``config`` and only the text of layers, can be read.
+    ``config``, what :meth:`nnx.Module.config` returns, or ``None`` if the model has none; ``layers``, the configuration
+    of each layer by dotted path, or else its ``repr``; ``dtypes``; and ``metadata``. Files of format 1, without
+    ``config`` and with only the ``repr`` of layers, can still be read.
 
     Examples
     --------
@@ -97,8 +98,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     Raises
     ------
     CheckpointError
-        If the file is missing, unreadable, truncated, no safetensors file, not written by nnx, or written by
-        a newer version of this layout.
+        If the file is missing, unreadable, truncated, not a safetensors file, not written by nnx, or of a newer format.
     MissingExtraError
         If safetensors is not installed.
 
@@ -110,7 +110,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = _parse_header(path, (file.metadata() or {}).get(_HEADER))
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  it is no dict
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  not a dict
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"{path}: expected a readable file of weights, got: {reason}; check the path") from error
@@ -122,8 +122,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
 
 
 def _header(model: Module, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    from nnx.version import __version__  # not at the top: the package imports its parts before it says its version
-
     layers = {name: layer for name, layer in model.named_modules() if not list(layer.named_children())}
     return {
         "format": FORMAT_VERSION,
@@ -136,7 +134,7 @@ def _header(model: Module, arrays: Mapping[str, Any], metadata: Mapping[str, Any
 
 
 def _config(module: Module) -> dict[str, Any] | None:
-    """Return a configuration, or None: weights can be saved of what cannot be made again from data."""
+    """Return the configuration of a module, or None if it has none, since its weights can be saved all the same."""
     try:
         return config_of(module)
     except (ArgumentError, UsageError):
@@ -172,7 +170,7 @@ def _host_array(name: str, value: Any) -> Any:
             f"{name}: expected a dtype that NumPy has, got {dtype_name(value.dtype)}; "
             'convert it first, for example with model.to(dtype="float32")'
         ) from error
-    return np.asarray(host, order="C")  # safetensors reads the memory as it lies
+    return np.asarray(host, order="C")  # safetensors writes the memory as it is, whatever the strides
 
 
 def _import_safetensors() -> Any:

@@ -1,4 +1,4 @@
-"""Metrics: how good a model's outputs are, over as many batches as there are."""
+"""Metrics: how good a model's outputs are, over any number of batches."""
 
 from nnx.metrics.averages import Mean
 from nnx.metrics.base import Metric

@@ -13,9 +13,9 @@ from nnx.types import Array
 class Mean(Metric):
     r"""The weighted mean of a value: :math:`\sum_i w_i v_i / \sum_i w_i`.
 
-    Such as the loss of an epoch, ``mean.update(loss, len(x))``: weighted by samples, a short batch counts for what it
-    is. It loses no digits, whatever the number of batches: sums are kept in float64 or, on a device without it, in
-    float32 with what was lost in rounding.
+    Such as the loss of an epoch, ``mean.update(loss, len(x))``: weighted by samples, so that a short batch counts less.
+    It stays accurate over any number of batches: sums are kept in float64 or, on a device without float64, in float32
+    together with their rounding errors.
 
     Examples
     --------
@@ -37,12 +37,12 @@ class Mean(Metric):
         value : array of any shape, or float
             Of a real dtype.
         weight : int, float, or array
-            One for all values, or an array with one for each.
+            One weight for all values, or an array with one for each.
 
         Raises
         ------
         ShapeError
-            If the weights are not one for all values or one for each.
+            If there is neither one weight for all values nor one for each.
         DTypeError
             If a value is not a real number.
         """

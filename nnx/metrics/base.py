@@ -1,4 +1,4 @@
-"""What all metrics share: sums of batches that can be added, saved and read."""
+"""The base class of metrics: sums over batches that can be added, saved and read."""
 
 import copy
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from nnx.layers.remembering import Configured, arguments
 from nnx.metrics.sums import Compensated, add, as_sum, read
 from nnx.types import Tree
 
-_ERROR = ".error"  # ends the name under which a state has what a sum lost in rounding
+_ERROR = ".error"  # in a state, the suffix of the name of a sum's rounding error
 
 
 class Metric(Configured):
     """Base class of metrics: :meth:`update` takes a batch, :meth:`compute` returns the metric of all of them.
 
-    A metric is a few sums over the examples, and what follows from them. A subclass names the sums, and defines
-    :meth:`measure`, the sums of one batch, and :meth:`result`. The sums stay on the device of the data, and nothing is
-    read before somebody reads a result. They lose no digits: they are added up in int64 and float64 and, on a device
-    without float64, in float32 with what was lost in rounding beside it.
+    A metric is a few sums over the examples, and a function of them. A subclass names the sums in ``sums``, and defines
+    :meth:`measure`, which returns those of one batch, and :meth:`result`. The sums stay on the device of the data, and
+    nothing is read until the result is. They stay accurate: they are accumulated in int64 and float64 or, on a device
+    without float64, in float32 together with their rounding errors.
 
     Examples
     --------
@@ -47,15 +47,15 @@ class Metric(Configured):
         self._totals = {}
 
     def measure(self, *args: Any) -> dict[str, Any]:
-        """Return the sums of one batch by name: arrays, or Python integers; what a subclass defines."""
+        """Return the sums of one batch by name, as arrays or Python integers; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no measure(self, output, target)")
 
     def result(self, *args: Any, **kwargs: Any) -> Tree:
-        """Return the metric, given each sum by its name; what a subclass defines."""
+        """Return the metric, given each sum by name; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no result(self, {', '.join(self.sums)})")
 
     def update(self, *args: Any) -> None:
-        """Take a batch: mostly ``update(output, target)``. Nothing is read from a device."""
+        """Add a batch, usually as ``update(output, target)``. Nothing is read from a device."""
         found = self.measure(*(stop_gradient(arg) for arg in args))
         if found.keys() != set(self.sums):
             raise UsageError(
@@ -82,12 +82,12 @@ class Metric(Configured):
         self._totals = {}
 
     def merge(self, *others: Self) -> Self:
-        """Add what others have seen, such as those of other processes, and return this metric.
+        """Add the sums of other metrics, such as those of other processes, and return this metric.
 
         Raises
         ------
         ArgumentError
-            If one of them is of another class or has other options.
+            If one of them differs in class or options.
         """
         for other in others:
             if type(other) is not type(self) or not _is_same(arguments(other), arguments(self)):
@@ -99,13 +99,13 @@ class Metric(Configured):
         return self
 
     def __add__(self, other: Self) -> Self:
-        """Return a new metric of what both have seen."""
+        """Return a new metric of the examples of both."""
         if not isinstance(other, Metric):
             return NotImplemented
         return copy.copy(self).merge(other)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums by name: arrays and integers, none before the first batch."""
+        """Return the sums by name, arrays and integers; before the first batch there are none."""
         state: dict[str, Any] = {}
         for name, total in self._totals.items():
             if isinstance(total, Compensated):
@@ -115,12 +115,12 @@ class Metric(Configured):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from sums that :meth:`state_dict` gave; they move to the device of the next batch.
+        """Continue from sums that :meth:`state_dict` returned; they move to the device of the next batch.
 
         Raises
         ------
         CheckpointError
-            If these are not the sums of such a metric. Nothing is then changed.
+            If these are not the sums of such a metric, which is then left unchanged.
         """
         names = {name.removesuffix(_ERROR) for name in state}
         wrong = [name for name, value in state.items() if not isinstance(value, int) and not is_array(value)]
@@ -136,7 +136,7 @@ class Metric(Configured):
         }
 
     def config(self) -> dict[str, Any]:
-        """Return the class and its arguments as data that JSON can hold; :func:`nnx.from_config` makes it again."""
+        """Return the class and its arguments as data for JSON; :func:`nnx.from_config` builds the metric from it."""
         return config_of(self)
 
     def __repr__(self) -> str:

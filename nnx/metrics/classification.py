@@ -15,8 +15,8 @@ from nnx.types import Array
 class Accuracy(Metric):
     """The fraction of examples whose largest output is that of the target's class; see :func:`nnx.metrics.accuracy`.
 
-    :meth:`~nnx.metrics.Metric.compute` returns it in the widest floating-point dtype of the device. It is NaN if an
-    output was NaN; where that is cheap to read, NonFiniteError is raised.
+    :meth:`~nnx.metrics.Metric.compute` returns it in the widest floating-point dtype of the device. If an output was
+    NaN it raises NonFiniteError, or returns NaN where reading that would wait for a device.
 
     Examples
     --------
@@ -36,14 +36,14 @@ class Accuracy(Metric):
         return _counts(found, found.predicted == found.true)
 
     def result(self, correct: Array, undefined: Array, examples: int) -> Array:
-        """Return the fraction."""
+        """Return the fraction of correct examples."""
         return _fraction(correct, undefined, examples)
 
 
 class TopKAccuracy(Metric):
-    """The fraction of examples for which the target's class has one of the ``k`` largest outputs.
+    """The fraction of examples for which the output of the target's class is among the ``k`` largest.
 
-    At a tie lower classes come first, so that ``k=1`` is :class:`Accuracy`.
+    At a tie lower classes come first, so that ``k=1`` is the same as :class:`Accuracy`.
 
     Parameters
     ----------
@@ -82,14 +82,14 @@ class TopKAccuracy(Metric):
 
 
 class ConfusionMatrix(Metric):
-    """How many examples of each class were taken for which class; see :func:`nnx.metrics.confusion_matrix`.
+    """How many examples of each class were predicted as each class; see :func:`nnx.metrics.confusion_matrix`.
 
-    To compute it reads one number: how many examples had no place in the matrix.
+    ``compute`` reads one number from the device: how many examples belong to no cell of the matrix.
 
     Parameters
     ----------
     classes : int, optional
-        Rows and columns; default the number of outputs.
+        The number of rows and columns; default the number of outputs.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class ConfusionMatrix(Metric):
         return {"cells": cells, "examples": count_examples(found)}
 
     def result(self, cells: Array, examples: int) -> Array:
-        """Return the matrix, or raise ArgumentError if an example has no place in it."""
+        """Return the matrix, or raise ArgumentError if an example belongs to no cell of it."""
         _expect_countable(cells, examples)
         classes, lost = math.isqrt(cells.shape[0] - 1), int(to_numpy(cells[-1]))
         if lost:

@@ -1,4 +1,4 @@
-"""How good a classifier's predictions for one batch are."""
+"""Metrics of a classifier for a single batch."""
 
 import math
 
@@ -14,15 +14,15 @@ def accuracy(output: Array, target: Array) -> Array:
 
     .. math:: \frac{1}{n} \sum_i [\operatorname{argmax}_k x_{ik} = t_i]
 
-    :class:`nnx.metrics.Accuracy` is the same for many batches.
+    :class:`nnx.metrics.Accuracy` is the same over many batches.
 
     Parameters
     ----------
     output : array, shape (batch, classes, ...)
         Scores of any kind, such as logits or probabilities. At a tie the lowest class counts as predicted.
     target : array
-        Integer dtype: class indices, shape (batch, ...). Floating-point dtype: one-hot vectors, the shape of
-        ``output``.
+        With an integer dtype, class indices of shape (batch, ...). With a floating-point dtype, one-hot vectors of the
+        shape of ``output``.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def accuracy(output: Array, target: Array) -> Array:
     DTypeError
         If ``output`` holds integers, or the target is an integer one-hot array or holds booleans.
     NonFiniteError
-        If an output is NaN, which predicts nothing, and reading that stops no device's queue.
+        If an output is NaN, which predicts nothing, and the array can be read without waiting for a device.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def accuracy(output: Array, target: Array) -> Array:
 def count_correct(output: Array, target: Array) -> Array:
     """Return how many examples :func:`accuracy` would count as correct: an integer array of shape ().
 
-    An example with NaN in its output is not correct; where that is cheap to see it raises NonFiniteError, too.
+    An example with NaN in its output does not count as correct, or raises NonFiniteError as in :func:`accuracy`.
     """
     found = compare(stop_gradient(output), stop_gradient(target))
     _expect_defined(found)
@@ -68,7 +68,7 @@ def count_correct(output: Array, target: Array) -> Array:
 def confusion_matrix(output: Array, target: Array, classes: int | None = None) -> Array:
     """Count for each class of the target which class was predicted.
 
-    The matrices of several batches add up to that of all their examples, as :class:`nnx.metrics.ConfusionMatrix` does.
+    The matrices of several batches add up to that of all examples, which is :class:`nnx.metrics.ConfusionMatrix`.
 
     Parameters
     ----------
@@ -77,19 +77,19 @@ def confusion_matrix(output: Array, target: Array, classes: int | None = None) -
     target : array, shape (batch,) or (batch, classes)
         Class indices, or one-hot vectors.
     classes : int, optional
-        Rows and columns of the result; default the number of outputs.
+        The number of rows and columns; default the number of outputs.
 
     Returns
     -------
     matrix : array of int32, shape (classes, classes)
-        ``matrix[i, j]`` examples of class ``i`` were taken for class ``j``. On the device of ``output``.
+        ``matrix[i, j]`` examples of class ``i`` were predicted as class ``j``. On the device of ``output``.
 
     Raises
     ------
     ShapeError, DTypeError
         As in :func:`accuracy`.
     ArgumentError, NonFiniteError
-        If a class is out of range, or an output NaN; to see that, a few numbers are read from the device.
+        If a class is out of range, or an output is NaN; to check that, a number is read from the device.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def confusion_matrix(output: Array, target: Array, classes: int | None = None) -
 
 
 def count_cells(output: Array, found: Predictions, classes: int) -> Array:
-    """Return the cells of a confusion matrix in a row, int32, and after them how many examples belong in none."""
+    """Return the cells of a confusion matrix as a vector of int32, with one more: how many examples belong to none."""
     if output.ndim != 2:
         raise ShapeError(f"expected output of shape (batch, classes), got {tuple(output.shape)}")
     true, predicted = found.true, found.predicted

@@ -1,4 +1,4 @@
-"""Scores and targets of classes, compared example by example; nothing is read from a device."""
+"""Scores and targets of classes, compared by example; nothing is read from a device."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from nnx.types import Array
 
 
 class Predictions(NamedTuple):
-    """What was predicted of each example, what is true, and where a NaN leaves that open; all of shape (batch, ...)."""
+    """The predicted and the true class of each example, and where a NaN leaves it undefined; of shape (batch, ...)."""
 
     predicted: Array
     true: Array
@@ -29,7 +29,7 @@ def compare(output: Array, target: Array) -> Predictions:
     ShapeError
         If the shapes do not fit, there is no example, or fewer than two classes.
     DTypeError
-        If ``output`` does not hold floating-point numbers, or the target is of another kind.
+        If ``output`` does not hold floating-point numbers, or the target's dtype does not fit its shape.
     """
     _check_output(output)
     xp, shape = namespace(output, target), tuple(output.shape)
@@ -44,12 +44,13 @@ def compare(output: Array, target: Array) -> Predictions:
 
 
 def is_among_largest(output: Array, found: Predictions, k: int) -> Array:
-    """Tell for each example whether the true class has one of the ``k`` largest scores; ties go to lower classes."""
+    """Return for each example whether the score of its class is among the ``k`` largest; ties go to lower classes."""
     xp = namespace(output)
     true = xp.expand_dims(found.true, axis=1)
     classes = xp.arange(output.shape[1], dtype=true.dtype, device=device_of(output))
     classes = xp.reshape(classes, (1, -1, *(1,) * (output.ndim - 2)))
     is_true = classes == true
+    # The rank of the true class is the number of classes ahead of it: no sort, which the standard lacks for top k.
     score = xp.sum(xp.where(is_true, output, xp.zeros_like(output)), axis=1, keepdims=True)
     is_ahead = xp.logical_or(output > score, xp.logical_and(output == score, classes < true))
     rank = xp.sum(xp.astype(is_ahead, xp.int32), axis=1)
@@ -62,7 +63,7 @@ def count(mask: Array) -> Array:
 
 
 def _like_indices(target: Array, predicted: Array) -> Array:
-    """Return class indices in the library's own dtype of indices: those of two dtypes can not always be compared."""
+    """Return class indices in the library's default dtype: indices of two dtypes cannot always be compared."""
     xp = namespace(target)
     if target.dtype == predicted.dtype:
         return target

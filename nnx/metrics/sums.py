@@ -1,7 +1,7 @@
-"""Sums over many batches that lose no digits, on the device of what is added, without reading it.
+"""Accurate sums over many batches, on the device of what is added, without reading it.
 
-A sum is a Python integer, an array of integers, an array of float64, or where there is no float64 a
-:class:`Compensated` sum. Adding makes a new one.
+A sum is a Python integer, an array of integers, an array of float64 or, on a device without float64, a
+:class:`Compensated` sum. Sums are never changed: adding returns a new one.
 """
 
 from typing import Any, NamedTuple
@@ -12,14 +12,14 @@ from nnx.types import Array, DType
 
 
 class Compensated(NamedTuple):
-    """A sum of float32, and what it lost in rounding."""
+    """A sum in float32, and its rounding error."""
 
     value: Array
     error: Array
 
 
 def as_sum(value: Any, total: Any = None) -> Any:
-    """Return an integer or an array as a sum, in the dtype of the one that it is to be added to."""
+    """Return an integer or an array as a sum, in the dtype of the sum that it will be added to."""
     if isinstance(value, (int, Compensated)):
         return value
     dtype, is_float = sum_dtype(value, total), is_floating(value)
@@ -31,8 +31,9 @@ def as_sum(value: Any, total: Any = None) -> Any:
 
 
 def sum_dtype(value: Array, total: Any = None) -> DType:
-    """Return the dtype in which to add up such arrays: that of a sum on their device or, as JAX takes 0.1 ms to say
-    it, for the first time only, the widest of its kind that the device has.
+    """Return the dtype in which to accumulate such arrays: the widest of their kind that the device has.
+
+    JAX takes 0.1 ms to say which that is, so it is asked only once: a sum on the device has the dtype already.
     """
     total = total.value if isinstance(total, Compensated) else total
     is_float = is_floating(value)
@@ -56,7 +57,7 @@ def add(total: Any, value: Any) -> Any:
 
 
 def read(total: Any) -> Any:
-    """Return what a sum adds up to: an integer, or an array in its widest dtype."""
+    """Return the value of a sum: an integer, or an array."""
     if not isinstance(total, Compensated):
         return total
     xp = namespace(total.value)
@@ -64,7 +65,7 @@ def read(total: Any) -> Any:
 
 
 def ratio(top: Any, bottom: Any) -> Any:
-    """Return the quotient of two numbers that :func:`read` gave, in the widest floating-point dtype of the device."""
+    """Return the quotient of two values from :func:`read`, in the widest floating-point dtype of the device."""
     found = [number for number in (top, bottom) if not isinstance(number, int)]
     if not found:
         return top / bottom
@@ -78,14 +79,14 @@ def _add_compensated(total: Compensated, value: Compensated) -> Compensated:
     a, b = total.value, value.value
     _expect_one_shape(a, b)
     xp, added = namespace(b), a + b
-    is_finite = xp.isfinite(added)  # elsewhere nothing is lost, and infinity - infinity would warn
+    is_finite = xp.isfinite(added)  # elsewhere there is no rounding error, and infinity - infinity would warn
     a, b, s = (xp.where(is_finite, part, xp.zeros_like(part)) for part in (a, b, added))
     own = s - a
     return Compensated(added, total.error + value.error + ((a - (s - own)) + (b - own)))
 
 
 def _compensated(part: Any, like: Array) -> Compensated:
-    """Return a sum as a compensated one on the device of an array."""
+    """Return any sum as a compensated one on the device of an array."""
     if isinstance(part, int):
         part = host_full((), part)
     if not isinstance(part, Compensated):
@@ -96,7 +97,7 @@ def _compensated(part: Any, like: Array) -> Compensated:
 
 
 def _beside(part: Array, like: Array) -> Array:
-    """Return an array on the device of another: a sum that was loaded, or comes from another process."""
+    """Move an array to the device of another: a sum that was loaded, or comes from another process."""
     return part if _is_beside(part, like) else asarray(to_numpy(part), dtype=like.dtype, like=like)
 
 

@@ -1,4 +1,4 @@
-"""Help for tests of one's own layers: assertions on arrays, and a check of derivatives."""
+"""Helpers for tests of your own layers: assertions on arrays, and a check of derivatives."""
 
 from nnx.testing.assertions import assert_close
 from nnx.testing.gradients import check_gradients

@@ -1,4 +1,4 @@
-"""Assert that arrays agree: first what they are, then what they hold."""
+"""Assert that arrays agree: first in library, device, dtype and shape, then in their values."""
 
 import math
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ DEFAULT_RTOL = {
     "float16": 1e-2,
     "bfloat16": 1e-1,
 }
-"""Tolerance of :func:`assert_close` by dtype; a dtype that is not here must agree exactly."""
+"""The tolerance of :func:`assert_close` by dtype; arrays of any other dtype must agree exactly."""
 
 
 class Checks(NamedTuple):
@@ -40,33 +40,33 @@ def assert_close(
     check_dtype: bool = True,
     check_shape: bool = True,
 ) -> None:
-    r"""Assert that two arrays, or two trees of arrays, are alike and hold close values.
+    r"""Assert that two arrays, or two trees of arrays, are of the same kind and have close values.
 
-    Library, device, dtype and shape are compared first, so that a result which moved or changed its type is not
-    passed over. Then every element has to satisfy
+    Library, device, dtype and shape are compared first, so that a result that was moved or converted is noticed. Then
+    every element has to satisfy
 
     .. math:: |a_i - e_i| \le \mathrm{atol} + \mathrm{rtol} \, \max_j |e_j|
 
-    where the maximum is over the finite elements of one array: rounding errors scale with the largest numbers of
-    a computation, and an element near zero by cancellation is no error.
+    where the maximum is over the finite elements of the array: rounding errors scale with the largest numbers of a
+    computation, and an element that is near zero by cancellation is not an error.
 
     Parameters
     ----------
     actual, expected : arrays, or trees of the same structure
-        A Python number has no library, device or dtype: they are not compared with it. Of a traced array the
-        value is taken. Leaves that are neither must be equal.
+        Python numbers are compared by value only, and traced arrays by the arrays behind them. Leaves of any other type
+        must be equal.
     rtol : float, optional
-        Default by dtype, see ``DEFAULT_RTOL``: 1e-10 for float64, 1e-5 for float32, 0 for integers.
+        By default that of the dtype in ``DEFAULT_RTOL``: 1e-10 for float64, 1e-5 for float32, 0 for integers.
     atol : float
     equal_nan : bool
-        Whether NaNs at the same place are equal. Infinities of one sign are.
+        Whether NaNs at the same index are equal. Infinities of the same sign always are.
     check_namespace, check_device, check_dtype, check_shape : bool
-        Switch a comparison off. Without ``check_shape`` the arrays must still broadcast.
+        Set to False to skip a comparison. Without ``check_shape`` the arrays must still broadcast.
 
     Raises
     ------
     AssertionError
-        Says what differs, and for values the worst element with its index and both values.
+        With what differs; for values, the index of the worst element and both values.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def _assert_values(actual: Any, expected: Any, where: str, rtol: float | None, a
     same = a == e
     if equal_nan:
         same = same | (xp.isnan(a) & xp.isnan(e))
-    # What is equal, infinite or NaN must not take part in the subtraction.
+    # Infinities and NaN must not take part in the subtraction: NumPy would warn.
     finite = xp.isfinite(a) & xp.isfinite(e)
     zero = xp.zeros_like(a)
     a_, e_ = xp.where(finite, a, zero), xp.where(finite, e, zero)
@@ -143,7 +143,7 @@ def _assert_values(actual: Any, expected: Any, where: str, rtol: float | None, a
     wrong = ~same & (~finite | (difference > allowed))
     if not xp.any(wrong):
         return
-    # The worst first: what is not finite on one side only, then the largest difference.
+    # The worst element: one that is infinite or NaN on one side only, or else the one with the largest difference.
     badness = xp.where(wrong, xp.where(finite, xp.astype(difference, xp.float64), xp.inf), -1.0)
     flat = int(xp.argmax(xp.reshape(badness, (-1,))))
     index = _unravel(flat, a.shape)
@@ -162,7 +162,7 @@ def _default_rtol(value: Any) -> float:
 
 
 def _on_host(value: Any) -> Any:
-    """Return an array as one of NumPy, bfloat16 as float32; a Python number as it is."""
+    """Return an array as a NumPy array, with bfloat16 as float32; a Python number as it is."""
     if is_array(value) and dtype_name(value.dtype) == "bfloat16":
         xp = namespace(value)
         value = xp.astype(value, xp.float32)
@@ -176,6 +176,6 @@ def _is_exact(xp: Any, array: Array) -> bool:
 def _unravel(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     index: list[int] = []
     for length in reversed(shape):
-        flat, place = divmod(flat, length)
-        index.append(place)
+        flat, i = divmod(flat, length)
+        index.append(i)
     return tuple(reversed(index))

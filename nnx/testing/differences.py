@@ -1,4 +1,4 @@
-"""Derivatives along a direction from values alone: central differences that know a kink from a wrong derivative."""
+"""Numerical derivatives along a direction: central differences that tell a kink from a wrong derivative."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from nnx.errors import ArgumentError
 from nnx.tree import tree_leaves, tree_replace
 from nnx.types import Array, Tree
 
-_REFINEMENTS = (16, 256)  # parts of eps that are tried too, before a derivative is called wrong
+_REFINEMENTS = (16, 256)  # eps is also tried divided by these, before a derivative is called wrong
 
 
 class Difference(NamedTuple):
@@ -20,7 +20,7 @@ class Difference(NamedTuple):
     rounding: float
 
     def allowed(self, norm: float, rtol: float) -> float:
-        """Return how far a right derivative may be from this one."""
+        """Return how far a correct derivative may be from this one."""
         return rtol * max(abs(self.value), norm) + self.rounding
 
     def allows(self, exact: float, norm: float, rtol: float) -> bool:
@@ -65,7 +65,7 @@ class Differences:
     def compare(
         self, exact: float, norm: float, direction: list[list[Array]], what: str = "the pullback"
     ) -> str | None:
-        """Return what is wrong with a derivative along a direction, if anything is.
+        """Return what is wrong with a derivative along a direction, or None.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Differences:
         direction : list of lists of arrays
             An array for each leaf of each argument.
         what : str
-            What gave the derivative, in the words of the verdict.
+            What computed the derivative, for the message.
 
         Raises
         ------
@@ -89,6 +89,7 @@ class Differences:
         tried = [first, *(self._along(direction, self.eps / n) for n in _REFINEMENTS)]
         smooth = [difference for difference in tried if difference.is_smooth]
         error = abs(exact - first.value)
+        # A kink within the first step but not within a smaller one: the smaller step agrees, and the first does not.
         if not smooth or any(
             d.allows(exact, norm, self.rtol) and error > 4 * d.allowed(norm, self.rtol) for d in smooth
         ):
@@ -113,7 +114,8 @@ class Differences:
         size = max(size for _, size in at.values())
         wide = (at[1.0][0] - at[-1.0][0]) / (2.0 * step)
         near = (at[0.5][0] - at[-0.5][0]) / step
-        # The second difference is step * f'' for a smooth function: it halves with the step, at a kink it stays.
+        # Divided by the step, the second difference is step * f'' for a smooth function: half the step halves it. At a
+        # kink it is the jump of the derivative, whatever the step.
         wide_bend = abs(at[1.0][0] - 2.0 * at[0.0][0] + at[-1.0][0]) / step
         near_bend = abs(at[0.5][0] - 2.0 * at[0.0][0] + at[-0.5][0]) / (0.5 * step)
         rounding = 64 * 2.0**-52 * size / step
@@ -121,10 +123,10 @@ class Differences:
         is_smooth = (near_bend <= scale or near_bend <= 0.75 * wide_bend) and (
             abs(wide - near) <= 1e3 * scale or abs(wide - near) <= 1e-3 * max(abs(wide), abs(near))
         )
-        return Difference((4.0 * near - wide) / 3.0, is_smooth, rounding)
+        return Difference((4.0 * near - wide) / 3.0, is_smooth, rounding)  # one step of Richardson's extrapolation
 
     def _contracted(self, direction: list[list[Array]], t: float) -> tuple[float, float]:
-        """Return <cotangent, f(x + t v)>, and the sum of the magnitudes in it."""
+        """Return <cotangent, f(x + t v)>, and the sum of the magnitudes of its terms, which bounds its rounding."""
         moved = [
             tree_replace(arg, [x + t * v for x, v in zip(leaves, along, strict=True)])
             for arg, leaves, along in zip(self.args, self.leaves, direction, strict=True)

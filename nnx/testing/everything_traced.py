@@ -1,7 +1,7 @@
-"""Namespaces in which every array is traced, those that are created included.
+"""Namespaces in which every array is traced, even those that are created.
 
-Code that runs on them meets traced arrays and nothing else: a library's own tests, or a conformance suite. No
-derivative is taken, so values may be read and written.
+Code that runs on them sees nothing but traced arrays: a library's own tests, say, or a conformance suite. No derivative
+is taken, so values may be read and written.
 """
 
 import functools
@@ -21,10 +21,10 @@ from nnx.errors import DTypeError, ShapeError
 from nnx.types import Array, Device
 
 PULLBACKS = "NNX_TRACED_PULLBACKS"
-"""The environment variable that, if it is not empty, has every pullback run on ones as well."""
+"""The environment variable that, unless it is empty, makes every pullback run as well, on a cotangent of ones."""
 
 
-# Python's own ask for more than the method of that name: complex() of an integer is content with its __index__.
+# The builtins, not the methods of these names: complex(), for one, falls back on __float__ and __index__.
 _READERS: dict[str, Callable[[Array], Any]] = {
     "__bool__": bool,
     "__complex__": complex,
@@ -42,12 +42,12 @@ def everything_traced(backend: str, module: str) -> dict[str, Any]:
     backend : str
         The name of the array library that does the work.
     module : str
-        The name of the module that the members are for.
+        The name of the module whose members these become.
 
     Returns
     -------
     dict
-        From name to function, constant, dtype or extension, as far as the library has it.
+        Functions, constants, dtypes and extensions by name, as far as the library has them.
 
     Examples
     --------
@@ -62,11 +62,11 @@ def everything_traced(backend: str, module: str) -> dict[str, Any]:
 
 
 class EverythingTrace(Trace):
-    """The trace of all arrays of one namespace: it runs the rules, and remembers nothing."""
+    """The trace of all arrays of one namespace: it runs the rules, and records nothing."""
 
     def __init__(self, module: ModuleType) -> None:
         super().__init__()
-        self.level = 0
+        self.level = 0  # outside every transform
         self._module = module
         self._pulls_back = bool(os.environ.get(PULLBACKS))
 
@@ -87,7 +87,7 @@ class EverythingTrace(Trace):
         return TracedArray(value, self, None)
 
     def wrap_constant(self, output: Any) -> Any:
-        """Return an output with its arrays traced, also those in tuples and lists."""
+        """Return an output with its arrays traced, including those in tuples and lists."""
         if isinstance(output, (tuple, list)):
             return _like(output, map(self.wrap_constant, output))
         traced = type(output) is TracedArray or isinstance(output, type) or not is_array(output)
@@ -116,7 +116,7 @@ class EverythingTrace(Trace):
 
 
 def plain(value: Any) -> Any:
-    """Return a value with the plain arrays behind traced ones, also in tuples, lists and dicts."""
+    """Return a value with plain arrays instead of traced ones, including those in tuples, lists and dicts."""
     if type(value) is TracedArray:
         return value.untraced
     if isinstance(value, dict):
@@ -152,7 +152,7 @@ def _wrapping(function: Callable[..., Any], trace: EverythingTrace) -> Callable[
 
 
 def _asarray(function: Callable[..., Any], trace: EverythingTrace) -> Callable[..., Any]:
-    """Return ``asarray`` that takes sequences of arrays: where there is a derivative to lose, it refuses those."""
+    """Return an ``asarray`` that accepts sequences of arrays: under a transform they would lose their derivatives."""
 
     def asarray(obj: Any, /, **options: Any) -> Any:
         return trace.wrap_constant(function(plain(obj) if isinstance(obj, (tuple, list)) else obj, **options))
@@ -163,22 +163,21 @@ def _asarray(function: Callable[..., Any], trace: EverythingTrace) -> Callable[.
 def _pull_back(
     primitive: Primitive[..., Any], pullback: Pullback, output: Any, wanted: Sequence[int], values: Sequence[Array]
 ) -> None:
-    """Run a pullback on ones, and hold that the cotangents have the shapes and dtypes of the arguments."""
+    """Run a pullback on ones, and check that the cotangents have the shapes and dtypes of the arguments."""
     many = isinstance(output, (tuple, list))
     parts = [namespace(o).ones_like(o) if is_floating(o) else None for o in (output if many else (output,))]
     if all(part is None for part in parts):
         return
     cotangents = pullback(tuple(parts) if many else parts[0])
-    for place, (cotangent, want, value) in enumerate(zip(cotangents, wanted, values, strict=False)):
+    for i, (cotangent, want, value) in enumerate(zip(cotangents, wanted, values, strict=False)):
         if not want or cotangent is None:
             continue
         if tuple(cotangent.shape) != tuple(value.shape):
             raise ShapeError(
-                f"{primitive.name}: expected a cotangent of shape {tuple(value.shape)} for argument {place}, "
+                f"{primitive.name}: expected a cotangent of shape {tuple(value.shape)} for argument {i}, "
                 f"got {tuple(cotangent.shape)}"
             )
         if cotangent.dtype != value.dtype:
             raise DTypeError(
-                f"{primitive.name}: expected a cotangent of dtype {value.dtype} for argument {place}, "
-                f"got {cotangent.dtype}"
+                f"{primitive.name}: expected a cotangent of dtype {value.dtype} for argument {i}, got {cotangent.dtype}"
             )

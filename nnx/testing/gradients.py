@@ -24,30 +24,30 @@ def check_gradients(
     rtol: float = 1e-6,
     eps: float = 1e-4,
 ) -> None:
-    r"""Check the derivatives of a function at a point, or raise an error that says which is wrong.
+    r"""Check the derivatives of a function at a point, or raise an error that says which one is wrong.
 
-    For :math:`y = f(x)` a random cotangent :math:`\bar y` and a random direction :math:`v` are drawn. The pullback
+    For :math:`y = f(x)`, a random cotangent :math:`\bar y` and a random direction :math:`v` are drawn. The pullback
     has to satisfy
 
     .. math:: \langle J^T \bar y, v \rangle = \frac{d}{dt} \langle \bar y, f(x + t v) \rangle
 
-    where the right-hand side is the central difference, improved by one Richardson step. Also checked: the pullback
-    changes neither its cotangent nor an argument, returns the same when it is called again, and cotangents have
-    the library, device, dtype and shape of what they belong to. For a higher order the same is asked of
-    :math:`(x, \bar y) \mapsto J^T \bar y`.
+    where the right-hand side is a central difference with one Richardson step. Also checked are that the pullback
+    changes neither its cotangent nor an argument, that a second call returns the same, and that cotangents have the
+    library, device, dtype and shape of their arguments. Higher orders check :math:`(x, \bar y) \mapsto J^T \bar y` in
+    the same way.
 
     Parameters
     ----------
     function : callable
-        Returns an array or a tree of arrays, of any shape, float64. It must be deterministic.
+        Returns a float64 array of any shape, or a tree of them. It must be deterministic.
     *args : float64 arrays, modules or trees of them
-        The point. Let the function close over what is not differentiated. A module is differentiated for its
-        parameters and is not changed; its buffers may be.
+        The point. Let the function close over whatever is not differentiated. A module is differentiated with respect
+        to its parameters, and is not changed, except perhaps for its buffers.
     order : int
-        Up to which order derivatives are checked, 1 or more.
+        The highest order of derivatives to check, at least 1.
     modes : sequence of str
-        Modes of differentiation to check: ``"reverse"``, ``"forward"``. In forward mode the tangent of the output has
-        to be the difference quotient of it; from order 2 on it is that of the derivative by reverse mode.
+        The modes of differentiation to check: ``"reverse"``, ``"forward"``. In forward mode the tangent of the output
+        is compared; from order 2 on, that of the derivative by reverse mode.
     rng : int or NumPy Generator
         Draws the directions and cotangents.
     rtol : float
@@ -58,10 +58,10 @@ def check_gradients(
     Raises
     ------
     AssertionError
-        If a derivative is wrong, and for which argument.
+        If a derivative is wrong; the message names the argument.
     ArgumentError
-        If the function cannot be checked here: it has a kink near the point, is not finite, or gives two values at
-        one point; or if an option is out of its range.
+        If the function cannot be checked at this point, because it has a kink nearby, is not finite or not
+        deterministic; or if an option is out of range.
     DTypeError
         If an argument or the output is not float64.
 
@@ -103,7 +103,7 @@ def check_gradients(
 
 
 class _Check:
-    """The check of one order: of the pullback of ``function``, which is itself a derivative from order 2 on."""
+    """The check of one order: of the pullback of ``function``, which from order 2 on is itself a derivative."""
 
     def __init__(
         self, function: Callable[..., Any], args: tuple[Tree, ...], rng: Any, order: int, rtol: float, eps: float
@@ -120,13 +120,13 @@ class _Check:
         self.differences = Differences(function, self.args, self.output, self.cotangent, rtol, eps)
 
     def derivative(self, *args: Tree) -> Any:
-        """Return the cotangents of the arguments as a function of them and of the cotangent of the output."""
+        """Return the cotangents of the arguments, as a function of the arguments and the cotangent of the output."""
         *primals, cotangent = args
         _, pullback = vjp(self.function, *primals)
         return pullback(cotangent)
 
     def run(self, modes: Sequence[str]) -> None:
-        """Raise an error unless derivatives agree with central differences and keep their contract."""
+        """Raise an error unless the derivatives agree with central differences and the pullback keeps its contract."""
         self._expect_deterministic()
         direction = [[self._random_like(leaf) for leaf in leaves] for leaves in self.leaves]
         if "reverse" in modes:
@@ -152,11 +152,11 @@ class _Check:
         verdict = self.differences.compare(*_along(gradients, direction), direction)
         if verdict is None:
             return
-        # Along one argument at a time the culprit shows.
+        # One leaf at a time, to find the culprit.
         for number, flat in enumerate(tree_flatten(arg) for arg in self.args):
-            for place, path in enumerate(flat):
+            for leaf, path in enumerate(flat):
                 only = [
-                    [v if (i, j) == (number, place) else namespace(v).zeros_like(v) for j, v in enumerate(row)]
+                    [v if (i, j) == (number, leaf) else namespace(v).zeros_like(v) for j, v in enumerate(row)]
                     for i, row in enumerate(direction)
                 ]
                 found = self.differences.compare(*_along(gradients, only), only)
@@ -178,7 +178,7 @@ class _Check:
             ) from error
 
     def _gradients(self) -> list[list[Array]]:
-        """Return the cotangents of the leaves, after checks of everything about them but their values."""
+        """Return the cotangents of the leaves, after checking everything about them except their values."""
         cotangent = _guarded(self.cotangent)
         try:
             value, pullback = vjp(self.function, *self.args)
@@ -202,7 +202,7 @@ class _Check:
         for number, (arg, leaves) in enumerate(zip(self.args, self.leaves, strict=True)):
             for path, leaf, gradient in zip(tree_flatten(arg), leaves, gradients[number], strict=True):
                 where = f"the cotangent of argument {number}" + (f" at {path!r}" if path else "")
-                _expect(where, _zeros(gradient), _zeros(leaf))  # all but the values
+                _expect(where, _zeros(gradient), _zeros(leaf))  # library, device, dtype and shape
         return gradients
 
     def _random_like(self, tree: Tree) -> Tree:
@@ -212,7 +212,7 @@ class _Check:
 
 
 def _gradient_like(tree: Tree, leaves: list[Array]) -> Tree:
-    """Return arrays in the form of a gradient: a tree like the argument, with dicts for modules."""
+    """Return arrays in the structure of a gradient: a tree like the argument, with dicts for modules."""
     return tree_split(tree, objects_as_dicts=True)[1](leaves)
 
 
@@ -246,7 +246,7 @@ def _zeros(tree: Tree) -> Tree:
 
 
 def _guarded(tree: Tree) -> Tree:
-    """Return a copy, which nothing may write to where the library can hold that."""
+    """Return a copy, read-only if the library can make it so."""
     return tree_replace(tree, [_copied(leaf) for leaf in tree_leaves(tree)])
 
 

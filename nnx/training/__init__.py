@@ -1,4 +1,4 @@
-"""Training: one step, the loop of a classifier, its history and the plots of it."""
+"""Training: a step, the training loop of a classifier, its history and plots."""
 
 from nnx.training.history import Best, EpochRow, History
 from nnx.training.plots import plot_confusion, plot_curves

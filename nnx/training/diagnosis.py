@@ -1,9 +1,10 @@
-"""Find the batch whose loss is not finite, and the layer where that began, in the epoch itself.
+"""Find the batch whose loss is not finite, and the layer where it began, without repeating the epoch.
 
-The loss of a batch is looked at before its update. Where values are cheap to read that is all: the first loss that is
-not finite ends the epoch, and the weights are still those that the batch met. In a device's memory nothing may be read
-before the epoch has ended. So a flag stays up there from the first such batch on, and while it is up no batch replaces
-the one that is kept, and no update the weights. At the end both are as that batch met them.
+The loss of a batch is examined before the update. Where values are cheap to read, that is all: the first loss that is
+not finite ends the epoch, with the weights still as they were for that batch. On other devices nothing may be read
+before the end of the epoch. There, the first such batch raises a flag on the device, and from then on neither the batch
+that is kept nor the weights are replaced: ``where(flag, old, new)`` takes the old ones. At the end of the epoch both
+are those of the bad batch.
 """
 
 import math
@@ -18,24 +19,24 @@ from nnx.tree import tree_flatten, tree_split
 from nnx.types import Array, Tree
 
 _ADVICE = "use a smaller learning rate, or check the data"
-_KINDS_KEPT = 8  # batches of different shapes that are kept before the flag is read once
+_KINDS_KEPT = 8  # after so many batches of different shapes, the flag is read and they are dropped
 
 
 class Watch:
-    """Looks at the loss of each batch of an epoch.
+    """Examines the loss of each batch of an epoch.
 
-    Use, for each batch, :meth:`begin`, then :meth:`examine` before the update, then :meth:`end`; after the last one
+    For each batch call :meth:`begin`, then :meth:`examine` before the update, then :meth:`end`; after the last batch
     :meth:`flags` and :meth:`finish`.
 
     Parameters
     ----------
     model : Module
     loss : callable
-        For its name.
+        Named in the error.
     where : str
-        What the error calls a batch, before its number: ``"epoch 3, batch"``.
+        The text before the number of the batch in the error: ``"epoch 3, batch"``.
     optimizer : optional
-        Whose state is kept from a bad batch too, if it has ``state_dict`` and ``load_state_dict``.
+        Its state is kept from a bad batch too, if it has ``state_dict`` and ``load_state_dict``.
     """
 
     def __init__(self, model: Module, loss: Any, where: str, optimizer: Any = None) -> None:
@@ -49,7 +50,7 @@ class Watch:
         self._record: _Record | None = None
 
     def begin(self, batch: Tree) -> None:
-        """Hold what the batch meets: all of it on a device, else the buffers, which the forward pass may change."""
+        """Hold the state before the batch: all of it on a device, else only buffers, which the forward pass changes."""
         self._number += 1
         if self._holds_all is None:
             leaves = tree_flatten(batch).values()
@@ -60,12 +61,12 @@ class Watch:
             self._before = [{path: buffer.value for path, buffer in self._model.buffers().items()}]
 
     def examine(self, batch: Tree, value: Array) -> None:
-        """Look at the loss of the batch.
+        """Examine the loss of the batch.
 
         Raises
         ------
         NonFiniteError
-            If it is not finite, and cheap to read.
+            If it is not finite and can be read without waiting for a device.
         """
         if not is_cheap_to_read(value):
             self._record = self._record or _Record(value)
@@ -76,7 +77,7 @@ class Watch:
             self._fail(self._number, batch, float(value), self._before)
 
     def end(self) -> None:
-        """Undo the update of the batch if it was bad or one before it was; on a device, without reading that."""
+        """On a device, undo the update if this batch or an earlier one was bad, without reading whether it was."""
         if self._record is None or not self._updates:
             return
         for holder, before in zip(self._holders, self._before, strict=True):
@@ -85,11 +86,11 @@ class Watch:
         self._before = []
 
     def flags(self) -> list[Array]:
-        """Return what :meth:`finish` has to know of a device's memory, as numbers to be read with others."""
+        """Return what :meth:`finish` needs from the device, as numbers that can be read together with others."""
         return [] if self._record is None else self._record.flags()
 
     def finish(self, flags: Iterable[Any]) -> None:
-        """Raise NonFiniteError if there was a bad batch, given the values of :meth:`flags`."""
+        """Raise NonFiniteError if there was a bad batch, given the values of :meth:`flags`, read or not."""
         read = [float(to_numpy(flag)) if is_array(flag) else flag for flag in flags]
         if self._record is None or not read[0]:
             return
@@ -104,7 +105,7 @@ class Watch:
 
 
 class _Met(NamedTuple):
-    """What is known on the host of a batch: of which kind it is, its leaves that are not on the device, numbers."""
+    """What the host keeps of a batch: its kind, its leaves that are not on the device, and the numbers before it."""
 
     kind: tuple[Any, ...]
     rest: tuple[Any, ...]
@@ -112,7 +113,11 @@ class _Met(NamedTuple):
 
 
 class _Record:
-    """The first bad batch, in a device's memory; nothing is read. ``numbers`` are states that the host knows."""
+    """The first bad batch, kept on a device without reading anything.
+
+    Arrays of one kind, that is of the same shapes and dtypes, share one batch, which each new one replaces unless a bad
+    one came before. ``numbers`` are the parts of states that are Python numbers, and so on the host anyway.
+    """
 
     def __init__(self, value: Array) -> None:
         xp = namespace(value)
@@ -123,7 +128,7 @@ class _Record:
         self._met: list[_Met] = []
 
     def add(self, batch: Tree, value: Array, numbers: list[dict[str, Any]]) -> int:
-        """Take a batch, unless one was bad already; return how many are kept, one of each kind."""
+        """Keep a batch, unless an earlier one was bad; return how many are kept, one of each kind."""
         xp, was_bad = namespace(value), self._is_bad
         leaves, rebuild = tree_split(batch)
         on_device = [self._is_here(leaf) for leaf in leaves.values()]
@@ -148,15 +153,15 @@ class _Record:
         return len(self._kept)
 
     def forget(self) -> None:
-        """Drop the batches that are kept, now that none of them was bad."""
+        """Drop the batches that are kept, once it is known that none of them was bad."""
         self._kept.clear()
 
     def choose(self, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-        """Return a state with the arrays from before if there was a bad batch, else with those from after."""
+        """Return a state with the arrays from before if a batch was bad, else with those from after the update."""
         xp, chosen = namespace(self._is_bad), dict(after)
         for path, new in after.items():
             old = before.get(path)
-            if new is not old and is_array(old) and self._is_here(new):
+            if new is not old and is_array(old) and self._is_here(new):  # frozen parameters need no selection
                 chosen[path] = xp.where(self._is_bad, old, new)
         return chosen
 
@@ -165,7 +170,7 @@ class _Record:
         return [self._is_bad, self._good, self._value]
 
     def batch(self, number: int) -> tuple[Tree, list[dict[str, Any]]]:
-        """Return the batch of a number from 1, which must be the bad one, and the numbers that came with it."""
+        """Return the bad batch, whose number, from 1, this must be, and the numbers before it."""
         met = self._met[number - 1]
         leaves, rebuild = tree_split(self._kept[met.kind])
         rest = iter(met.rest)
@@ -185,7 +190,10 @@ def _numbers(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def raise_not_finite(model: Module, loss: Any, batch: Tree, value: float, where: str) -> NoReturn:
-    """Raise NonFiniteError with what went wrong first in a batch; the model is as the batch met it."""
+    """Raise NonFiniteError with what went wrong first: the input, a layer, the loss or the target.
+
+    The model must be in the state that it had before the batch.
+    """
     args, kwargs, target = parts_of(batch)
     if (wrong := _not_finite((args, kwargs))) is not None:
         which = "" if len(tree_flatten((args, kwargs))) == 1 else f" at {wrong.partition('.')[2]!r}"

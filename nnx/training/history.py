@@ -1,4 +1,4 @@
-"""What a training run went through: a row of metrics an epoch, and the best model so far."""
+"""The history of a training run: a row of metrics per epoch, and the best model so far."""
 
 import csv
 import math
@@ -17,14 +17,14 @@ class EpochRow:
     Attributes
     ----------
     epoch : int
-        Counted from 1.
+        From 1.
     loss, accuracy : float
-        Over the training set as the epoch went through it, so of weights that were changing. The loss is
-        weighted by samples: a short last batch counts for what it is.
+        Over the batches of the epoch, each with the weights of its time. Weighted by samples, so that a short last
+        batch counts less.
     validation_loss, validation_accuracy : float or None
-        Of the weights at the end of the epoch; ``None`` where there was nothing to validate with.
+        With the weights at the end of the epoch; ``None`` without validation.
     seconds : float
-        What the epoch took, its validation included.
+        The time of the epoch, including validation.
     """
 
     epoch: int
@@ -36,7 +36,7 @@ class EpochRow:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Larger for a better model: by validation accuracy, then validation loss; by training's without them."""
+        """Larger for a better model: by validation accuracy, then validation loss, or by those of training."""
         if self.validation_loss is None or self.validation_accuracy is None:
             return self.accuracy, -self.loss
         return self.validation_accuracy, -self.validation_loss
@@ -78,9 +78,9 @@ class History:
     best: Best | None = None
 
     def add(self, row: EpochRow, state: Mapping[str, Any]) -> bool:
-        """Append an epoch and return whether it is the best so far; ``state`` is then held, not copied.
+        """Append an epoch and return whether it is the best so far; if so, ``state`` is held, not copied.
 
-        An array that somebody holds keeps its values while the model is trained on, so holding them is enough.
+        Training never writes into an array that someone else holds, so a reference keeps the values.
         """
         improved = self.best is None or row.rank > self.best.row.rank
         if improved:
@@ -89,7 +89,7 @@ class History:
         return improved
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows as a CSV file: a header, then a line an epoch; every float comes back the same."""
+        """Write the rows as a CSV file: a header, then a line per epoch. Floats are read back exactly."""
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
@@ -102,9 +102,9 @@ class History:
         Raises
         ------
         DataError
-            If the file has other columns, or a cell is not a number.
+            If the columns are different, or a cell is not a number.
         OSError
-            If it cannot be opened.
+            If the file cannot be opened.
         """
         with open(path, newline="", encoding="utf-8") as file:
             lines = list(csv.reader(file))
@@ -114,7 +114,7 @@ class History:
         return cls([_parse(path, number, cells) for number, cells in enumerate(lines[1:], start=2)])
 
     def column(self, name: str) -> list[float]:
-        """Return one metric of all epochs, NaN where it is missing.
+        """Return one metric of all epochs, with NaN where it is missing.
 
         Examples
         --------

@@ -1,6 +1,6 @@
-"""Plots of a run, as matplotlib figures that belong to no window: ``figure.savefig("curves.png")``.
+"""Plots of a run, as matplotlib figures without a window: ``figure.savefig("curves.png")``.
 
-matplotlib is imported when a plot is made, and no state of ``pyplot`` is read or changed.
+matplotlib is imported when a plot is made; the state of ``pyplot`` is neither read nor changed.
 """
 
 import math
@@ -12,7 +12,7 @@ from nnx.training.history import History
 from nnx.types import Array
 
 _TRAINING, _VALIDATION, _INK, _FAINT = "#2563eb", "#ea580c", "#1f2937", "#9ca3af"
-_MOST_COUNTED = 20  # classes for which each count is still readable
+_MOST_COUNTED = 20  # with more classes the counts would not be readable
 
 
 def plot_curves(history: History) -> Any:
@@ -21,7 +21,7 @@ def plot_curves(history: History) -> Any:
     Parameters
     ----------
     history : History
-        With at least one row. The best epoch is marked where the history knows it.
+        With at least one row. The best epoch is marked if the history has it.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
     matrix : array of integers, shape (classes, classes)
         As :func:`confusion_matrix` returns: rows are the true classes, columns the predicted ones.
     names : list of str, optional
-        Of the classes; default their indices.
+        The names of the classes; default their indices.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def _mark_best(axes: Any, history: History) -> None:
 
 
 def _color_cells(axes: Any, shares: list[list[float]]) -> None:
-    """Show what is right in blue and what is wrong in orange, which else would be too pale to find."""
+    """Color correct cells blue and wrong ones orange, on a scale of their own: they would be too pale to see."""
     right, wrong = ([[math.nan] * len(shares) for _ in shares] for _ in range(2))  # NaN is drawn as nothing
     for i, row in enumerate(shares):
         for j, share in enumerate(row):

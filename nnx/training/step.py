@@ -14,14 +14,14 @@ TARGET = "target"
 
 
 class Optimizer(Protocol):
-    """What takes a step with gradients by dotted path, as :class:`nnx.SGD` does."""
+    """Anything that takes a step with gradients by dotted path, as :class:`nnx.SGD` does."""
 
     def step(self, gradients: dict[str, Array]) -> None:
         """Change the model's parameters."""
 
 
 class Parts(NamedTuple):
-    """What a batch says: the arguments of the model, and the target of the loss."""
+    """The parts of a batch: the arguments of the model, and the target of the loss."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -34,9 +34,9 @@ def make_step(
     *,
     before_update: Callable[[Tree, Array, Any], None] | None = None,
 ) -> Callable[[Module, Tree], tuple[Array, Any]]:
-    """Return a function that takes one step of training, and returns the loss and the outputs of the model.
+    """Return a function that takes one training step, and returns the loss and the outputs of the model.
 
-    It is no more than this::
+    It is just this::
 
         def step(model, batch):
             (value, outputs), gradients = nnx.value_and_grad(objective, has_aux=True)(model, batch)
@@ -46,12 +46,12 @@ def make_step(
     Parameters
     ----------
     objective : callable or Loss
-        ``objective(model, batch) -> (value, outputs)``, of which the value is minimized: an array of shape (). A batch
-        is any tree; what is in it is the objective's affair. A loss stands for ``supervised(loss)``.
+        ``objective(model, batch) -> (value, outputs)``; the value, an array of shape (), is minimized. A batch is any
+        tree that the objective understands. A loss stands for ``supervised(loss)``.
     optimizer : Optimizer
-        Made for the model that the step will be given.
+        Made for the model that the step is called with.
     before_update : callable, optional
-        Called as ``before_update(batch, value, outputs)`` before the parameters change. What it raises keeps them.
+        Called as ``before_update(batch, value, outputs)`` before the parameters change. If it raises, they do not.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def make_step(
     >>> losses[-1] < 0.01 * losses[0]
     True
 
-    Two inputs, in a batch that is a dict, and an objective of one's own:
+    Two inputs, in a batch that is a dict, and an objective of your own:
 
     >>> def distance(model, batch):
     ...     a, b = model(batch["a"]), model(batch["b"])
@@ -104,7 +104,7 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     Parameters
     ----------
     loss : callable
-        Takes what the model returns, which may be a tuple, and the target. Mostly a :class:`nnx.Loss`.
+        Takes what the model returns, which may be a tuple, and the target. Usually a :class:`nnx.Loss`.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     Raises
     ------
     DataError
-        From the objective, if a batch is empty or is a dict without target.
+        From the objective, if a batch is empty, or a dict without a target.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
 
 
 def parts_of(batch: Any) -> Parts:
-    """Return the arguments of the model and the target in a batch, as the table of :func:`supervised` says."""
+    """Split a batch into the arguments of the model and the target, by the table of :func:`supervised`."""
     if isinstance(batch, Mapping):
         if TARGET not in batch:
             raise DataError(

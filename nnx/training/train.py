@@ -30,41 +30,40 @@ def train_classifier(
     on_epoch: Callable[[EpochRow], None] | None = None,
     on_batch: Callable[[int], None] | None = None,
 ) -> History:
-    """Train a model on a loader's batches, and measure it after each epoch.
+    """Train a model on the batches of a loader, and evaluate it after each epoch.
 
-    The loop is no more than this, with the metrics collected beside it::
+    The loop is just this, plus the metrics::
 
         step = nnx.training.make_step(loss, optimizer)
         for batch in loader:
             value, outputs = step(model, batch)
 
-    On a GPU the metrics stay on the device until the epoch has ended.
+    On a GPU the metrics stay on the device until the end of the epoch.
 
     Parameters
     ----------
     model : Module
-        Trained in place. At the end it has the weights of the last epoch; those of the best one are in
-        ``history.best``, for ``model.load_state_dict(history.best.state)``. In training mode, it is trained with
-        the mode that each module has, so that a frozen one may stay in evaluation mode; in evaluation mode, all
-        are switched to training. The mode of each module is put back afterwards.
+        Trained in place. At the end it has the weights of the last epoch; for those of the best one, call
+        ``model.load_state_dict(history.best.state)``. If the model is in training mode, each module is trained in the
+        mode that it has, so that a frozen one may stay in evaluation mode; otherwise all are switched to training mode.
+        The modes are restored afterwards.
     loss : Loss
         With reduction ``"mean"``.
     loader, validation : DataLoader
-        Or another iterable of batches, which is gone through once an epoch. A batch is a pair of inputs (batch, ...)
-        and of a target that both the loss and :func:`nnx.metrics.accuracy` take; several inputs may come before the
-        target, or by name in a dict beside ``"target"``. A loader in the middle of an epoch, after
-        ``load_state_dict``, goes on there; what is left of that epoch is then its row.
+        Or any other iterable of batches, one pass over which is an epoch. A batch is a pair of inputs (batch, ...) and
+        a target that both the loss and :func:`nnx.metrics.accuracy` accept; several inputs may come before the target,
+        or be named in a dict with ``"target"``. A loader that is in the middle of an epoch, after ``load_state_dict``,
+        continues there; the first row is then that of the rest of the epoch.
     optimizer : Optimizer
         Made for ``model``.
     epochs : int
-        How many more to train.
+        How many more epochs to train.
     history : History, optional
-        Goes on from its last epoch. What it holds stays when training is stopped by an exception,
-        ``KeyboardInterrupt`` included.
+        A history to continue. It keeps its rows if training is stopped by an exception, such as ``KeyboardInterrupt``.
     on_epoch : callable, optional
-        Called with the row of each epoch, which ``history`` then holds already.
+        Called with the row of each epoch, once it is in ``history``.
     on_batch : callable, optional
-        Called with the number of each batch, counted from 1 in each epoch.
+        Called with the number of each batch, from 1 in each epoch.
 
     Returns
     -------
@@ -74,11 +73,11 @@ def train_classifier(
     Raises
     ------
     NonFiniteError
-        If the loss becomes infinite or NaN. Its message has the epoch, the batch and the layer whose output
-        was first not finite; ``model`` then has the weights and buffers that this batch met, also on a device,
-        where it is reported at the end of the epoch.
+        If the loss becomes infinite or NaN. The message has the epoch, the batch, and the layer whose output was the
+        first not finite; ``model`` is left with the weights and buffers from before that batch. On a GPU the error
+        comes at the end of the epoch.
     DataError
-        If a loader gives no batches, or batches that are not inputs and a target.
+        If a loader yields no batches, or batches that are not inputs and a target.
     ArgumentError
         If ``epochs`` is less than 1.
 
@@ -98,7 +97,7 @@ def train_classifier(
         raise ArgumentError(f"expected epochs to be at least 1, got {epochs}")
     history = History() if history is None else history
     first = history.rows[-1].epoch + 1 if history.rows else 1
-    with _modes_put_back(model):
+    with _modes_restored(model):
         if not model.training:
             model.train()
         for epoch in range(first, first + epochs):
@@ -119,8 +118,8 @@ def evaluate(model: Module, loss: Loss, loader: DataLoader) -> tuple[float, floa
     Parameters
     ----------
     model, loss, loader
-        As in :func:`train_classifier`. Model and loss record nothing for a backward pass; the mode of each module is
-        put back afterwards.
+        As in :func:`train_classifier`. Nothing is recorded for a backward pass; the mode of each module is restored
+        afterwards.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def _train_epoch(
 def _evaluate(model: Module, loss: Loss, loader: Iterable[Tree], where: str) -> tuple[float, float]:
     metrics, watch = _Metrics(), Watch(model, loss, f"{where}validation batch")
     objective = supervised(loss)
-    with _modes_put_back(model, loss):
+    with _modes_restored(model, loss):
         _set_modes(False, model, loss)
         for batch in _batches(loader):
             watch.begin(batch)
@@ -191,7 +190,7 @@ class _Metrics:
         self._loss.update(value, math.prod(outputs.shape) // outputs.shape[1])
 
     def read(self, watch: Watch) -> tuple[float, float]:
-        """Return both in one transfer, with which the flags of the watch come."""
+        """Return both, read in a single transfer together with the flags of the watch."""
         numbers = [self._loss.compute(), self._accuracy.compute(), *watch.flags()]
         xp = namespace(*numbers)
         read = to_numpy(xp.stack([xp.astype(number, numbers[0].dtype) for number in numbers])).tolist()
@@ -200,7 +199,7 @@ class _Metrics:
 
 
 def _batches(loader: Iterable[Tree]) -> Iterator[Tree]:
-    """Iterate over an epoch; over the next one if nothing was left of it, as after a stop at its end."""
+    """Iterate over an epoch, or over the next one if nothing is left of it, as when a run was stopped at its end."""
     for _ in range(2):
         number = 0
         for number, batch in enumerate(loader, start=1):
@@ -221,8 +220,8 @@ def _batches(loader: Iterable[Tree]) -> Iterator[Tree]:
 
 
 @contextmanager
-def _modes_put_back(*roots: Any) -> Iterator[None]:
-    """Give each module the mode back that it has now: a frozen one may be in another than the model."""
+def _modes_restored(*roots: Any) -> Iterator[None]:
+    """Restore the mode of each module at the end of the block: a frozen one may differ from the model."""
     modes = [(module, module.training) for module in _modules(roots)]
     try:
         yield
@@ -232,7 +231,7 @@ def _modes_put_back(*roots: Any) -> Iterator[None]:
 
 
 def _set_modes(training: bool, *roots: Any) -> None:
-    """Set modes, and leave what was recorded for a backward pass alone, which ``train`` and ``eval`` forget."""
+    """Set modes without dropping what was recorded for a backward pass, as ``train`` and ``eval`` do."""
     for module in _modules(roots):
         module.training = training
 

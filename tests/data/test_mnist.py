@@ -208,7 +208,7 @@ class TestDownload:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "open", refuse)
-        with pytest.raises(DataError, match=r"expected a readable file, got Permission denied; check its rights"):
+        with pytest.raises(DataError, match=r"expected a readable file, got Permission denied; check its permissions"):
             load_mnist(download=False, split="test")
 
     def test_empty_cache_without_download(self, cache):
