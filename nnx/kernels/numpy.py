@@ -64,7 +64,7 @@ def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any
 
 @relu.kernel("numpy", fresh=True)
 def _(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
-    if x.dtype.kind != "f":
+    if x.dtype.kind != "f" or not x.dtype.isnative:
         expect_real(x)
     y = np.maximum(x, _ZERO.get(x.dtype, 0))
     if not wanted[0]:
@@ -106,17 +106,19 @@ def _(
     is_common = (
         (type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim == 1 and logits.ndim == 2)
         and (weight is None and not label_smoothing and reduction == "mean" and axis in (1, -1) and ignore_index < 0)
-        and (logits.dtype.kind == "f" and logits.size and target.shape[0] == logits.shape[0])
-        and (target[target.argmin()] >= 0 and target[target.argmax()] < logits.shape[1])
+        and (logits.dtype.kind == "f" and logits.dtype.isnative and logits.size and target.shape[0] == logits.shape[0])
     )
     if not is_common:
         return Declined(
-            "it is for the mean over logits of shape (batch, classes) and class indices in range, without weight, "
-            "smoothing or ignored examples"
+            "it is for the mean over logits of shape (batch, classes) and class indices, without weight or smoothing"
         )
     count, classes = logits.shape
+    indices = target.astype(np.intp, copy=False)
+    unsigned = indices.view(np.uintp)  # in which a negative index is a large one
+    if unsigned[unsigned.argmax()] >= classes:
+        return Declined("a class index is out of range, or is that of an example to ignore")
     starts = np.arange(0, count * classes, classes)
-    chosen = starts + target.astype(np.intp, copy=False)
+    chosen = starts + indices
     # argmax and take are several times as fast as max.
     shifted = logits - logits.take(starts + logits.argmax(axis=1))[:, None]
     powers = np.exp(shifted)

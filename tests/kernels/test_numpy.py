@@ -126,3 +126,10 @@ def test_an_unknown_tier():
         check=False,
     )
     assert "expected NNX_KERNELS to be one of portable, native, compiled, got 'fast'" in run.stderr
+
+
+@pytest.mark.parametrize("function", [F.relu, lambda x: F.cross_entropy(x, np.asarray([0, 1]))])
+def test_a_foreign_byte_order_is_refused_as_by_the_portable_body(function):
+    x = np.ones((2, 2), np.dtype("f8").newbyteorder())
+    with pytest.raises(nnx.errors.DTypeError, match="byte order"):
+        function(x)
