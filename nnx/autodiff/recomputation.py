@@ -7,6 +7,7 @@ from typing import Any
 from nnx.autodiff.primitives import Pullback
 from nnx.autodiff.transforms import vjp
 from nnx.autodiff.tree_calls import TreeCall, scattered
+from nnx.backend import copied, is_array
 from nnx.tree import tree_buffers, tree_leaves
 
 
@@ -23,7 +24,7 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
 
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
-            before = [buffer.value for buffer in buffers]
+            before = [buffer.snapshot() for buffer in buffers]
             outputs = node.primitive(*leaves)
             indices = [i for i, want in enumerate(wanted) if want]
 
@@ -36,7 +37,7 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
             def pullback(parts: Any) -> list[Any]:
                 # The second run must draw the same noise, and must not advance counters or running statistics again.
                 after = [buffer.value for buffer in buffers]
-                _fill(buffers, before)
+                _fill(buffers, [copied(value) if is_array(value) else value for value in before])
                 try:
                     again, back = vjp(of_wanted, *(leaves[index] for index in indices))
                 finally:

@@ -13,6 +13,7 @@ from nnx.backend.inspection import (
     is_floating,
     is_real_floating,
     is_view,
+    memory_key,
     widest_dtype,
 )
 from nnx.backend.namespaces import is_array, library_name, namespace
@@ -50,6 +51,7 @@ __all__ = [
     "is_view",
     "keep_mask",
     "library_name",
+    "memory_key",
     "multiply_into",
     "namespace",
     "normal",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.transfer import device_of, to_numpy
 from nnx.errors import DTypeError
@@ -59,6 +61,19 @@ def is_view(x: Array) -> bool:
     if library == "torch":
         return bool(x._is_view())
     return getattr(x, "base", None) is not None
+
+
+def memory_key(x: Array) -> tuple[str, int]:
+    """Return where an array begins: two keys are equal if two arrays are one, or views of one from the same element.
+
+    Of libraries that do not tell, and of empty arrays, it is the array object.
+    """
+    if 0 not in x.shape:
+        if isinstance(x, np.ndarray):
+            return "memory", x.__array_interface__["data"][0]
+        if hasattr(x, "data_ptr"):
+            return "memory", x.data_ptr() or id(x)  # tensors without memory have 0
+    return "object", id(x)
 
 
 def is_cheap_to_read(x: Array) -> bool:

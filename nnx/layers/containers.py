@@ -6,7 +6,7 @@ from operator import is_
 from typing import Any, SupportsIndex
 
 from nnx.errors import ArgumentError, UsageError
-from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
+from nnx.layers.hidden import MARKED, PLAIN, named, refuse_hidden, search
 from nnx.layers.node import RUNNING, Node, is_running, refused_write, structure_changed
 
 
@@ -96,11 +96,19 @@ class WatchedDict(Watched, dict[Any, Any]):
 
     def __init__(self, items: Any = (), where: str = "") -> None:
         self.where = where
-        dict.__init__(self, {key: self._take(item, key) for key, item in dict(items).items()})
+        dict.__init__(self, {self._key(key): self._take(item, key) for key, item in dict(items).items()})
+
+    def _key(self, key: Any) -> Any:
+        if type(key) not in PLAIN and (found := search((key,), 2)) is not None:
+            raise ArgumentError(
+                f"{self.where!r}: found {named(found)} as a key, where it would be neither trained nor saved; "
+                "make it a value"
+            )
+        return key
 
     def __setitem__(self, key: Any, item: Any) -> None:
         self._open()
-        dict.__setitem__(self, key, self._take(item, key))
+        dict.__setitem__(self, self._key(key), self._take(item, key))
         structure_changed()
 
     def setdefault(self, key: Any, default: Any = None) -> Any:

@@ -128,7 +128,7 @@ class Graph(Configured, Node):
         own: dict[int, Buffer] = {}
         for _, i, name in plan.buffers:
             members = vars((self, *plan.below)[i])
-            members[name] = own.setdefault(id(members[name]), Buffer(members[name].value))
+            members[name] = own.setdefault(id(members[name]), Buffer(members[name].snapshot()))
 
     def __tree_buffers__(self) -> list[Buffer]:
         return list(self.buffers().values())

@@ -3,7 +3,7 @@
 import types
 import weakref
 from collections import UserDict, UserList, deque
-from collections.abc import Iterable
+from collections.abc import ItemsView, Iterable, KeysView, ValuesView
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,8 @@ _WEAK: tuple[type, ...] = (weakref.ReferenceType, weakref.ProxyType, weakref.Cal
 PLAIN: frozenset[type] = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type, *_WEAK})
 MARKED = (Parameter, Buffer, Tied)
 _KEYED = (dict, UserDict, types.MappingProxyType)
-_COLLECTIONS = (list, tuple, deque, set, frozenset, UserList)
+_VIEWS = (KeysView, ValuesView, ItemsView)  # of a dict, which may be one of the module's own
+_COLLECTIONS = (list, tuple, deque, set, frozenset, UserList, *_VIEWS)
 _CALLS = (partial, types.MethodType, types.FunctionType)
 
 
@@ -29,32 +30,38 @@ def refuse_hidden(value: Any, where: str) -> None:
     """
     if type(value) in PLAIN:
         return
-    found = _search(_contents(value, True), 3)
+    found = search(_contents(value, True), 3)
     if found is not None:
         kind = type(value).__name__
         raise ArgumentError(
-            f"{where!r}: found {_named(found)} inside {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, where it "
+            f"{where!r}: found {named(found)} inside {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, where it "
             "would be neither trained nor saved; make it an attribute of its own, or keep it in a list or dict"
         )
 
 
 def refuse_on_class(kind: type) -> None:
-    """Raise ArgumentError if a class has a module, a parameter or a buffer of its own."""
+    """Raise ArgumentError if a class has a module, a parameter or a buffer of its own, or slots, which hide them."""
+    if vars(kind).get("__slots__"):
+        raise ArgumentError(
+            f"the class {kind.__name__}: expected no __slots__, in which modules and parameters would be neither "
+            "trained nor saved; leave them out, also as an option of dataclass"
+        )
     for name, value in vars(kind).items():
-        found = _search([value] if isinstance(value, (Node, *MARKED, *_COLLECTIONS, *_KEYED)) else (), 2)
+        found = search([value] if isinstance(value, (Node, *MARKED, *_COLLECTIONS, *_KEYED)) else (), 2)
         if found is not None:
             raise ArgumentError(
                 f"{name!r} of the class {kind.__name__}: expected modules and parameters to be made in __init__, got "
-                f"{_named(found)}, which would be neither trained nor saved"
+                f"{named(found)}, which would be neither trained nor saved"
             )
 
 
-def _named(found: Any) -> str:
+def named(found: Any) -> str:
+    """Return what an error calls something that was found."""
     kind = type(found).__name__
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
 
 
-def _search(items: Iterable[Any], depth: int) -> Any:
+def search(items: Iterable[Any], depth: int) -> Any:
     """Return the first module, parameter or buffer among some items, and what is inside them to a depth."""
     items = list(items)
     if PLAIN.issuperset(map(type, items)):
@@ -63,7 +70,7 @@ def _search(items: Iterable[Any], depth: int) -> Any:
         if isinstance(item, (Node, *MARKED)):
             return item
         if depth:
-            found = _search(_contents(item, False), depth - 1)
+            found = search(_contents(item, False), depth - 1)
             if found is not None:
                 return found
     return None

@@ -174,8 +174,11 @@ class Module(Graph):
         return self.train(False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the values of parameters and buffers by dotted path: the arrays themselves, not copies."""
-        return self.parameters() | {path: buffer.value for path, buffer in self.buffers().items()}
+        """Return the values by dotted path: the arrays of parameters themselves, and copies of those of buffers.
+
+        Later steps change neither: a parameter that somebody holds is not written in place, a buffer may be.
+        """
+        return self.parameters() | {path: buffer.snapshot() for path, buffer in self.buffers().items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Self:
         """Put saved values in place of parameters and buffers, moved to the library and device of each.

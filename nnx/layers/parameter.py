@@ -4,7 +4,7 @@ from numbers import Number
 from typing import Any
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import asarray, dtype_name, is_array, is_floating
+from nnx.backend import asarray, copied, dtype_name, is_array, is_floating
 from nnx.errors import DTypeError
 from nnx.types import Array
 
@@ -68,6 +68,10 @@ class Buffer:
         elif not isinstance(value, int):
             value = _numbers(value, self._value if is_array(self._value) else None)
         self._value = value
+
+    def snapshot(self) -> Any:
+        """Return what is kept, as a copy if it is an array: ``forward`` may write into that, as ``+=`` does."""
+        return copied(self._value) if is_array(self._value) else self._value
 
     def __repr__(self) -> str:
         return f"Buffer({self.value!r})"

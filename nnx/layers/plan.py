@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from nnx.backend import memory_key
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.layers.containers import Watched, WatchedDict, WatchedList
 from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
@@ -98,12 +99,12 @@ class Plan:
         return self._members
 
     def check_values(self, root: Any) -> None:
-        """Raise ArgumentError if one array is the value of two parameters: they would be trained apart."""
+        """Raise ArgumentError if one array is the value of two parameters, or its transpose: each would go its way."""
         values = STAMP.values
         nodes = (root, *self.below)
-        seen: dict[int, Slot] = {}
+        seen: dict[Any, Slot] = {}
         for slot in self.parameters:
-            first = seen.setdefault(id(nodes[slot.module].__dict__[slot.name]), slot)
+            first = seen.setdefault(memory_key(nodes[slot.module].__dict__[slot.name]), slot)
             if first is not slot:
                 raise ArgumentError(
                     f"one array is the value of two parameters, {first.path!r} and {slot.path!r}, which would be "
@@ -146,12 +147,12 @@ class Plan:
                 made[i].__dict__[name] = children
             else:
                 made[i].__dict__[name] = _filled(template, made, is_locked)
+        if leaves:  # before the ties, which look at what they read
+            for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
+                made[i].__dict__[name] = leaf
         for i, name, owner, tie in self.ties:
             members = made[i].__dict__
             members["_ties"] = {**members["_ties"], name: Tied(made[owner], tie.name, transpose=tie.transpose)}
-        if leaves:
-            for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
-                made[i].__dict__[name] = leaf
         return made[0]
 
     def _template(self, value: Any, where: str, modules: list[Any], index: dict[int, int]) -> Any:

@@ -21,7 +21,7 @@ def settle_below(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """
     if not plan_of(module).unsettled:
         return
-    before = [(buffer, buffer.value) for buffer in module.buffers().values()]
+    before = [(buffer, buffer.snapshot()) for buffer in module.buffers().values()]
     outer = RUNNING.models
     RUNNING.models = [module, outer, None]
     try:

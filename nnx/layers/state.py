@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nnx.backend import backend_of, device_of, dtype_name, is_array, namespace, to_device
+from nnx.backend import backend_of, copied, device_of, dtype_name, is_array, memory_key, namespace, to_device
 from nnx.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ def load_state(module: "Module", state: Mapping[str, Any], strict: bool) -> None
     buffers = module.buffers()
     module.replace_parameters({path: value for path, value in new.items() if path not in buffers})
     for path, buffer in buffers.items():
-        buffer.value = new.get(path, buffer.value)
+        if path in new:
+            buffer.value = copied(new[path]) if is_array(new[path]) else new[path]
 
 
 def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owner: str, whole: str) -> dict[str, Any]:
@@ -41,9 +42,10 @@ def _copy_what_comes_twice(state: dict[str, Any]) -> None:
     """Let no two parameters be one array, as in a state of tied weights that is loaded into weights that are not."""
     seen = set()
     for path, value in state.items():
-        if is_array(value) and id(value) in seen:
-            state[path] = namespace(value).asarray(value, copy=True)
-        seen.add(id(value))
+        if is_array(value):
+            if memory_key(value) in seen:
+                state[path] = copied(value)
+            seen.add(memory_key(value))
 
 
 def misfit(path: str, own: Any, new: Any) -> str | None:

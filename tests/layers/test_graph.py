@@ -1,6 +1,7 @@
 """What a model holds is found, followed when it changes, and refused where it cannot be followed."""
 
 import copy
+import dataclasses
 import functools
 import pickle
 import threading
@@ -16,6 +17,7 @@ from nnx import Buffer, Linear, Model, Module, Parameter, ReLU
 from nnx.errors import ArgumentError, DTypeError, ShapeError, UsageError
 from nnx.layers.plan import walk
 from nnx.testing import assert_close
+from nnx.tree import tree_map
 
 X = np.ones((1, 2), np.float32)
 
@@ -306,6 +308,9 @@ HIDING = {
     "partial": lambda m: functools.partial(lambda layer, x: layer(x), m),
     "method": lambda m: m.forward if isinstance(m, Linear) else Linear(1, 1).forward,
     "function": closure,
+    "dict_keys": lambda m: {m: 1}.keys(),
+    "dict_values": lambda m: {"a": m}.values(),
+    "dict_items": lambda m: {"a": m}.items(),
 }
 
 
@@ -328,6 +333,42 @@ class TestHidden:
     def test_so_are_parameters_and_buffers(self, kind, mark):
         with pytest.raises(ArgumentError, match=f"found a (Parameter|Buffer) inside an? {kind}"):
             Holder(HIDING[kind](mark()))
+
+    def test_a_view_of_a_dict_of_the_module_itself(self):
+        module = Holder({"a": linear()})
+        with pytest.raises(ArgumentError, match="'layers': found a Linear inside a dict_values"):
+            module.layers = module.held.values()
+
+    @pytest.mark.parametrize("key", [lambda m: m, lambda m: (1, m), lambda m: frozenset([m])])
+    def test_keys(self, key):
+        module = Holder({})
+        expected = "'held': found a Linear as a key, where it would be neither trained nor saved; make it a value"
+        for put in (
+            lambda: Holder({key(linear()): 1}),
+            lambda: module.held.__setitem__(key(linear()), 1),
+            lambda: module.held.update({key(linear()): 1}),
+            lambda: module.held.setdefault(key(linear()), 1),
+        ):
+            with pytest.raises(ArgumentError, match=expected):
+                put()
+        assert module.held == {}
+
+    def test_slots(self):
+        with pytest.raises(ArgumentError, match="the class InSlots: expected no __slots__, in which modules"):
+
+            class InSlots(Module):
+                __slots__ = ("layer",)
+
+        with pytest.raises(ArgumentError, match="expected no __slots__"):
+
+            @dataclasses.dataclass(slots=True)
+            class Data(Module):
+                layer: Module
+
+        class Empty(Module):
+            __slots__ = ()
+
+        assert Empty().parameters() == {}
 
     @pytest.mark.parametrize("mark", [lambda: Parameter([1.0]), lambda: Buffer(0), lambda: nnx.Tied(linear(), "bias")])
     def test_marks_in_containers(self, mark):
@@ -516,6 +557,26 @@ class TestOneArrayInTwoSlots:
         model[1].weight = 1.0 * model[0].weight
         model(X)
 
+    @pytest.mark.parametrize("view", [lambda w: w[...], lambda w: w.T, lambda w: w[:1, :]])
+    def test_also_as_a_view(self, xp, view):
+        if xp.name not in ("numpy", "numpy-readonly", "torch"):
+            pytest.skip("views are not seen, or there are none")
+        model = Model([linear(), linear(1)]).to(xp.spec)
+        model[1].weight = Parameter(view(model[0].weight))
+        with pytest.raises(ArgumentError, match=r"the value of two parameters, '0\.weight' and '1\.weight'"):
+            model.parameters()
+
+    def test_but_parts_of_one_array_may_be(self):
+        array = np.zeros((4, 3), np.float32)
+        parts = [array[:2, :2], array[2:, :2], array[:, 2]]
+
+        class Parts(Module):
+            def __init__(self):
+                self.a, self.b, self.c = map(Parameter, parts)
+                self.empty, self.also = (Parameter(array[:0]) for _ in range(2))
+
+        assert len(Parts().parameters()) == 5
+
     def test_also_in_one_module_and_when_made(self):
         array = np.ones(2)
 
@@ -536,6 +597,9 @@ class TestOneArrayInTwoSlots:
     def test_but_a_state_may_hold_one_twice(self):
         model = Model([linear(), linear(1)])
         state = model.state_dict()
+        state["1.weight"] = state["0.weight"].T
+        model.load_state_dict(state)
+        assert_close(model[1].weight, model[0].weight.T, rtol=0.0)
         state["1.weight"] = state["0.weight"]
         model.load_state_dict(state)
         assert_close(model[1].weight, model[0].weight, rtol=0.0)
@@ -667,7 +731,52 @@ class TestWrites:
         assert module.inner.calls.value == 1
 
 
+class InPlace(Module):
+    """Scales by the number of its calls, which it counts by writing into the array of a buffer."""
+
+    def __init__(self):
+        self.count = Buffer(np.zeros((1,), np.float32))
+        self.weight = Parameter(np.ones(2, np.float32))
+
+    def forward(self, x):
+        self.count.value += 1.0
+        return x * self.weight * self.count.value
+
+
+class TestBuffersWrittenInPlace:
+    def test_computing_again_draws_the_same(self):
+        def loss(model):
+            return total(model(X))
+
+        plain, again = InPlace(), nnx.remat(InPlace())
+        for _ in range(2):
+            assert_close(nnx.grad(loss)(again)["inner.weight"], nnx.grad(loss)(plain)["weight"], rtol=0.0)
+        assert float(plain.count.value[0]) == float(again.inner.count.value[0]) == 2.0
+
+    def test_settling_counts_once(self):
+        model = Model([InPlace(), Linear(None, 2, rng=0)])
+        model(X)
+        assert float(model[0].count.value[0]) == 1.0
+
+    def test_a_state_stays_as_it_was(self):
+        model = InPlace()
+        model(X)
+        state, other = model.state_dict(), tree_map(lambda leaf: leaf, model)
+        model(X)
+        assert float(state["count"][0]) == float(other.count.value[0]) == 1.0
+        model.load_state_dict(state)(X)
+        assert float(state["count"][0]) == 1.0
+
+
 class TestTies:
+    def test_a_tie_to_a_tie_is_computed_again(self):
+        model = Model([linear(seed) for seed in range(3)])
+        model[1].weight = nnx.Tied(model[0], "weight", transpose=True)
+        model[2].weight = nnx.Tied(model[1], "weight", transpose=True)
+        found = nnx.grad(lambda m: total(m(X)))(nnx.remat(model))
+        expected = nnx.grad(lambda m: total(m(X)))(model)
+        assert_close(found, {f"inner.{path}": gradient for path, gradient in expected.items()}, rtol=0.0)
+
     @staticmethod
     def tied(*, transpose=False):
         rng = nnx.generator(0)
