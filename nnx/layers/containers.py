@@ -9,6 +9,8 @@ from nnx.errors import ArgumentError, UsageError
 from nnx.layers.hidden import MARKED, PLAIN, named, refuse_hidden, search
 from nnx.layers.node import RUNNING, Node, is_running, refused_write, structure_changed
 
+_MANY = 100  # constants, beyond which an original is held to its length alone: it is looked at in every step
+
 
 class Watched:
     """What both have: where they stand, whether they may be changed, and the original that they were made of."""
@@ -16,7 +18,8 @@ class Watched:
     where: str = ""
     is_locked: bool = False  # of the copy of a module that a transform calls
     original: Any = None
-    contents: tuple[Any, ...] = ()  # of the original, when it was assigned
+    size: int = 0  # of the original, when it was assigned
+    contents: tuple[Any, ...] | None = None  # likewise; not of many constants, such as a vocabulary
 
     def _open(self) -> None:
         if self.is_locked or (RUNNING.models is not None and is_running(self)):
@@ -35,17 +38,17 @@ class Watched:
         """
         if self.original is None:
             return False
-        now = _contents(self.original)
-        if len(now) != len(self.contents) or not all(map(is_, now, self.contents)):
+        if len(self.original) != self.size or (
+            self.contents is not None and not all(map(is_, _contents(self.original), self.contents))
+        ):
             kind = "dict" if isinstance(self, dict) else "list"
             raise UsageError(
                 f"the {kind} that was assigned to {self.where!r} was changed afterwards; a module has a {kind} of its "
                 f"own: change that one, module.{self.where}"
             )
-        del now
         if _holders(self) > _ONLY_ITS_OWN:
             return True
-        self.original, self.contents = None, ()
+        self.original = self.contents = None
         return False
 
     def __copy__(self) -> Any:
@@ -169,7 +172,8 @@ def followed(value: Any, where: str) -> Any:
         )
     if kind is list or kind is dict:
         made = (WatchedList if kind is list else WatchedDict)(value, where)
-        made.original, made.contents = value, _contents(value)
+        made.original, made.size, contents = value, len(value), _contents(value)
+        made.contents = contents if len(contents) < _MANY or not PLAIN.issuperset(map(type, contents)) else None
         return made
     if kind is WatchedList or kind is WatchedDict:
         return kind(value, where) if value.is_locked else value
@@ -182,6 +186,18 @@ def followed(value: Any, where: str) -> Any:
         return kind(*items) if hasattr(value, "_fields") else kind(items)
     refuse_hidden(value, where)
     return value
+
+
+def locked(container: Any) -> Any:
+    """Return a copy of a watched list or dict of constants that nobody can change, so that all traces share it."""
+    kind: Any = type(container)
+    made = kind.__new__(kind)
+    if kind is WatchedDict:
+        dict.update(made, container)
+    else:
+        list.extend(made, container)
+    made.where, made.is_locked = container.where, True
+    return made
 
 
 def may_hold_nodes(value: Any) -> bool:

@@ -10,7 +10,7 @@ from nnx.backend import is_array
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.layers.containers import followed, may_hold_nodes
 from nnx.layers.hidden import PLAIN, refuse_on_class
-from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, structure_changed
+from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, set_plan, structure_changed
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.plan import Plan, children, plan_of, usable_plan
 from nnx.layers.remembering import Configured
@@ -122,13 +122,16 @@ class Graph(Configured, Node):
         """Make a copy that :meth:`__tree_split__` made a model of its own, with buffers of its own."""
         plan = plan_of(self)
         for module in (self, *plan.below):
-            vars(module).pop("_is_copy", None)
-        for container in plan.containers:
-            container.is_locked = False
+            members = vars(module)
+            members.pop("_is_copy", None)
+            for name in module._child_names:  # a locked list or dict may be that of other copies too
+                if not isinstance(members[name], Node):
+                    members[name] = followed(members[name], name)
         own: dict[int, Buffer] = {}
         for _, i, name in plan.buffers:
             members = vars((self, *plan.below)[i])
             members[name] = own.setdefault(id(members[name]), Buffer(members[name].snapshot()))
+        set_plan(self, None)  # it knows the locked ones
 
     def __tree_buffers__(self) -> list[Buffer]:
         return list(self.buffers().values())

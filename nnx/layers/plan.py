@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from nnx.backend import memory_key
 from nnx.errors import ArgumentError, NnxError, UsageError
-from nnx.layers.containers import Watched, WatchedDict, WatchedList
+from nnx.layers.containers import Watched, WatchedDict, WatchedList, followed, locked
 from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
 from nnx.layers.node import STAMP, Node, set_plan
 from nnx.layers.parameter import Buffer
@@ -36,10 +36,12 @@ class _Container(NamedTuple):
     keys: tuple[Any, ...]
     items: tuple[Any, ...]
     where: str
-    holds: str  # "modules": by their index in the plan; "constants": as they are; "both": index, container or constant
+    is_list_of_modules: bool  # then the items are indices; else each is an index, a container or a constant
 
 
 class _Constant(NamedTuple):
+    """What a copy has as it is: no list or dict, or a locked one that all copies share, since it may be large."""
+
     value: Any
 
 
@@ -140,7 +142,9 @@ class Plan:
         for i, name, template in self.links:
             if type(template) is int:
                 made[i].__dict__[name] = made[template]
-            elif template.holds == "modules" and template.kind is WatchedList:  # most do, and need no call
+            elif type(template) is _Constant and is_locked:
+                made[i].__dict__[name] = template.value
+            elif type(template) is _Container and template.is_list_of_modules:  # most are, and need no call
                 children = _new_list(WatchedList)
                 _extend(children, map(made.__getitem__, template.items))
                 children.where, children.is_locked = template.where, is_locked
@@ -170,9 +174,10 @@ class Plan:
         held: Any = value.values() if isinstance(value, dict) else value
         keys = tuple(value) if isinstance(value, dict) else ()
         if PLAIN.issuperset(map(type, held)):
-            return _Container(type(value), keys, tuple(held), where, "constants")
+            return _Constant(locked(value) if isinstance(value, Watched) else value)
         items = tuple([self._template(item, f"{where}.{i}", modules, index) for i, item in enumerate(held)])
-        return _Container(type(value), keys, items, where, "modules" if set(map(type, items)) == {int} else "both")
+        is_list_of_modules = type(value) is WatchedList and set(map(type, items)) == {int}
+        return _Container(type(value), keys, items, where, is_list_of_modules)
 
     def _buffers(self, named: Sequence[tuple[str, Any]]) -> Iterator[Slot]:
         for i, (path, module) in enumerate(named):
@@ -274,9 +279,10 @@ def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
     if type(template) is int:
         return made[template]
     if type(template) is _Constant:
-        return template.value
-    kind, keys, items, where, holds = template
-    parts = items if holds == "constants" else [_filled(item, made, is_locked) for item in items]
+        is_shared = is_locked or not isinstance(template.value, Watched)
+        return template.value if is_shared else followed(template.value, template.value.where)
+    kind, keys, items, where, _ = template
+    parts = [_filled(item, made, is_locked) for item in items]
     if issubclass(kind, tuple):
         return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
     copy = kind.__new__(kind)

@@ -270,6 +270,32 @@ class TestContainers:
         with pytest.raises(UsageError, match="the list that was assigned to 'blocks' was changed"):
             Grown().parameters()
 
+    @pytest.mark.parametrize("constants", [["a"] * 5000, dict.fromkeys(range(5000), "a")], ids=["list", "dict"])
+    def test_many_constants_are_neither_copied_nor_looked_through_in_a_step(self, constants):
+        module = Holder([linear()])
+        module.constants = constants
+        seen = []
+        for _ in range(2):
+            nnx.grad(lambda m: (seen.append(m.constants), total(m.held[0](X)))[1])(module)
+        assert seen[0] is seen[1]
+        assert seen[0] is not module.constants
+        assert seen[0] == constants
+        with pytest.raises(UsageError, match="cannot change 'constants' inside forward"):
+            seen[0].clear()
+        assert module.constants.contents is None
+        constants.clear()
+        with pytest.raises(UsageError, match="that was assigned to 'constants' was changed afterwards"):
+            module.parameters()
+
+    def test_constants_of_a_model_that_tree_map_made_are_its_own(self):
+        module = Holder([["a"], linear()])
+        module.named = {"a": 1}
+        first, second = (nnx.tree.tree_map(lambda w: w + 1.0, module) for _ in range(2))
+        first.held[0].append("b")
+        first.named["b"] = linear()
+        assert (first.held[0], second.held[0], module.held[0]) == (["a", "b"], ["a"], ["a"])
+        assert [len(m.parameters()) for m in (first, second, module)] == [4, 2, 2]
+
     def test_an_original_that_nobody_else_holds_is_let_go(self):
         module = Holder([linear()])
         assert module.held.original is not None
