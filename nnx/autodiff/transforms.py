@@ -32,13 +32,14 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
     Returns
     -------
     output
-        What the function returns.
+        What the function returns. The caller may write into it, unless it is an argument as it was given: what the
+        pullback keeps is another array then.
     pullback : callable
         Takes a cotangent like the output and returns a tuple with one cotangent per primal: a tree like the primal,
         or a dict from dotted path to array for a module. It may be called more than once. The arrays belong to the
         caller, who may write into them.
     aux
-        Only with ``has_aux``.
+        Only with ``has_aux``; it may be written into likewise.
 
     Raises
     ------
