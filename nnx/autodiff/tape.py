@@ -164,7 +164,7 @@ class Tape(Trace):
         owned = bytearray(self.count + 1)
         nodes = self.nodes if consume else self.nodes.copy()  # popped from below: that is what frees the residuals
         if unwanted:
-            _narrow(nodes, self.count, unwanted)
+            _narrow(nodes, unwanted)
         finals = _finals(nodes, on_leaf[0]) if on_leaf else []
         slots: Sequence[int]
         parts: Sequence[Any]
@@ -224,22 +224,17 @@ def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
     return len(parts) == 1 and parts[0] is cotangent
 
 
-def _narrow(nodes: Sequence[_Node], count: int, unwanted: Iterable[int]) -> None:
-    """Clear the input slots of all nodes that lead to nothing but unwanted leaves."""
-    # In the order of the tape: a slot is settled before the nodes that use it. Leaves come before all nodes.
-    needed = bytearray(b"\x01") * (count + 1)
-    for slot in unwanted:
-        needed[slot] = 0
+def _narrow(nodes: Sequence[_Node], unwanted: Iterable[int]) -> None:
+    """Take out of the inputs of all nodes the slots that lead to unwanted leaves alone."""
+    dead = set(unwanted)
     for _, inputs, output, _ in nodes:
-        is_needed = 0
+        if dead.isdisjoint(inputs):
+            continue
         for i, slot in enumerate(inputs):
-            if slot and needed[slot]:
-                is_needed = 1
-            else:
+            if slot in dead:
                 inputs[i] = 0
-        if not is_needed:
-            for slot in (output,) if type(output) is int else output:
-                needed[slot] = 0
+        if not any(inputs):
+            dead.update((output,) if type(output) is int else output)
 
 
 def _finals(nodes: Sequence[_Node], leaves: Sequence[int]) -> list[tuple[int, int]]:
