@@ -107,21 +107,13 @@ MODULES = {module_name(path): path for path in FILES}
 
 
 def imported_modules(path: Path) -> set[str]:
-    """Return the modules of nnx that a file imports when it runs, but not the packages that it is in itself."""
-    hints, found = lines_for_type_checkers(path), set()
-    for name, line in imports(path):
+    """Return the modules of nnx that a file imports, for type hints too, but not the packages that it is in itself."""
+    found = set()
+    for name, _ in imports(path):
         while name and name not in MODULES:  # the last part may be a name inside a module
             name = name.rpartition(".")[0]
-        if line not in hints:
-            found.add(name)
+        found.add(name)
     return found - {"", "nnx", module_name(path)}
-
-
-def lines_for_type_checkers(path: Path) -> set[int]:
-    """Return the lines under ``if TYPE_CHECKING``."""
-    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
-    blocks = [node for node in nodes if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"]
-    return {line for block in blocks for node in block.body for line in range(node.lineno, node.end_lineno + 1)}
 
 
 def test_imports_make_no_circle():

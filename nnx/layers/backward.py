@@ -1,9 +1,7 @@
 """The post's style: a call keeps its pullback, and ``backward`` uses it up."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nnx.autodiff import TracedArray, vjp
 from nnx.backend import is_array, is_floating
@@ -14,9 +12,6 @@ from nnx.layers.node import STAMP
 from nnx.layers.settling import settle_below
 from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, Tree
-
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
 
 NOT_KEPT = object()
 """Returned by :func:`call_and_keep` in place of an output where an argument is traced."""
@@ -43,7 +38,7 @@ class Kept(NamedTuple):
     origins: Mapping[str, Any]
 
 
-def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_and_keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a module on plain arrays, and keep what :func:`backward` needs."""
     members, plan = module.__dict__, module._plan
     if plan is None or plan.unsettled or plan.stamp is not STAMP.structure:
@@ -59,7 +54,7 @@ def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any])
         return NOT_KEPT
     slots = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
 
-    def run(model: Module, *inputs: Array) -> Any:
+    def run(model: Any, *inputs: Array) -> Any:
         replaced = list(values)
         for slot, value in zip(slots, inputs, strict=True):
             replaced[slot] = value
@@ -79,7 +74,7 @@ def call_and_keep(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any])
     return output
 
 
-def backward(module: Module, gradient: Tree, input_gradient: bool) -> Any:
+def backward(module: Any, gradient: Tree, input_gradient: bool) -> Any:
     """Do the work of :meth:`nnx.Module.backward`."""
     members, kept = module.__dict__, module._kept
     if kept is None:
@@ -104,7 +99,7 @@ def backward(module: Module, gradient: Tree, input_gradient: bool) -> Any:
     return of_inputs(found[1:]) if input_gradient else None
 
 
-def _forward(model: Module, *args: Any, **kwargs: Any) -> Any:
+def _forward(model: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return model.forward(*args, **kwargs)
     except Exception as error:

@@ -1,27 +1,22 @@
 """Look at what flows through a model: the output of every layer, and a table of them."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nnx.backend import asarray, is_array, namespace
 from nnx.layers.parameter import Buffer
 from nnx.tree import tree_leaves
-
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
 
 
 class LayerOutput(NamedTuple):
     """One call of a layer: its dotted path, the layer, and what it returned."""
 
     path: str
-    module: Module
+    module: Any
     output: Any
 
 
-def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]:
+def layer_outputs(model: Any, *args: Any, **kwargs: Any) -> list[LayerOutput]:
     """Call a model and return the output of every module, in the order in which the calls ended.
 
     The model itself is not changed, and nothing is kept for a backward pass.
@@ -33,7 +28,7 @@ def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]
     >>> [(path, type(layer).__name__) for path, layer, _ in nnx.layer_outputs(model, np.ones((1, 2)))]
     [('0', 'ReLU'), ('1', 'Softmax'), ('', 'Sequential')]
     """
-    found: list[tuple[Module, Any]] = []
+    found: list[tuple[Any, Any]] = []
     copies = model.copies(_is_copy=True, _watcher=lambda module, output: found.append((module, output)))
     boxes: dict[int, Buffer] = {}  # a buffer of the copy may change, the model's may not
     for module in copies.values():
@@ -45,7 +40,7 @@ def layer_outputs(model: Module, *args: Any, **kwargs: Any) -> list[LayerOutput]
     return [LayerOutput(*originals[id(module)], output) for module, output in found]
 
 
-def summarize(model: Module, *args: Any) -> str:
+def summarize(model: Any, *args: Any) -> str:
     """Return the table of :meth:`nnx.Module.summary`."""
     shapes: dict[str, str] = {}
     if args:
@@ -64,7 +59,7 @@ def summarize(model: Module, *args: Any) -> str:
     return "\n".join([lines[0], rule, *lines[1:], rule, f"total: {total:,} parameters"])
 
 
-def _in_eval_mode(model: Module) -> Module:
+def _in_eval_mode(model: Any) -> Any:
     return model.copies()[id(model)].eval()
 
 
@@ -72,7 +67,7 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(n, int) for n in value)
 
 
-def _zeros(model: Module, shape: tuple[int, ...]) -> Any:
+def _zeros(model: Any, shape: tuple[int, ...]) -> Any:
     first = next(iter(model.parameters().values()), None)
     zero = asarray(0.0, dtype=None if first is None else first.dtype, like=first)
     return namespace(zero).broadcast_to(zero, shape)

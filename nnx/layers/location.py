@@ -1,18 +1,15 @@
 """Say where in a model an error arose: a dotted path, put together on the error's way out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnx.backend import device_of, is_array, library_name, namespace
 from nnx.errors import BackendError, DeviceError, NnxError
 from nnx.layers.plan import walk
 
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
-
 _MARK = "__nnx_module__"  # the id of a module: an error must be picklable, as one of a worker process is
 
 
-def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> None:
+def locate(error: Exception, module: Any, args: tuple[Any, ...] = ()) -> None:
     """Add to an error that it passed a module on its way out.
 
     An :class:`NnxError` gets the path into its message; of any other exception the path is a note. If the arrays
@@ -44,7 +41,7 @@ def locate(error: Exception, module: "Module", args: tuple[Any, ...] = ()) -> No
         ]
 
 
-def _mismatch(module: "Module", args: tuple[Any, ...]) -> BackendError | DeviceError | None:
+def _mismatch(module: Any, args: tuple[Any, ...]) -> BackendError | DeviceError | None:
     parameters = [
         (f"{path}.{name}" if path else name, vars(node)[name])
         for path, node in walk(module)

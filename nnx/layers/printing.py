@@ -1,11 +1,9 @@
 """The text of a module: its arguments that are not the default, and what is below it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from inspect import Parameter as _Kind
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnx.backend import dtype_name, is_array
 from nnx.layers.containers import may_hold_nodes
@@ -13,14 +11,10 @@ from nnx.layers.node import Node
 from nnx.layers.plan import walk
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
-
-
 _DEFAULTS: dict[Any, Any] = {_Kind.VAR_POSITIONAL: (), _Kind.VAR_KEYWORD: {}}
 
 
-def text_of(module: Module) -> str:
+def text_of(module: Any) -> str:
     """Return what ``repr`` of a module shows."""
     return _text(module, {id(node): path for path, node in walk(module)}, ())
 
@@ -46,7 +40,7 @@ def _shown(value: Any) -> str:
     return f"<{dtype_name(value.dtype)} array of shape {tuple(value.shape)}>"
 
 
-def _text(module: Module, paths: Mapping[int, str], above: tuple[int, ...]) -> str:
+def _text(module: Any, paths: Mapping[int, str], above: tuple[int, ...]) -> str:
     if id(module) in above:  # such as a parent that its child names
         return f"{type(module).__name__}(...)"
     ties = []

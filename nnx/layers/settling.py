@@ -1,8 +1,6 @@
 """Sizes that were left open, as in ``Linear(None, 10)``, are settled by the first input."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnx.autodiff import stop_gradient
 from nnx.errors import UsageError
@@ -10,11 +8,8 @@ from nnx.layers.location import locate
 from nnx.layers.node import RUNNING
 from nnx.layers.plan import plan_of
 
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
 
-
-def settle_below(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def settle_below(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Run a model's ``forward`` once on plain arrays if a size below it is open; each layer settles on its own call.
 
     Buffers are put back: they count the call that follows.
@@ -35,7 +30,7 @@ def settle_below(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             buffer.value = value
 
 
-def settle_itself(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def settle_itself(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Settle the sizes of one layer that is called, whichever models run: it may be changed for that."""
     if module._is_copy:
         raise UsageError(

@@ -1,16 +1,13 @@
 """Put saved values into a module: all of them fit, or nothing is changed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnx.backend import backend_of, copied, device_of, dtype_name, is_array, memory_key, namespace, to_device
 from nnx.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
 
-
-def load_state(module: "Module", state: Mapping[str, Any], strict: bool) -> None:
+def load_state(module: Any, state: Mapping[str, Any], strict: bool) -> None:
     """Do the work of :meth:`nnx.Module.load_state_dict`."""
     new = fitting(module.state_dict(), state, strict, type(module).__name__, "the model")
     _copy_what_comes_twice(new)

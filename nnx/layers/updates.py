@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from nnx.backend import device_of, dtype_name, is_array, library_name, namespace
 from nnx.backend.blocks import Rule, State, apply_rule
@@ -12,12 +12,9 @@ from nnx.layers.node import RUNNING
 from nnx.layers.plan import usable_plan
 from nnx.types import Array
 
-if TYPE_CHECKING:
-    from nnx.layers.module import Module
-
 
 def update_parameters(
-    model: "Module",
+    model: Any,
     rule: Rule,
     gradients: Mapping[str, Array],
     hyperparameters: dict[str, Any],
