@@ -1,4 +1,4 @@
-"""Make a module, a loss, a metric or an initializer again from its configuration."""
+"""Build a module, a loss, an optimizer, a metric or an initializer from its configuration."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,26 +11,27 @@ __all__ = ["from_config"]
 
 
 def from_config(config: Mapping[str, Any], *, allow: Iterable[type] = (), rng: Any = None, **given: Any) -> Any:
-    """Make what ``config()`` described; the initial values are drawn anew, weights come by ``load_state_dict``.
+    """Build what ``config()`` described, with new initial values; load weights with ``load_state_dict``.
 
     Names in a configuration are looked up among the classes of nnx and those that are allowed here. Nothing is
-    imported, so a file from elsewhere runs no code of its own.
+    imported, so a file from elsewhere cannot run code.
 
     Parameters
     ----------
     config : mapping
-        As :meth:`nnx.Module.config` returned it, perhaps by way of JSON.
+        As :meth:`nnx.Module.config` returned it, also after a round trip through JSON.
     allow : classes, optional
-        Your own layers, losses, or dataclasses, that may be made too.
+        Other classes that may be built: your own layers, losses or dataclasses.
     rng : NumPy Generator, optional
-        Handed to every constructor that takes one.
+        Passed to every constructor that takes one.
     **given
-        Arguments of the outermost constructor that are no configuration, such as the ``model`` of an optimizer.
+        Arguments of the outermost constructor that are not part of a configuration, such as the ``model`` of an
+        optimizer.
 
     Raises
     ------
     ArgumentError
-        If the configuration names a class that is neither of nnx nor allowed, or is none.
+        If the configuration names a class that is neither one of nnx nor allowed, or is not a configuration.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where the command begins, and where every error becomes one line: ``nnx`` or ``python -m nnx.cli``."""
+"""The entry point, ``nnx`` or ``python -m nnx.cli``, where every error becomes one line."""
 
 import importlib.util
 import os
@@ -10,12 +10,12 @@ from nnx.cli import FAILED, INTERRUPTED, MISUSED, OK
 
 
 def main() -> None:
-    """Run the command with the arguments of the process, and end the process with its exit code."""
+    """Run the command with the arguments of the process, and exit with its exit code."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command and return its exit code; no exception leaves it.
+    """Run the command and return its exit code; it raises no exception.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:  # the reader of `nnx ... | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python's flush at exit fails
         return FAILED
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    except Exception as error:  # the last line of defence: a user never meets a traceback
+    except Exception as error:  # the last resort, so that a user never sees a traceback
         if os.environ.get("NNX_TRACEBACK"):
             raise
         return _fail(_describe(error), FAILED)

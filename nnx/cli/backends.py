@@ -1,4 +1,4 @@
-"""``nnx backends``, and which backend and device a command computes with."""
+"""``nnx backends``, and the choice of backend and device for the other commands."""
 
 from rich.console import Console
 
@@ -9,7 +9,7 @@ from nnx.errors import BackendError
 
 
 def choose_device(backend: str | None, device: str | None) -> tuple[str, str]:
-    """Return the names of the backend and the device to use, where options may leave both open.
+    """Return the names of the backend and the device to use, given options that may leave either open.
 
     Raises
     ------
@@ -41,5 +41,5 @@ def _look_at(name: str) -> tuple[str, str, str]:
             return backend.version, ", ".join(backend.devices()), f"--backend {name}"
         except BackendError as error:
             return backend.version, "-", error.message
-    except Exception as error:  # a broken installation raises anything; the others are still worth a line
+    except Exception as error:  # a broken installation may raise anything; the other backends are listed all the same
         return "-", "-", f"its import fails: {type(error).__name__}: {error}"

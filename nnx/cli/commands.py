@@ -1,4 +1,4 @@
-"""The commands and their options. The work is in one file a command, imported when the command is called."""
+"""The commands and their options. Each command's work is in a file of its own, imported when it is called."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +25,14 @@ Examples:
 
 
 def _data(value: str) -> str:
-    """Parse a data set that comes by name, or a directory."""
+    """Parse the name of a data set, or a directory."""
     if value not in ("digits", "mnist") and not Path(value).is_dir():
         raise click.BadParameter(f"expected digits, mnist or a directory, got {value!r}")
     return value if value in ("digits", "mnist") else str(Path(value).resolve())
 
 
 def _sizes(value: str) -> tuple[int, ...]:
-    """Parse numbers of units, such as ``50,50``; nothing for no hidden layer."""
+    """Parse numbers of units, such as ``50,50``; the empty string means no hidden layer."""
     parts = value.split(",") if value else []
     if not all(part.strip().isdecimal() and int(part) for part in parts):
         raise click.BadParameter(f"expected numbers of units such as 50 or 50,50, got {value!r}")
@@ -52,7 +52,7 @@ def _device_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 OPTIMIZERS = {"sgd": "SGD"}
-# What a file of --config says instead; the other options go before what is in the file.
+# Options that a --config file replaces; the other options take precedence over the file.
 _IN_THE_FILE = ("loss", "hidden", "learning_rate", "optimizer", "momentum", "dtype")
 
 _run_argument = click.argument("run", type=click.Path(path_type=Path))
@@ -129,7 +129,7 @@ def train(
 
 
 def _preset(options: dict[str, Any]) -> "Configuration":
-    """Return what the options of ``nnx train`` stand for; its model is made to the data."""
+    """Return the configuration for the options of ``nnx train``; the model is added when the data are known."""
     from nnx.cli.backends import choose_device
     from nnx.cli.configuration import Configuration
 
@@ -149,7 +149,7 @@ def _preset(options: dict[str, Any]) -> "Configuration":
 
 
 def _from_file(path: Path, given: set[str], options: dict[str, Any]) -> "Configuration":
-    """Return the configuration in a file, with those options that were given in the place of what it says."""
+    """Return the configuration in a file; options that were given take precedence."""
     from dataclasses import replace
 
     from nnx.cli.backends import choose_device
@@ -160,7 +160,7 @@ def _from_file(path: Path, given: set[str], options: dict[str, Any]) -> "Configu
         raise click.UsageError(f"--config and {names} exclude each other: the file says that")
     read = read_configuration(path, **{name: options[name] for name in given - {"backend", "device"}})
     backend, device = options["backend"], options["device"]
-    if backend is None:  # the device of the file is one of its own backend
+    if backend is None:  # otherwise the device in the file belongs to another backend
         backend, device = read.backend, device or read.device
     backend, device = choose_device(backend, device)
     return replace(read, backend=backend, device=device)
@@ -192,7 +192,7 @@ def evaluate(run: Path, data: str | None, backend: str | None, device: str | Non
 def predict(run: Path, image: Path, backend: str | None, device: str | None) -> int:
     """Ask a trained network which digit an image shows.
 
-    RUN is a directory that nnx train wrote. The image may have any size and colours, light on dark or dark on light.
+    RUN is a directory that nnx train wrote. The image may have any size and colors, light on dark or dark on light.
     """
     from nnx.cli.backends import choose_device
     from nnx.cli.display import make_console

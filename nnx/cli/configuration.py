@@ -1,4 +1,4 @@
-"""A training as data: named constructors of nnx and a few numbers, as they stand in a file of JSON."""
+"""A training run as data: constructors of nnx by name and a few numbers, for a JSON file."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Config = Mapping[str, Any]
 
 
 class _Kind(NamedTuple):
-    """What may stand under a name: in words, and as a test."""
+    """The values allowed under a name: in words, and as a predicate."""
 
     text: str
     allows: Callable[[Any], bool]
@@ -42,21 +42,21 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Configuration:
-    """What ``nnx train`` is to do; ``config.json`` and the files of ``--config`` have these names.
+    """What ``nnx train`` does; the names are those in ``config.json`` and in files for ``--config``.
 
     Attributes
     ----------
     model : mapping
         As :meth:`nnx.Module.config` returns it. It maps images (batch, pixels) to (batch, classes).
     loss, optimizer : mapping
-        The same of a loss and of an optimizer.
+        The same for a loss and an optimizer.
     data : str
         The name of a data set, or a directory.
     epochs, batch_size, seed : int
     dtype : str
         Of the images.
     backend, device : str or None
-        What to compute with; ``None`` is still to be chosen.
+        What to compute with; ``None`` if not chosen yet.
     """
 
     model: Config
@@ -72,12 +72,12 @@ class Configuration:
 
     @classmethod
     def parse(cls, content: Any, where: str) -> "Configuration":
-        """Check what a file holds; ``where`` names it in errors.
+        """Check the content of a file, whose name in errors is ``where``.
 
         Raises
         ------
         ArgumentError
-            If it is no mapping, lacks a model, or has another name or a value of another type.
+            If it is not a mapping, lacks a model, or has an unknown name or a value of the wrong type.
         """
         if not isinstance(content, dict) or "model" not in content:
             raise ArgumentError(f"{where}: expected a configuration, a mapping with a model, got none")
@@ -100,7 +100,7 @@ class Configuration:
         Raises
         ------
         ArgumentError
-            If the loss is none of a classifier.
+            If the loss is not one for classifiers.
         """
         known, name = list(LOSSES.values()), self.loss.get("type")
         if name not in known:
@@ -108,7 +108,7 @@ class Configuration:
         return "indices" if name == "CrossEntropy" else "one-hot"
 
     def make_model(self) -> Module:
-        """Return the model with its initial values, on the selected backend; the seed decides them."""
+        """Return the model with initial values determined by the seed, on the selected backend."""
         return _make("model", self.model, Module, rng=generator(self.seed))
 
     def make_loss(self) -> Loss:
@@ -116,7 +116,7 @@ class Configuration:
         return _make("loss", self.loss, Loss)
 
     def make_optimizer(self, model: Module) -> Optimizer:
-        """Return a new optimizer of a model."""
+        """Return a new optimizer for a model."""
         return _make("optimizer", self.optimizer, Optimizer, model=model)
 
 
@@ -137,12 +137,12 @@ def read_configuration(path: Path, **instead: Any) -> Configuration:
     ----------
     path : path
     **instead
-        What to use in place of what the file says.
+        Values that replace those in the file.
 
     Raises
     ------
     ArgumentError
-        If the file cannot be read, or is no configuration.
+        If the file cannot be read, or does not hold a configuration.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the command shows in a terminal or writes into a pipe."""
+"""What the command shows in a terminal or writes to a pipe."""
 
 import math
 import sys
@@ -21,21 +21,21 @@ _BAR_WIDTH = 40
 
 
 def make_console(*, quiet: bool = False) -> Console:
-    """Return a console on the standard output that colours nothing of its own accord."""
-    # Lines in a file or a pipe keep their length, whatever the width of the terminal.
+    """Return a console on the standard output without automatic highlighting."""
+    # In a file or a pipe, lines are not wrapped at the width of the terminal.
     return Console(quiet=quiet, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 class TrainingLog:
-    """A line an epoch, and below them, in a terminal, a progress bar that goes away at the end.
+    """Prints a line per epoch and, in a terminal, a progress bar below them that disappears at the end.
 
     Parameters
     ----------
     console : Console
     history : History
-        The one that the training fills.
+        The history of the training run.
     epochs, batches : int
-        How many epochs, and how many batches in each.
+        The number of epochs, and of batches per epoch.
     """
 
     def __init__(self, console: Console, history: History, epochs: int, batches: int) -> None:
@@ -62,11 +62,11 @@ class TrainingLog:
         self._progress.stop()
 
     def on_batch(self, number: int) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         self._progress.advance(self._task)
 
     def on_epoch(self, row: EpochRow) -> None:
-        """Write the line of an epoch."""
+        """Print the line of an epoch."""
         best = self._history.best
         mark = "  [green]best so far[/]" if best is not None and best.row is row else ""
         self._console.print(_format_row(row) + mark)
@@ -74,12 +74,12 @@ class TrainingLog:
 
 
 def loss_name(loss: Mapping[str, Any]) -> str:
-    """Return what a loss is called in a sentence."""
+    """Return the name of a loss for use in a sentence."""
     return next(name for name, kind in LOSSES.items() if kind == loss["type"])
 
 
 def model_name(model: Module) -> str:
-    """Return the sizes of a chain of linear layers with ReLU between them; of other models the class and its size."""
+    """Return the layer sizes of a plain perceptron, or the class and number of parameters of any other model."""
     layers = list(model.layers) if isinstance(model, Sequential) else []
     linear = [layer for layer in layers[::2] if isinstance(layer, Linear)]
     if len(layers) == 2 * len(linear) - 1 and all(isinstance(layer, ReLU) for layer in layers[1::2]):
@@ -89,7 +89,7 @@ def model_name(model: Module) -> str:
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
-    """Return what an optimizer is called in a sentence, with the numbers that are not zero."""
+    """Return the name of an optimizer for use in a sentence, with the hyperparameters that are not zero."""
     learning_rate, *rest = optimizer.hyperparameters.items()
     shown = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in rest if value)
     return f"{type(optimizer).__name__} with learning rate {learning_rate[1]:g}" + (f", {shown}" if shown else "")
@@ -104,7 +104,7 @@ def _format_row(row: EpochRow) -> str:
 
 
 def print_probabilities(console: Console, probabilities: Sequence[float]) -> None:
-    """Draw a bar for each class, and the largest in colour."""
+    """Draw a bar for each class, with the largest in color."""
     filled = "█" if console.encoding.lower().startswith("utf") else "#"
     best = max(range(len(probabilities)), key=probabilities.__getitem__)
     width = len(str(len(probabilities) - 1))
@@ -116,7 +116,7 @@ def print_probabilities(console: Console, probabilities: Sequence[float]) -> Non
 
 def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Draw a table without lines between its columns."""
-    columns = (Column(title, overflow="fold") for title in header)  # never cut: there are commands to copy
+    columns = (Column(title, overflow="fold") for title in header)  # folded, not cut: it contains commands to copy
     table = Table(*columns, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for row in rows:
         table.add_row(*map(escape, row))

@@ -17,7 +17,7 @@ from nnx.types import Array
 
 
 def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> int:
-    """Print a run's loss, its accuracy, and how each class fared; return the exit code.
+    """Print the loss and accuracy of a run, and the results for each class; return the exit code.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> 
 
 
 def _unseen(run: Run, samples: Samples) -> tuple[Array, Array, str]:
-    """Return the samples that the run was not trained on, and what to call them."""
+    """Return the samples that the run was not trained on, and a name for them."""
     if len(samples.pairs) == 2:
         return *samples.pairs[1], "test images"
     if samples.fingerprint != run.fingerprint:

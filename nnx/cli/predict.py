@@ -17,7 +17,7 @@ from nnx.errors import DataError, MissingExtraError, ShapeError
 from nnx.functional import softmax
 from nnx.types import Array
 
-_LEAST_CONTRAST = 0.1  # between the darkest and the lightest pixel, of 1; less is a blank page
+_LEAST_CONTRAST = 0.1  # between the darkest and the lightest pixel; an image with less is blank
 
 
 def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
@@ -37,15 +37,15 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
         side = math.isqrt(run.pixels)
         if side * side != run.pixels:
             raise ShapeError(f"{folder}: expected a network for square images, got one for {run.pixels} pixels")
-        grey = read_grey(image)
-        ink, is_dark_on_light = find_ink(grey, image)
+        gray = read_gray(image)
+        ink, is_dark_on_light = find_ink(gray, image)
         framed = frame(ink, side, run.fill)
         x = run.standard.apply(framed.reshape(1, -1).astype(run.configuration.dtype))
         probabilities = _probabilities(model(asarray(x)), run.configuration.loss)
     best = int(np.argmax(probabilities))
     console.print(f"[bold green]{best}[/] with probability {100 * probabilities[best]:.2f} %\n")
     print_probabilities(console, probabilities)
-    height, width = grey.shape
+    height, width = gray.shape
     kind = "dark on light, so inverted" if is_dark_on_light else "light on dark"
     console.print(
         f"\n[dim]{escape(str(image))}: {width}x{height} pixels, {kind}; seen by the network as {side}x{side}[/]"
@@ -53,7 +53,7 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
     return OK
 
 
-def read_grey(path: Path) -> Array:
+def read_gray(path: Path) -> Array:
     """Return an image of any format and mode as brightness: float64 in [0, 1], shape (rows, columns)."""
     try:
         from PIL import Image, ImageOps
@@ -76,25 +76,25 @@ def read_grey(path: Path) -> Array:
         raise DataError(f"{path}: expected an image file that Pillow can read, got: {reason}") from error
 
 
-def find_ink(grey: Array, path: Path) -> tuple[Array, bool]:
-    """Return how much ink each pixel has, from 0 (background) to 1, and whether it was dark on light.
+def find_ink(gray: Array, path: Path) -> tuple[Array, bool]:
+    """Return the ink in each pixel, from 0 (background) to 1, and whether the image was dark on light.
 
-    The background is the brightness that the border has in its middle value.
+    The brightness of the background is the median of the border.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     background = float(np.median(border))
-    darkest, lightest = float(grey.min()), float(grey.max())
+    darkest, lightest = float(gray.min()), float(gray.max())
     if lightest - darkest < _LEAST_CONTRAST:
         raise DataError(f"{path}: expected a digit on a background, got an image of one brightness, {background:.2f}")
     is_dark_on_light = background > (darkest + lightest) / 2
-    ink = np.maximum(background - grey if is_dark_on_light else grey - background, 0.0)
+    ink = np.maximum(background - gray if is_dark_on_light else gray - background, 0.0)
     return ink / ink.max(), is_dark_on_light
 
 
 def frame(ink: Array, side: int, fill: float) -> Array:
-    """Return ink as a square of ``side`` pixels, in which the digit takes the share ``fill`` of the side.
+    """Return ink as a square of ``side`` pixels, in which the digit takes the fraction ``fill`` of the side.
 
-    An image that has this size already is left as it is.
+    An image that already has this size is returned as it is.
     """
     if ink.shape == (side, side):
         return ink
@@ -108,16 +108,16 @@ def frame(ink: Array, side: int, fill: float) -> Array:
 
 
 def _margins(profile: Array, length: int) -> tuple[int, int]:
-    """Return the margins that put the centre of mass of the ink, as MNIST has it, nearest to the middle."""
-    centre = float(np.average(np.arange(len(profile)) + 0.5, weights=profile))
-    first = min(max(round(length / 2 - centre), 0), length - len(profile))
+    """Return the margins that put the center of mass of the ink nearest to the middle, as in MNIST."""
+    center = float(np.average(np.arange(len(profile)) + 0.5, weights=profile))
+    first = min(max(round(length / 2 - center), 0), length - len(profile))
     return first, length - len(profile) - first
 
 
 def _resize(square: Array, side: int) -> Array:
     from PIL import Image
 
-    # A box averages over the pixels that become one, as the data sets were made; it cannot enlarge smoothly.
+    # A box filter averages the pixels that become one, as the data sets were made. It cannot enlarge smoothly.
     method = Image.Resampling.BOX if square.shape[0] >= side else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(square.astype(np.float32)).resize((side, side), method))
 
@@ -125,6 +125,6 @@ def _resize(square: Array, side: int) -> Array:
 def _probabilities(output: Array, loss: Config) -> Any:
     if loss["type"] != "MSE":
         return to_numpy(softmax(output, axis=1))[0]
-    # Trained on one-hot targets by squares, the output itself is an estimate of the probabilities.
+    # After training with the squared error on one-hot targets, the output itself estimates the probabilities.
     clipped = np.maximum(to_numpy(output)[0], 0)
     return clipped / max(clipped.sum(), 1e-12)

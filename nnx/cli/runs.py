@@ -1,4 +1,4 @@
-"""Run directories: what was asked for, what came out, and the model again from its files."""
+"""Run directories: the configuration, the outcome, and the trained model from its files."""
 
 import json
 import os
@@ -35,7 +35,7 @@ WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its configuration, and what the data added to it. ``config.json`` holds it.
+    """A run: its configuration and what follows from the data, as ``config.json`` holds it.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Run:
         return DataLoader(dataset, batch_size, shuffle=shuffle, seed=configuration.seed)
 
     def write(self, folder: Path, outcome: dict[str, Any]) -> None:
-        """Write ``config.json``, with what came out beside what is needed to build the model again."""
+        """Write ``config.json``: the outcome, and all that is needed to build the model again."""
         library = BACKENDS[self.configuration.backend or "numpy"]
         versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
         content = {"format": CONFIG_VERSION, **asdict(self), "outcome": outcome, "versions": versions}
@@ -89,7 +89,7 @@ def read_run(folder: Path) -> tuple[Run, Module]:
     Raises
     ------
     CheckpointError
-        If the directory or a file of it is missing, damaged, or written by a newer version.
+        If the directory or one of its files is missing, damaged, or written by a newer version.
     """
     run = _parse(folder / CONFIG, _read_json(folder))
     state, _ = load_weights(folder / WEIGHTS)
@@ -140,7 +140,7 @@ def _parse(path: Path, content: Any) -> Run:
 
 
 def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what a file says that described a network by its sizes and everything else by options."""
+    """Convert the content of a file of format 1, which has the sizes of a network and options for everything else."""
     options, sizes = content["options"], tuple(map(int, content["sizes"]))
     kept = ("data", "epochs", "batch_size", "seed", "dtype", "backend", "device")
     configuration = {
@@ -154,25 +154,25 @@ def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def claim_folder(out: Path | None, name: str, *, overwrite: bool) -> Iterator[Path]:
-    """Make the directory of a run before any work is done; if nothing is then written, remove it again.
+    """Make the directory of a run before any work is done; if nothing is written into it, remove it again.
 
     Parameters
     ----------
     out : path or None
         ``None`` takes the first free one of ``runs/<name>-1``, ``runs/<name>-2``, ...
     overwrite : bool
-        Allow a directory that has something in it. Only files of the same names are replaced, at the end.
+        Allow a directory that is not empty. Only files of the same names are replaced, at the end.
 
     Raises
     ------
     ArgumentError
-        If the directory has something in it, and ``overwrite`` was not said.
+        If the directory is not empty, and ``overwrite`` is false.
     OSError
-        If it cannot be made or written to.
+        If the directory cannot be made or written to.
     """
     folder, is_new = _next_folder(name) if out is None else _open_folder(out, overwrite)
     try:
-        with _advising(folder), replacing(folder / ".probe") as probe:  # cheaper to fail now than after the training
+        with _advising(folder), replacing(folder / ".probe") as probe:  # better to fail now than after the training
             probe.touch()
         (folder / ".probe").unlink()
         yield folder
@@ -209,7 +209,7 @@ def _open_folder(out: Path, overwrite: bool) -> tuple[Path, bool]:
 
 @contextmanager
 def _advising(folder: Path) -> Iterator[None]:
-    """Add to an error of the file system what to do about it."""
+    """Add advice to an error of the file system."""
     try:
         yield
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""The data sets that the command can read, divided into a part to train on and a part to validate with."""
+"""The data sets that the command can read, split into training and validation samples."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ _PARTS = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 class Division(NamedTuple):
-    """Samples to train on, samples to validate with, and in words which those are."""
+    """Training samples, validation samples, and a description of the latter."""
 
     x_train: Array
     y_train: Array
@@ -35,29 +35,29 @@ class Samples:
     Attributes
     ----------
     pairs : list of (x, y)
-        One pair where the files do not divide the samples, two (train, test) where they do.
+        Two pairs (train, test) if the files have such a split, otherwise one.
         ``x``: float32 in [0, 1], shape (batch, pixels); ``y``: class indices, shape (batch,).
     keeps_order : bool
-        Divide a single pair as it lies in its files, rather than at random.
+        Whether to split a single pair in the order of its files instead of at random.
     """
 
     pairs: list[tuple[Array, Array]]
     keeps_order: bool
 
     def divide(self, seed: int) -> Division:
-        """Return the part to train on and the part to validate with, the same for the same seed."""
+        """Return the training and validation samples, which are the same for the same seed."""
         if len(self.pairs) == 2:
             return Division(*self.pairs[0], *self.pairs[1], "the test set")
         x, y = self.pairs[0]
         last = len(y) - round(VALIDATION_FRACTION * len(y))
-        # Files that are sorted by class must not be cut: a class would be missing on one side.
+        # Not if the files are sorted by class: some classes would be missing on one side.
         if self.keeps_order and np.array_equal(np.unique(y[:last]), np.unique(y[last:])):
             return Division(x[:last], y[:last], x[last:], y[last:], "the last fifth")
         return Division(*train_validation_split(x, y, VALIDATION_FRACTION, seed), "a fifth drawn by the seed")
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 sum of all labels in their order, by which a data set is known again wherever it lies."""
+        """The SHA-256 sum of all labels in order, which identifies a data set wherever it is stored."""
         return hashlib.sha256(b"".join(y.astype("<i8").tobytes() for _, y in self.pairs)).hexdigest()
 
     @property
@@ -74,7 +74,7 @@ def load_samples(source: str, *, quiet: bool = False) -> Samples:
     DataError
         If the files are missing or damaged, or hold no sample.
     """
-    # The downloader writes its log and its progress bar to the standard error stream.
+    # The downloader writes its log and progress bar to the standard error stream.
     with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
         samples = Samples(_read(source), keeps_order=source != "digits")
     if not all(len(y) for _, y in samples.pairs):
@@ -103,7 +103,7 @@ def _pairs(arrays: tuple[Array, ...]) -> list[tuple[Array, Array]]:
 
 @dataclass(frozen=True)
 class Standard:
-    """The mean and standard deviation of the training set's pixels, which all later input is given too."""
+    """The mean and standard deviation of the training set's pixels, by which all inputs are standardized."""
 
     mean: float
     std: float
@@ -114,15 +114,15 @@ class Standard:
         return cls(float(np.mean(x, dtype=np.float64)), float(np.std(x, dtype=np.float64)))
 
     def apply(self, x: Array) -> Array:
-        """Return pixels standardized."""
+        """Return standardized pixels."""
         return normalize(x, mean=self.mean, std=self.std)
 
 
 def fill_of(x: Array) -> float:
-    """Return how much of the frame's side the ink takes in an average image: 1 if it reaches from edge to edge.
+    """Return the average fraction of the side that the ink takes: 1 if it reaches from edge to edge.
 
-    MNIST leaves a margin around each digit and the embedded digits leave none; an image to be recognised is
-    framed in the same way.
+    MNIST leaves a margin around each digit, and the embedded digits do not; images for prediction are framed in the
+    same way.
     """
     side = math.isqrt(x.shape[1])
     if side * side != x.shape[1]:
@@ -133,7 +133,7 @@ def fill_of(x: Array) -> float:
 
 
 def _extent(occupied: Any) -> Any:
-    """Return the distance from the first to the last True of each row, both included."""
+    """Return the length from the first to the last True of each row, both included."""
     width = occupied.shape[1]
     first, last = occupied.argmax(axis=1), width - 1 - occupied[:, ::-1].argmax(axis=1)
     return np.where(occupied.any(axis=1), last - first + 1, width)

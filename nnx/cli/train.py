@@ -32,7 +32,7 @@ from nnx.training import Best, History, plot_confusion, plot_curves, train_class
 
 @dataclass(frozen=True)
 class Job:
-    """All that a training needs; ``history`` fills as it goes on."""
+    """Everything that a training run needs; ``history`` grows as it proceeds."""
 
     run: Run
     held_out: str
@@ -52,13 +52,13 @@ def train(
     overwrite: bool,
     console: Console,
 ) -> int:
-    """Train a network as a configuration says, and leave a run directory; return the exit code.
+    """Train a network by a configuration, and write a run directory; return the exit code.
 
     Parameters
     ----------
     configuration : Configuration
     hidden : tuple of int or None
-        In the place of the configuration's model, take linear layers with so many units between the pixels and the
+        Instead of the configuration's model, use linear layers with these numbers of units between the pixels and the
         classes of the data.
     out : path or None
         See :func:`nnx.cli.runs.claim_folder`.
@@ -68,14 +68,15 @@ def train(
     Raises
     ------
     ArgumentError
-        If the configuration does not make a model, loss or optimizer, or the model does not give a number a class.
+        If no model, loss or optimizer can be built from the configuration, or the model does not return a number per
+        class.
     NonFiniteError
         If the loss became infinite or NaN; the best model so far is saved.
     """
     _require("matplotlib", "safetensors")
     name = Path(configuration.data).name or "data"
     claimed = claim_folder(out, name, overwrite=overwrite)
-    # An overflow is reported once, as a loss that is not finite, and not by each NumPy function that meets it.
+    # An overflow is reported once, as a loss that is not finite, instead of by each NumPy function on the way.
     with use_backend(configuration.spec), claimed as folder, np.errstate(all="ignore"):
         job = _prepare(configuration, hidden, quiet=console.quiet)
         _introduce(console, job)
@@ -117,13 +118,14 @@ def _prepare(configuration: Configuration, hidden: tuple[int, ...] | None, *, qu
     model, loss = configuration.make_model(), configuration.make_loss()
     _try_out(model, validation, samples.classes)
     optimizer = configuration.make_optimizer(model)
-    # As they say themselves what they are: with every default, and the sizes that the data settled.
-    said = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
-    return Job(replace(run, configuration=said), parts.held_out, loader, validation, model, loss, optimizer, History())
+    # Their own configurations are complete, with all defaults and with the sizes that the data have settled.
+    complete = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
+    run = replace(run, configuration=complete)
+    return Job(run, parts.held_out, loader, validation, model, loss, optimizer, History())
 
 
 def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
-    """Call a model once, so that one which does not fit the data is known before the training."""
+    """Call a model once, to find out before the training whether it fits the data."""
     x, _ = next(iter(batches))
     try:
         shape = getattr(model.eval()(x), "shape", None)
@@ -188,7 +190,7 @@ def _percent(best: Best) -> str:
 
 
 def _save(job: Job, folder: Path, state: str) -> None:
-    """Write the best model first, then what describes it. Ctrl-C waits for the end."""
+    """Write the best model, then what describes it. Ctrl-C has no effect until this is done."""
     model, history = job.model, job.history
     outcome: dict[str, Any] = {"state": state, "epochs": len(history.rows)}
     with _uninterrupted():
@@ -207,7 +209,7 @@ def _save(job: Job, folder: Path, state: str) -> None:
         if history.rows:
             _save_figure(folder / CURVES, plot_curves(history))
         else:
-            (folder / CURVES).unlink(missing_ok=True)  # of the run that is overwritten
+            (folder / CURVES).unlink(missing_ok=True)  # that of the run that is overwritten
 
 
 def _save_figure(path: Path, figure: Any) -> None:
@@ -217,8 +219,8 @@ def _save_figure(path: Path, figure: Any) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let a second Ctrl-C wait until the files are written."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    """Ignore a second Ctrl-C while files are written."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)

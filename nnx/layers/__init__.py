@@ -1,4 +1,4 @@
-"""Modules: parameters with a call into :mod:`nnx.functional`."""
+"""Modules: parameters together with a call of a function from :mod:`nnx.functional`."""
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.inspection import layer_outputs

@@ -32,7 +32,7 @@ class Sigmoid(Module):
 
 
 class Exponential(Module):
-    r"""Exponential function: :math:`e^x`; see :func:`nnx.functional.exponential`. Makes a positive variance.
+    r"""Exponential function: :math:`e^x`; see :func:`nnx.functional.exponential`. Used for a positive variance.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Exponential(Module):
 class Softmax(Module):
     r"""Softmax: :math:`e^{x_i} / \sum_k e^{x_k}` along an axis; see :func:`nnx.functional.softmax`.
 
-    A model for classification ends without it: :class:`nnx.CrossEntropy` takes logits.
+    A classifier should end without it, since :class:`nnx.CrossEntropy` takes logits.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The post's style: a call keeps its pullback, and ``backward`` uses it up."""
+"""The style of the post: a call keeps its pullback, and ``backward`` uses it up."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,22 +14,22 @@ from nnx.tree import Rebuild, tree_split
 from nnx.types import Array, Tree
 
 NOT_KEPT = object()
-"""Returned by :func:`call_and_keep` in place of an output where an argument is traced."""
+"""Returned by :func:`call_and_keep` instead of an output if an argument is traced."""
 
 
 class Kept(NamedTuple):
-    """What a call in training mode keeps for the backward pass that follows it.
+    """What a call in training mode keeps for the backward pass.
 
     Attributes
     ----------
     pullback : callable or None
         ``None`` after a backward pass.
     inputs : int
-        How many arrays of the call have a gradient.
+        The number of arrays in the arguments that have a gradient.
     of_inputs : callable
-        Makes of their gradients what ``backward`` returns.
+        Turns their gradients into what ``backward`` returns.
     origins : mapping
-        Of the output, to know a gradient that was made for another one.
+        Those of the output, by which a gradient made for another output is recognized.
     """
 
     pullback: Callable[..., Any] | None
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
 
 
 def call_and_keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a module on plain arrays, and keep what :func:`backward` needs."""
+    """Call a module on plain arrays, and keep the residuals for :func:`backward`."""
     members, plan = module.__dict__, module._plan
     if plan is None or plan.unsettled or plan.stamp is not STAMP.structure:
         settle_below(module, args, kwargs)

@@ -1,4 +1,4 @@
-"""The configuration of a module: its class and the arguments that would make it, as data that JSON can hold."""
+"""The configuration of a module: its class and the arguments that would build it, as data for JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nnx.layers.plan import plan_of
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 from nnx.layers.ties import Tied
 
-_MOST_ELEMENTS = 10_000  # of an array, which becomes text
+_MOST_ELEMENTS = 10_000  # of an array in a configuration, where it becomes text
 _TAGS = frozenset({"type", "ties"})
 
 
@@ -29,7 +29,7 @@ def config_of(configured: Any) -> dict[str, Any]:
 
 
 class _Writer:
-    """Turns values into data; a module that comes twice is written once, with a reference to it."""
+    """Turns values into data; a module that occurs again is written as a reference to its first place."""
 
     def __init__(self) -> None:
         self._seen: dict[int, str] = {}
@@ -38,9 +38,9 @@ class _Writer:
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
-        if isinstance(value, Integral):
+        if isinstance(value, Integral):  # such as NumPy's
             return operator.index(value)
-        if isinstance(value, Real):
+        if isinstance(value, Real):  # JSON has no infinity and no NaN
             return float(value) if math.isfinite(value) else {"type": "float", "value": repr(float(value))}
         if isinstance(value, list):
             return self._items(value, where)
@@ -76,7 +76,7 @@ class _Writer:
 
 
 def type_name(kind: type) -> str:
-    """Return what a configuration calls a class: its name if it is one of nnx, else with its module."""
+    """Return the name of a class in a configuration: with its module, unless it is one of nnx."""
     return kind.__name__ if kind.__module__.startswith("nnx.") else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -87,7 +87,7 @@ def build(
     rng: Any = None,
     given: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Make what a configuration describes, of known classes alone: no name is imported.
+    """Build what a configuration describes, using only known classes: no name is imported.
 
     Parameters
     ----------
@@ -96,16 +96,16 @@ def build(
     known : mapping from name to class
         The classes of nnx.
     allow : classes
-        Other classes that may be made: your own.
+        Other classes that may be built, such as your own.
     rng : NumPy Generator, optional
-        Handed to every constructor that takes one.
+        Passed to every constructor that takes one.
     given : mapping, optional
-        Arguments of the outermost constructor that are no configuration, such as the model of an optimizer.
+        Arguments of the outermost constructor that are not part of a configuration, such as the model of an optimizer.
 
     Raises
     ------
     ArgumentError
-        If the configuration names another class, or is none.
+        If the configuration names another class, or is not a configuration.
     """
     if not isinstance(config, Mapping):
         raise ArgumentError(f"config: expected a mapping with a type, got {config!r}")
@@ -150,7 +150,7 @@ class _Reader:
 
     def _class(self, name: str) -> type:
         kind = self._known.get(name) or self._allowed.get(name)
-        if kind is None:  # a class that has moved to another file since
+        if kind is None:  # perhaps a class that has been moved to another module since
             ends = [kind for kind in self._allowed.values() if kind.__qualname__ == name.rpartition(".")[2]]
             kind = ends[0] if len(ends) == 1 and "." in name else None
         if kind is None:
@@ -173,10 +173,11 @@ class _Reader:
             elif parameter.kind is _Kind.POSITIONAL_ONLY and name in values:
                 positional.append(values.pop(name))
             elif name == "rng" and self._rng is not None:
-                named[name] = self._rng
+                named[name] = self._rng  # one generator for all: the layers must not draw the same numbers
         unknown = sorted(values.keys() - takes.keys())
         if unknown:
             raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} takes no {', '.join(unknown)}")
+        # Python fills *args only after all positional parameters, so those before it cannot be passed by name.
         if any(parameter.kind is _Kind.VAR_POSITIONAL for parameter in takes.values()) and positional:
             before = [n for n, p in takes.items() if p.kind is _Kind.POSITIONAL_OR_KEYWORD and n in values]
             positional = [values.pop(name) for name in before] + positional

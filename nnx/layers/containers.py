@@ -1,4 +1,8 @@
-"""Lists and dicts that are attributes of a module: they notice what is put into them and taken out."""
+"""Lists and dicts that are attributes of a module: they notice when something is added or removed.
+
+A module replaces a list or dict that is assigned to it by a watched copy. Changes of the copy invalidate the plans of
+models, which list their parameters. Changes of the original would be lost, and are an error.
+"""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -9,17 +13,17 @@ from nnx.errors import ArgumentError, UsageError
 from nnx.layers.hidden import MARKED, PLAIN, named, refuse_hidden, search
 from nnx.layers.node import RUNNING, Node, is_running, refused_write, structure_changed
 
-_MANY = 100  # constants, beyond which an original is held to its length alone: it is looked at in every step
+_MANY = 100  # with more constants, only the length of an original is compared, since that happens in every step
 
 
 class Watched:
-    """What both have: where they stand, whether they may be changed, and the original that they were made of."""
+    """What both kinds share: their path in the module, whether they may be changed, and the original."""
 
     where: str = ""
-    is_locked: bool = False  # of the copy of a module that a transform calls
+    is_locked: bool = False  # true in the copies of a module that transforms call
     original: Any = None
-    size: int = 0  # of the original, when it was assigned
-    contents: tuple[Any, ...] | None = None  # likewise; not of many constants, such as a vocabulary
+    size: int = 0  # that of the original when it was assigned
+    contents: tuple[Any, ...] | None = None  # likewise; None for many constants, such as a vocabulary
 
     def _open(self) -> None:
         if self.is_locked or (RUNNING.models is not None and is_running(self)):
@@ -29,12 +33,12 @@ class Watched:
         return item if isinstance(item, Node) else followed(item, f"{self.where}.{key}")
 
     def check_original(self) -> bool:
-        """Return whether somebody else still holds the original; it must not have been changed.
+        """Return whether anyone else still holds the original, and so could change it; check that nobody has.
 
         Raises
         ------
         UsageError
-            If it was changed.
+            If the original was changed.
         """
         if self.original is None:
             return False
@@ -48,7 +52,7 @@ class Watched:
             )
         if _holders(self) > _ONLY_ITS_OWN:
             return True
-        self.original = self.contents = None
+        self.original = self.contents = None  # nobody can change it any more: no need to look again
         return False
 
     def __copy__(self) -> Any:
@@ -61,7 +65,7 @@ class Watched:
 
 
 class WatchedList(Watched, list[Any]):
-    """A list of a module."""
+    """A list that is an attribute of a module."""
 
     def __init__(self, items: Iterable[Any] = (), where: str = "") -> None:
         self.where = where
@@ -95,7 +99,7 @@ class WatchedList(Watched, list[Any]):
 
 
 class WatchedDict(Watched, dict[Any, Any]):
-    """A dict of a module."""
+    """A dict that is an attribute of a module."""
 
     def __init__(self, items: Any = (), where: str = "") -> None:
         self.where = where
@@ -130,7 +134,7 @@ class WatchedDict(Watched, dict[Any, Any]):
         return self
 
     def copy(self) -> dict[Any, Any]:
-        """Return a dict of no module."""
+        """Return a plain dict."""
         return dict(self)
 
 
@@ -148,6 +152,7 @@ def _removing(kind: type, name: str) -> Callable[..., Any]:
     return change
 
 
+# Methods that add nothing need no look at items. Even a failing one, such as a sort, may have changed the order.
 for _name in ("__delitem__", "__imul__", "clear", "pop", "remove", "reverse", "sort"):
     setattr(WatchedList, _name, _removing(list, _name))
 for _name in ("__delitem__", "clear", "pop", "popitem"):
@@ -155,12 +160,12 @@ for _name in ("__delitem__", "clear", "pop", "popitem"):
 
 
 def followed(value: Any, where: str) -> Any:
-    """Return an attribute with its lists and dicts replaced by watched ones, at any depth.
+    """Return the value of an attribute with its lists and dicts replaced by watched ones, at any depth.
 
     Raises
     ------
     ArgumentError
-        If a parameter or buffer is in a container, or a module where nothing follows it.
+        If a container holds a parameter or buffer, or if a module is somewhere where it would not be found.
     """
     kind = type(value)
     if kind in PLAIN or isinstance(value, Node):
@@ -178,7 +183,7 @@ def followed(value: Any, where: str) -> Any:
     if kind is WatchedList or kind is WatchedDict:
         return kind(value, where) if value.is_locked else value
     if isinstance(value, tuple):
-        if PLAIN.issuperset(map(type, value)):
+        if PLAIN.issuperset(map(type, value)):  # such as a shape: no need to rebuild it
             return value
         items = [followed(item, f"{where}.{i}") for i, item in enumerate(value)]
         if all(map(is_, items, value)):
@@ -189,7 +194,7 @@ def followed(value: Any, where: str) -> Any:
 
 
 def locked(container: Any) -> Any:
-    """Return a copy of a watched list or dict of constants that nobody can change, so that all traces share it."""
+    """Return a locked copy of a watched list or dict of constants, which all traced copies can share."""
     kind: Any = type(container)
     made = kind.__new__(kind)
     if kind is WatchedDict:
@@ -219,4 +224,4 @@ def _count_of_one_holder() -> int:
     return _holders(probe)
 
 
-_ONLY_ITS_OWN = _count_of_one_holder()  # counted in the same way, since Python 3.14 counts less than 3.13
+_ONLY_ITS_OWN = _count_of_one_holder()  # measured by the same function: Python 3.14 counts fewer references than 3.13

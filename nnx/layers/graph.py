@@ -1,4 +1,4 @@
-"""The graph of modules: what a module holds, under which names and paths."""
+"""The graph of modules: what a module holds, by name and by dotted path."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _RESERVED = frozenset(name for name in vars(Node) if name.startswith("_") and no
 class Graph(Configured, Node):
     """A module as a node of the graph; :class:`nnx.Module` adds what it computes.
 
-    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
-    :class:`Parameter` are trained; those that are a :class:`Buffer` change and are saved; all else is constant.
+    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as a
+    :class:`Parameter` are trained; those that are a :class:`Buffer` are changed by ``forward`` and saved; all others
+    are constants.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -35,7 +36,7 @@ class Graph(Configured, Node):
         refuse_on_class(cls)
 
     def plan(self) -> Plan:
-        """Return what this model holds: its modules, parameters and buffers with their paths, found once."""
+        """Return the plan of this model: its modules, parameters and buffers by path, found once and cached."""
         return plan_of(self)
 
     def named_children(self) -> Iterator[tuple[str, Any]]:
@@ -48,7 +49,7 @@ class Graph(Configured, Node):
                 yield from children(name, members.get(name))
 
     def named_modules(self) -> Iterator[tuple[str, Any]]:
-        """Iterate over this module, of path ``""``, and all below it; a shared one comes once, by its first path."""
+        """Iterate over this module, under the path ``""``, and all below it; a shared one comes once."""
         plan = plan_of(self)
         return zip(plan.module_paths, (self, *plan.below), strict=False)  # the rest below has no path
 
@@ -58,9 +59,9 @@ class Graph(Configured, Node):
         Raises
         ------
         ArgumentError
-            If one array is the value of two parameters: tie them with :class:`nnx.Tied`.
+            If two parameters have the same array as value; tie them with :class:`nnx.Tied`.
         UsageError
-            If a parameter is tied to one outside of this model, or a list was changed that a module had copied.
+            If a parameter is tied to one outside this model, or a list was changed after a module had copied it.
         """
         plan = usable_plan(self)
         modules = (self, *plan.below)
@@ -70,12 +71,13 @@ class Graph(Configured, Node):
         return found
 
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
-        """Put new arrays in place of parameters, by dotted path.
+        """Replace parameters by new arrays, by dotted path.
 
         Raises
         ------
         ArgumentError
-            Lists every path that is no parameter, and every array of another shape or dtype. Nothing is then replaced.
+            Lists every path that is not a parameter and every array of the wrong shape or dtype. Then nothing is
+            replaced.
         """
         self._refuse_change("replace_parameters")
         plan = usable_plan(self)
@@ -100,9 +102,9 @@ class Graph(Configured, Node):
         return {path: modules[i].__dict__[name] for path, i, name in plan.buffers}
 
     def copies(self, **marks: Any) -> dict[int, Any]:
-        """Copy the graph of modules, and return the copy of each by its id; arrays and buffers stay shared.
+        """Copy the graph of modules, and return the copies by the ids of the originals; arrays and buffers are shared.
 
-        ``marks`` are attributes that the copies get.
+        ``marks`` are attributes for all copies.
         """
         plan, made = plan_of(self), []  # type: ignore[var-annotated]
         plan.copy(self, marks={"_kept": None, **marks}, made=made)
@@ -110,7 +112,7 @@ class Graph(Configured, Node):
 
     def __tree_split__(self) -> tuple[dict[str, Array], Callable[[Sequence[Array]], Node]]:
         plan = self._plan
-        if plan is None or plan.values is not STAMP.values or plan.watched:  # as usable_plan, a call less
+        if plan is None or plan.values is not STAMP.values or plan.watched:  # the test in usable_plan, without a call
             plan = usable_plan(self)
         modules = (self, *plan.below)
         leaves = {}
@@ -119,19 +121,19 @@ class Graph(Configured, Node):
         return leaves, partial(plan.copy, self)
 
     def __tree_release__(self) -> None:
-        """Make a copy that :meth:`__tree_split__` made a model of its own, with buffers of its own."""
+        """Turn a copy that :meth:`__tree_split__` made into an independent model, with its own buffers."""
         plan = plan_of(self)
         for module in (self, *plan.below):
             members = vars(module)
             members.pop("_is_copy", None)
-            for name in module._child_names:  # a locked list or dict may be that of other copies too
+            for name in module._child_names:  # a locked list or dict may be shared with other copies
                 if not isinstance(members[name], Node):
                     members[name] = followed(members[name], name)
-        own: dict[int, Buffer] = {}
+        own: dict[int, Buffer] = {}  # by the id of the original: modules that share a buffer still do
         for _, i, name in plan.buffers:
             members = vars((self, *plan.below)[i])
             members[name] = own.setdefault(id(members[name]), Buffer(members[name].snapshot()))
-        set_plan(self, None)  # it knows the locked ones
+        set_plan(self, None)  # the old plan refers to the locked containers
 
     def __tree_buffers__(self) -> list[Buffer]:
         return list(self.buffers().values())
@@ -161,7 +163,7 @@ class Graph(Configured, Node):
             self._set_structure(name, value)
 
     def _set_structure(self, name: str, value: Any) -> None:
-        """Assign what may be a parameter, a buffer, a module, or take the place of one."""
+        """Assign a value where it, or the value that it replaces, is a parameter, a buffer or a module."""
         members = vars(self)
         old = members.get(name)
         if isinstance(old, Buffer) and (is_array(value) or type(value) in (bool, int, float)):
@@ -188,14 +190,14 @@ class Graph(Configured, Node):
             self._forget(name)
         structure_changed()
 
-    if not TYPE_CHECKING:  # else every attribute would have a type
+    if not TYPE_CHECKING:  # with a __getattr__ a type checker would accept any attribute
 
         def __getattr__(self, name: str) -> Any:
             tie = self._ties.get(name)
             return object.__getattribute__(self, name) if tie is None else tie.read()
 
     def _forget(self, name: str, but: str = "") -> bool:
-        """Take a name out of those of parameters, children and ties; tell whether it was among them."""
+        """Remove a name from those of parameters, children and ties; return whether it was one of them."""
         found = name in self._ties or name in self._parameter_names or name in self._child_names
         if found:
             members = vars(self)

@@ -1,4 +1,4 @@
-"""Modules and parameters where nothing follows them: they would be neither trained nor saved, so they are refused."""
+"""Find modules and parameters that are hidden in other objects, where they would be neither trained nor saved."""
 
 import types
 import weakref
@@ -12,21 +12,21 @@ from nnx.layers.node import Node
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.ties import Tied
 
-# A way to name a module that is no child, such as a parent.
+# Weak references are the way to refer to a module that is not a child, such as a parent.
 _WEAK: tuple[type, ...] = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType)
 PLAIN: frozenset[type] = frozenset({type(None), bool, int, float, complex, str, bytes, range, slice, type, *_WEAK})
 MARKED = (Parameter, Buffer, Tied)
 _KEYED = (dict, UserDict, types.MappingProxyType)
-_VIEWS = (KeysView, ValuesView, ItemsView)  # of a dict, which may be one of the module's own
+_VIEWS = (KeysView, ValuesView, ItemsView)  # views of a dict, perhaps one of the module itself
 _COLLECTIONS = (list, tuple, deque, set, frozenset, UserList, *_VIEWS)
 _CALLS = (partial, types.MethodType, types.FunctionType)
 
 
 def refuse_hidden(value: Any, where: str) -> None:
-    """Raise ArgumentError if a value that is not followed holds a module, a parameter or a buffer.
+    """Raise ArgumentError if a value holds a module, a parameter or a buffer where it would not be found.
 
-    Seen are containers of Python, arrays of objects, what a partial, a method or a closure holds, and the attributes of
-    other objects, one level down.
+    The search covers Python's containers, arrays of objects, what a partial, a method or a closure holds, and the
+    attributes of other objects, down to a few levels.
     """
     if type(value) in PLAIN:
         return
@@ -40,7 +40,7 @@ def refuse_hidden(value: Any, where: str) -> None:
 
 
 def refuse_on_class(kind: type) -> None:
-    """Raise ArgumentError if a class has a module, a parameter or a buffer of its own, or slots, which hide them."""
+    """Raise ArgumentError if a class attribute holds a module, parameter or buffer, or there are slots, which may."""
     if vars(kind).get("__slots__"):
         raise ArgumentError(
             f"the class {kind.__name__}: expected no __slots__, in which modules and parameters would be neither "
@@ -56,13 +56,13 @@ def refuse_on_class(kind: type) -> None:
 
 
 def named(found: Any) -> str:
-    """Return what an error calls something that was found."""
+    """Return the name of a found object for an error."""
     kind = type(found).__name__
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
 
 
 def search(items: Iterable[Any], depth: int) -> Any:
-    """Return the first module, parameter or buffer among some items, and what is inside them to a depth."""
+    """Return the first module, parameter or buffer among some items, or inside them down to a depth."""
     items = list(items)
     if PLAIN.issuperset(map(type, items)):
         return None
@@ -77,7 +77,7 @@ def search(items: Iterable[Any], depth: int) -> Any:
 
 
 def _contents(value: Any, with_attributes: bool) -> Iterable[Any]:
-    """Return what a value holds, where that can be seen."""
+    """Return what a value holds, as far as that can be found out without calling its code."""
     if isinstance(value, _KEYED):
         return (*value.keys(), *value.values())
     if isinstance(value, _COLLECTIONS):

@@ -1,4 +1,4 @@
-"""Look at what flows through a model: the output of every layer, and a table of them."""
+"""Inspect a model: the output of every layer, and a table of the layers."""
 
 import math
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ class LayerOutput(NamedTuple):
 
 
 def layer_outputs(model: Any, *args: Any, **kwargs: Any) -> list[LayerOutput]:
-    """Call a model and return the output of every module, in the order in which the calls ended.
+    """Call a model and return the output of every module, in the order in which the calls return.
 
-    The model itself is not changed, and nothing is kept for a backward pass.
+    The model is not changed, and nothing is kept for a backward pass.
 
     Examples
     --------
@@ -30,11 +30,11 @@ def layer_outputs(model: Any, *args: Any, **kwargs: Any) -> list[LayerOutput]:
     """
     found: list[tuple[Any, Any]] = []
     copies = model.copies(_is_copy=True, _watcher=lambda module, output: found.append((module, output)))
-    boxes: dict[int, Buffer] = {}  # a buffer of the copy may change, the model's may not
+    buffers: dict[int, Buffer] = {}  # the copies get their own, so that forward does not change the model's
     for module in copies.values():
         for name, value in vars(module).items():
             if isinstance(value, Buffer):
-                vars(module)[name] = boxes.setdefault(id(value), Buffer(value.value))
+                vars(module)[name] = buffers.setdefault(id(value), Buffer(value.value))
     originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
     copies[id(model)](*args, **kwargs)
     return [LayerOutput(*originals[id(module)], output) for module, output in found]
@@ -68,6 +68,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _zeros(model: Any, shape: tuple[int, ...]) -> Any:
+    # Like a parameter, so that the layers accept it; broadcast, so that it takes no memory.
     first = next(iter(model.parameters().values()), None)
     zero = asarray(0.0, dtype=None if first is None else first.dtype, like=first)
     return namespace(zero).broadcast_to(zero, shape)

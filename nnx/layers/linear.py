@@ -18,7 +18,7 @@ class Linear(Module):
     Parameters
     ----------
     in_features : int or None
-        Length of the last axis of the input; ``None`` leaves it to the first input, see :meth:`nnx.Module.settle`.
+        Length of the last axis of the input; ``None`` takes it from the first input, see :meth:`nnx.Module.settle`.
     out_features : int
         Length of the last axis of the output.
     bias : bool
@@ -27,14 +27,14 @@ class Linear(Module):
         Draws the initial weight; default :class:`nnx.initializers.HeNormal`, of standard deviation
         :math:`\sqrt{2 / \mathrm{in\_features}}`. The initial bias is zero.
     rng : int or NumPy Generator, optional
-        Source of the initial weight; default fresh from the system. Pass one generator to all layers.
+        Source of the initial weight; by default the system's entropy. Pass one generator to all layers.
     dtype : dtype or str
         Of the parameters; default float32.
 
     Attributes
     ----------
     weight : array, shape (in_features, out_features)
-        In PyTorch it is stored transposed.
+        PyTorch stores its transpose.
     bias : array, shape (out_features,), or None
 
     Raises
@@ -42,7 +42,7 @@ class Linear(Module):
     ShapeError
         On a call, if the input is not of shape (..., in_features).
     DTypeError
-        On a call, if the input holds integers, or another dtype than the weight.
+        On a call, if the input holds integers, or its dtype is not that of the weight.
     ArgumentError
         If a number of features is less than 1.
 
@@ -80,7 +80,7 @@ class Linear(Module):
             self._make_parameters(in_features, None)
 
     def settle(self, x: Array) -> Self:
-        """Take the number of input features, where it was left open, from an input (..., in_features)."""
+        """Take the number of input features, if it is open, from an input (..., in_features)."""
         if not self.is_settled:
             expect_floating(x)
             if x.ndim == 0:

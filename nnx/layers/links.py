@@ -1,7 +1,7 @@
-"""Which output a gradient was made for, so that it is not carried back through another call of a model.
+"""Which output a gradient was made for, so that it is not sent back through another call of the model.
 
-A model holds the origins of its last output, a loss that of its prediction, and a gradient that a loss made is linked
-to the latter. All of it is weak: no array lives longer for it. What went through arithmetic is not linked.
+A model holds the origins of its last output, a loss that of its prediction, and the gradient that a loss returns is
+linked to the latter. All links are weak, so that they keep no array alive. The results of arithmetic are not linked.
 """
 
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ from nnx.types import Array, Tree
 
 
 class Origin:
-    """Stands for an array that a gradient may be made for, and outlives it.
+    """Stands for an array that a gradient may be made for, and may outlive it.
 
     Attributes
     ----------
     is_recorded : bool
-        The array is an output of a model that can go backward from it.
+        Whether the array is the output of a model that kept its pullback.
     """
 
     is_recorded: bool = False
 
 
-_ORIGINS = Links()  # of outputs and predictions: their own Origin
+_ORIGINS = Links()  # for outputs and predictions, their Origin
 MADE_FOR = Links()
-"""Of a gradient: the :class:`Origin` of the array that it was made for."""
+"""For a gradient, the :class:`Origin` of the array that it was made for."""
 
 
 def origin_of(array: Array) -> Origin | None:
-    """Return what stands for an array: one for each; ``None`` if the array takes no weak reference."""
+    """Return the one origin of an array, or ``None`` if the array supports no weak references."""
     found: Origin | None = _ORIGINS.setdefault(array, Origin())
     return found
 
 
 def record_output(output: Tree) -> dict[str, Origin | None]:
-    """Return the origins of an output's arrays by path, marked as recorded: what :func:`refuse_foreign` takes."""
+    """Mark the arrays of an output as recorded, and return their origins by path for :func:`refuse_foreign`."""
     origins = {}
     for path, leaf in (tree_flatten(output) if isinstance(output, (tuple, list, dict)) else {"": output}).items():
         origins[path] = origin = origin_of(leaf)
@@ -47,7 +47,7 @@ def record_output(output: Tree) -> dict[str, Origin | None]:
 
 
 def refuse_foreign(gradient: Tree, origins: Mapping[str, Any], owner: str) -> None:
-    """Raise UsageError if a part of a gradient was made for another array than that of the last output.
+    """Raise UsageError if a part of a gradient was made for another array than the one in the last output.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def refuse_foreign(gradient: Tree, origins: Mapping[str, Any], owner: str) -> No
     origins : mapping from path to Origin
         As :func:`record_output` returned them for the last output.
     owner : str
-        What the error calls the model.
+        The name of the model in the error.
     """
     given = tree_flatten(gradient) if isinstance(gradient, (tuple, list, dict)) else {"": gradient}
     for path, part in given.items():

@@ -1,4 +1,4 @@
-"""Say where in a model an error arose: a dotted path, put together on the error's way out."""
+"""Say where in a model an error occurred: a dotted path, assembled as the error leaves the modules."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from nnx.backend import device_of, is_array, library_name, namespace
 from nnx.errors import BackendError, DeviceError, NnxError
 from nnx.layers.plan import walk
 
-_MARK = "__nnx_module__"  # the id of a module: an error must be picklable, as one of a worker process is
+_MARK = "__nnx_module__"  # holds the id of a module, not the module: errors of worker processes are pickled
 
 
 def locate(error: Exception, module: Any, args: tuple[Any, ...] = ()) -> None:
-    """Add to an error that it passed a module on its way out.
+    """Add a module that an error passes to the path of the error.
 
-    An :class:`NnxError` gets the path into its message; of any other exception the path is a note. If the arrays
-    at hand lie on two devices, that is what the user hears.
+    An :class:`NnxError` has the path in its message; any other exception has it in a note. If the arrays at hand are on
+    different devices, the error says so instead.
 
     Raises
     ------
     BackendError, DeviceError
-        If an exception of the array library came from arrays of two libraries, or on two devices.
+        Instead of an exception of the array library, if arrays of different libraries or devices met.
     """
     inner = getattr(error, _MARK, None)
     if inner is None and not isinstance(error, NnxError):

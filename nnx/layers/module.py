@@ -27,13 +27,13 @@ from nnx.types import Array, DType, Tree
 class Module(Graph):
     """Base class of layers and models. A subclass defines ``forward`` in array API code.
 
-    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as
-    :class:`Parameter` are trained; those that are a :class:`Buffer` change and are saved; all else is constant.
+    Attributes that are modules, or lists, tuples and dicts of them, are children; those assigned as a
+    :class:`Parameter` are trained; those that are a :class:`Buffer` are changed by ``forward`` and saved; all others
+    are constants.
 
-    In training mode, the mode of a new module, a call on plain arrays keeps its pullback, so that
-    :meth:`backward` can follow, as in "a layer is a function with a backward". A call on traced arrays, or in
-    evaluation mode, keeps nothing. Because of what it keeps, let each thread call its own module in training
-    mode; :func:`nnx.value_and_grad` has no such limit.
+    In training mode, the mode of a new module, a call on plain arrays keeps its pullback for :meth:`backward`. A call
+    on traced arrays, or in evaluation mode, keeps nothing. Threads must not share a module in training mode, because of
+    what it keeps; with :func:`nnx.value_and_grad` they may.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class Module(Graph):
     _returns_input_gradient: ClassVar[bool] = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output; what a subclass defines."""
+        """Compute the output; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no forward(self, ...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,30 +82,30 @@ class Module(Graph):
         return output
 
     def backward(self, gradient: Tree, input_gradient: bool | None = None) -> Any:
-        """Carry the gradient of a loss back through the last call, once: what that kept is freed on the way.
+        """Propagate the gradient of a loss back through the last call, once: the residuals are freed as they are used.
 
         Parameters
         ----------
         gradient : array, shape of the last output
             The gradient of the loss with respect to the output. It is not changed.
         input_gradient : bool, optional
-            Whether to compute and return the gradient of the input. As in the post a layer does, and a
-            :class:`Sequential`, also called ``Model``, does not.
+            Whether to compute and return the gradient of the input. As in the post, the default is yes for a layer and
+            no for a :class:`Sequential`, also called ``Model``.
 
         Returns
         -------
         gradient : array, shape of the last input
-            With respect to the input; ``None`` for an input that is not floating-point, and a tuple if the call had
-            several arguments, with a dict of those that were passed by name at its end. ``None`` without
-            ``input_gradient``. The gradients of the parameters are then in :meth:`gradients`.
+            With respect to the input, or ``None`` without ``input_gradient``. ``None`` also for an input that is not
+            floating-point, and for several arguments a tuple, with a dict of those passed by name at its end. The
+            gradients of the parameters are then in :meth:`gradients`.
 
         Raises
         ------
         UsageError
-            If there was no call in training mode before, or a backward pass since, or if the gradient of a loss was
-            made for another output.
+            If there was no call in training mode, or a backward pass since, or if a loss made the gradient for another
+            output.
         ShapeError, DTypeError
-            If the gradient is not like the last output.
+            If the gradient does not have the shape or dtype of the last output.
         """
         return backward(self, gradient, self._returns_input_gradient if input_gradient is None else input_gradient)
 
@@ -128,29 +128,30 @@ class Module(Graph):
         Raises
         ------
         UsageError
-            If there was no backward pass before.
+            If there was no backward pass.
         ArgumentError
-            If the learning rate is not a finite number >= 0, or parameters came or went since that backward pass.
+            If the learning rate is not a finite number >= 0, or parameters were added or removed since the backward
+            pass.
 
         Notes
         -----
-        A parameter is written in place where nobody else holds its array; whoever holds it keeps the old values.
+        A parameter is updated in place if nothing else refers to its array; otherwise the old array keeps its values.
         """
         rate = as_nonnegative(learning_rate, "learning_rate")
-        gradients = self.gradients() if self._gradients is None else self._gradients  # which raises
+        gradients = self.gradients() if self._gradients is None else self._gradients  # the method raises if None
         update_parameters(self, descend, gradients, {**PLAIN, "learning_rate": rate}, {})
 
     def settle(self, *args: Any, **kwargs: Any) -> Self:
-        """Settle the sizes that were left open, as in ``Linear(None, 10)``, from an input; the first call does that.
+        """Settle open sizes, as in ``Linear(None, 10)``, from an input; the first call does the same.
 
-        Until then :meth:`parameters` and all that needs them raise UsageError. A layer with an open size sets
-        ``self.is_settled = False`` in its constructor, and makes its parameters in a ``settle`` of its own, which is
-        given the inputs of the first call as plain arrays.
+        Until then :meth:`parameters`, and whatever needs it, raises UsageError. A layer with an open size sets
+        ``self.is_settled = False`` in its constructor, and makes its parameters in its own ``settle``, which is called
+        with the inputs of the first call as plain arrays.
 
         Parameters
         ----------
         *args, **kwargs
-            What ``forward`` takes.
+            The arguments of ``forward``.
 
         Returns
         -------
@@ -162,7 +163,7 @@ class Module(Graph):
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode for this module and all below it, and return it."""
+        """Set training mode for this module and all below it, and return this module."""
         self._refuse_change("train or eval")
         for module in (self, *plan_of(self).below):
             module.__dict__["training"] = mode
@@ -181,7 +182,7 @@ class Module(Graph):
         return self.parameters() | {path: buffer.snapshot() for path, buffer in self.buffers().items()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Self:
-        """Put saved values in place of parameters and buffers, moved to the library and device of each.
+        """Replace parameters and buffers by saved values, moved to the library and device of each.
 
         Parameters
         ----------
@@ -198,7 +199,7 @@ class Module(Graph):
         Raises
         ------
         CheckpointError
-            Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
+            Lists every name that is missing or extra, and every wrong shape or dtype. Then nothing is changed.
         """
         self._refuse_change("load_state_dict")
         load_state(self, state, strict)
@@ -242,22 +243,22 @@ class Module(Graph):
         return summarize(self, *args)
 
     def config(self) -> dict[str, Any]:
-        """Return the class and the arguments that would make this module, as data that JSON can hold.
+        """Return the class and the arguments that would build this module, as data for JSON.
 
-        :func:`nnx.from_config` makes a module of it, with new initial values. Random generators are no configuration,
-        values are in :meth:`state_dict`, and of a shared module or a tie the configuration says that it is one.
+        :func:`nnx.from_config` builds a module from it, with new initial values: the values of parameters are not part
+        of it but of :meth:`state_dict`, and neither are random generators. Shared modules and ties are.
 
         Returns
         -------
         dict
-            ``{"type": "Linear", "in_features": 3, ...}``: all arguments by name, modules among them likewise.
+            ``{"type": "Linear", "in_features": 3, ...}``: all arguments by name, and modules among them in this form.
 
         Raises
         ------
         ArgumentError
-            If an argument cannot be held, such as a function.
+            If an argument cannot be represented, such as a function.
         UsageError
-            If the model was changed after construction in a way that no arguments would give.
+            If the model was changed after construction in a way that no arguments would produce.
 
         Examples
         --------
@@ -268,14 +269,14 @@ class Module(Graph):
         return config_of(self)
 
     def describe(self) -> str:
-        """Return what ``repr`` shows between the brackets: the arguments that are not the default."""
+        """Return what ``repr`` shows between the parentheses: the arguments that are not the default."""
         return description(self)
 
     def __repr__(self) -> str:
         return text_of(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pullback is a function of its own making, and can neither be pickled nor be of use elsewhere.
+        # A pullback is a closure, which cannot be pickled, and holds residuals that are of no use elsewhere.
         return {name: value for name, value in vars(self).items() if name not in _NOT_PICKLED}
 
 

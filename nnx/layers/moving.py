@@ -8,7 +8,7 @@ from nnx.types import Array, DType
 
 
 def converted(value: Any, device: str | None, dtype: DType | str | None) -> Any:
-    """Return an array moved to a device and, if it is floating-point, to a dtype; all else as it is."""
+    """Return an array moved to a device and, if it is floating-point, to a dtype; anything else as it is."""
     if not is_array(value):
         return value
     if device is not None:

@@ -1,4 +1,4 @@
-"""What is known of a module everywhere in this folder: its marks, the stamp of changes, and the models that run."""
+"""What every file of this folder knows of a module: its internal attributes, the stamp of changes, running models."""
 
 import threading
 from collections.abc import Callable
@@ -8,23 +8,23 @@ from nnx.errors import UsageError
 
 
 class Node:
-    """The marks of a module; they stand in its ``__dict__`` and are never children. Its plan stands beside that."""
+    """The internal attributes of a module, which are in its ``__dict__`` and never children; its plan is in a slot."""
 
     __slots__ = ("__dict__", "__weakref__", "_plan")
 
     _plan: Any
-    is_settled: bool = True  # a layer whose sizes the first input settles sets it to False
-    _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index alone, as in Sequential
+    is_settled: bool = True  # False in a layer whose sizes are taken from the first input
+    _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index only, as in Sequential
     _parameter_names: tuple[str, ...] = ()
-    _child_names: tuple[str, ...] = ()  # attributes in which nodes may be: a node or a container
-    _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never written
+    _child_names: tuple[str, ...] = ()  # attributes that are, or may hold, modules
+    _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never mutated
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
-    _watcher: Callable[[Any, Any], None] | None = None  # is told of a copy, and what its forward returned
+    _watcher: Callable[[Any, Any], None] | None = None  # called with a copy and what its forward returned
     _kept: Any = None
     _gradients: dict[str, Any] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a module; what is done here needs no ``super().__init__()``."""
+        """Make a module; done here and not in ``__init__``, so that subclasses need not call ``super().__init__()``."""
         self = object.__new__(cls)
         set_plan(self, None)
         return self
@@ -41,10 +41,10 @@ set_plan = Node._plan.__set__
 
 
 class Stamp:
-    """Two marks that change: ``structure`` with what a module holds, ``values`` with a parameter that is assigned too.
+    """Two marks: ``structure`` is replaced when any module gains or loses a member, ``values`` also on assignments.
 
-    A mark is an object of its own that is compared by identity, so that threads need no lock: what was once replaced
-    never comes back.
+    A mark is a new object that is compared by identity, not a counter. So threads need no lock: a mark that was
+    replaced never comes back, while two threads could increment a counter to the same number.
     """
 
     __slots__ = ("structure", "values")
@@ -57,13 +57,13 @@ STAMP = Stamp()
 
 
 def structure_changed() -> None:
-    """Make every plan that was made before invalid."""
+    """Invalidate all plans that exist."""
     STAMP.structure = STAMP.values = object()
 
 
 class _Running(threading.local):
     models: list[Any] | None = None
-    """The innermost model whose ``forward`` runs in this thread: ``[model, the outer one, likewise, its members]``."""
+    """The innermost model whose ``forward`` runs in this thread: ``[model, the enclosing entry, members of model]``."""
 
 
 RUNNING = _Running()
@@ -74,7 +74,7 @@ def is_running(member: Any) -> bool:
     entry = RUNNING.models
     while entry is not None:
         model, outer, members = entry
-        if members is None:  # found once, at the first question: what forward makes afterwards is not a member
+        if members is None:  # found when first needed; modules that forward makes later are not members
             members = entry[2] = model._members()
         if id(member) in members:
             return True

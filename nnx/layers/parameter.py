@@ -1,4 +1,4 @@
-"""What a module's attributes can be besides constants: trained, or changed by ``forward``."""
+"""What attributes of a module can be, other than constants: trained, or changed by ``forward``."""
 
 from numbers import Number
 from typing import Any
@@ -12,8 +12,8 @@ from nnx.types import Array
 class Parameter:
     """Marks an attribute of a module as trained: ``self.weight = Parameter(array)``.
 
-    Reading the attribute gives the array itself, and a later plain assignment replaces the array and keeps the
-    mark.
+    Reading the attribute gives the array itself; assigning a plain array later replaces the array, and the attribute
+    stays a parameter.
 
     Parameters
     ----------
@@ -36,11 +36,11 @@ class Parameter:
 
 
 class Buffer:
-    """What ``forward`` changes and nobody trains: running statistics, counters.
+    """A value that ``forward`` changes and that is not trained, such as running statistics or a counter.
 
-    ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that
-    transforms make share the buffer with the original. What is written into it under a transform is kept as a plain
-    array: nobody differentiates for a buffer.
+    ``self.count = Buffer(0)`` is read and changed as ``self.count.value``. The copies of a module that transforms make
+    share its buffers with the original. What is written under a transform is stored as a plain array: buffers are not
+    differentiated.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Buffer:
     Raises
     ------
     DTypeError
-        If the value is no array and no number, nor a nested sequence of numbers.
+        If the value is neither an array nor a number, nor a nested sequence of numbers.
     """
 
     def __init__(self, value: Any) -> None:
@@ -58,7 +58,7 @@ class Buffer:
 
     @property
     def value(self) -> Any:
-        """What is kept: an array or a Python integer. Other Python data become an array, as in a :class:`Parameter`."""
+        """An array or a Python integer. Other Python data become an array, as in a :class:`Parameter`."""
         return self._value
 
     @value.setter

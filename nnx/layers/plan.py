@@ -1,4 +1,4 @@
-"""The plan of a model: what it holds, found once and kept while no structure changes."""
+"""The plan of a model: what it holds, found once and cached until the structure of a module changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from nnx.layers.ties import Tied
 
 _NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
 
-# A copy is made without calling what a class defines: no constructor, no check of attributes, no notice of a change.
+# Copies are made in every differentiated call. These bypass what classes define: no constructor, no checks of
+# attributes, no invalidation of plans.
 _new, _set, _new_list, _extend = object.__new__, object.__setattr__, list.__new__, list.extend
 
-_COPY = {"_kept": None, "_is_copy": True}  # the marks of a copy that a transform calls
+_COPY = {"_kept": None, "_is_copy": True}  # the attributes of a copy that a transform calls
 
 
 class Slot(NamedTuple):
-    """Where an array is: its dotted path, the index of its module in the plan, and the name of the attribute."""
+    """The location of an array: its dotted path, the index of its module in the plan, and the name of the attribute."""
 
     path: str
     module: int
@@ -30,7 +31,7 @@ class Slot(NamedTuple):
 
 
 class _Container(NamedTuple):
-    """How a container is copied."""
+    """A template by which a container is copied."""
 
     kind: type
     keys: tuple[Any, ...]
@@ -40,30 +41,30 @@ class _Container(NamedTuple):
 
 
 class _Constant(NamedTuple):
-    """What a copy has as it is: no list or dict, or a locked one that all copies share, since it may be large."""
+    """A value that copies share as it is: a constant, or a locked list or dict of constants, which may be large."""
 
     value: Any
 
 
 class Plan:
-    """What a model holds. The model itself is not in it, so that the two are no circle of references.
+    """What a model holds. The plan does not refer to the model itself, which refers to it: that would be a cycle.
 
     Attributes
     ----------
     paths : tuple of str
-        Of the parameters.
+        The paths of the parameters.
     module_paths : tuple of str
-        Of the modules, the model itself first, of path ``""``.
+        The paths of the modules; the first is that of the model itself, ``""``.
     below : tuple of Module
-        The modules without the model itself, then those that are copied with it although it does not name them.
+        All other modules, in that order, then those that are copied with the model but have no path.
     parameters, buffers : tuple of Slot
     ties : tuple of (index of the module, name, index of the owner, :class:`Tied`)
     unsettled : list of str
-        The paths of modules whose sizes are open.
+        The paths of modules with open sizes.
     """
 
     def __init__(self, root: Any) -> None:
-        self.stamp = STAMP.structure  # first: what changes meanwhile must make this plan invalid
+        self.stamp = STAMP.structure  # first, so that a change by another thread meanwhile invalidates this plan
         self.values: object = None
         self.problem: tuple[type[NnxError], str] | None = None
         self._members: frozenset[int] | None = None
@@ -72,7 +73,7 @@ class Plan:
         modules = [module for _, module in named]
         self.containers: list[Watched] = []
         links = []
-        for i, module in enumerate(modules):  # which modules join on the way that named_children does not name
+        for i, module in enumerate(modules):  # grows in the loop by modules that named_children does not name
             found = [(name, module.__dict__[name]) for name in module._child_names]
             links += [(i, name, self._template(value, name, modules, index)) for name, value in found]
         self.module_paths = tuple(path for path, _ in named)
@@ -101,7 +102,7 @@ class Plan:
         return self._members
 
     def check_values(self, root: Any) -> None:
-        """Raise ArgumentError if one array is the value of two parameters, or its transpose: each would go its way."""
+        """Raise ArgumentError if two parameters share an array, or one is the other's transpose: they would diverge."""
         values = STAMP.values
         nodes = (root, *self.below)
         seen: dict[Any, Slot] = {}
@@ -113,45 +114,46 @@ class Plan:
                     f"trained apart; tie them with module.{slot.name} = nnx.Tied(owner, {first.name!r}), or give one "
                     "a copy"
                 )
-        if self.stamp is STAMP.structure:  # else another thread changed it, and what was checked is not all
+        if self.stamp is STAMP.structure:  # otherwise another thread has changed a model: check again next time
             self.values = values
 
     def copy(
         self, root: Any, leaves: Sequence[Any] = (), *, marks: dict[str, Any] = _COPY, made: list[Any] | None = None
     ) -> Any:
-        """Copy a model, its containers included; arrays and buffers stay shared.
+        """Copy a model with its containers; arrays and buffers are shared.
 
         Parameters
         ----------
         root : Module
             The model of this plan.
         leaves : sequence of arrays
-            In place of the parameters, in their order; default their own.
+            The values of the parameters, in order; by default those of the model.
         marks : dict
-            Attributes that each copy gets.
+            Attributes for every copy.
         made : list, optional
-            Takes the copies of all modules, in the order of the plan.
+            A list to which the copies of all modules are appended, in the order of the plan.
         """
         made = [] if made is None else made
         is_locked = "_is_copy" in marks
         for module in (root, *self.below):
             copy = _new(type(module))
             set_plan(copy, None)
-            _set(copy, "__dict__", {**module.__dict__, **marks})  # no attribute is looked at one by one
+            _set(copy, "__dict__", {**module.__dict__, **marks})  # all attributes at once
             made.append(copy)
+        # Now replace children, ties and parameters, which still are those of the original.
         for i, name, template in self.links:
             if type(template) is int:
                 made[i].__dict__[name] = made[template]
             elif type(template) is _Constant and is_locked:
                 made[i].__dict__[name] = template.value
-            elif type(template) is _Container and template.is_list_of_modules:  # most are, and need no call
+            elif type(template) is _Container and template.is_list_of_modules:  # the common case, without a call
                 children = _new_list(WatchedList)
                 _extend(children, map(made.__getitem__, template.items))
                 children.where, children.is_locked = template.where, is_locked
                 made[i].__dict__[name] = children
             else:
                 made[i].__dict__[name] = _filled(template, made, is_locked)
-        if leaves:  # before the ties, which look at what they read
+        if leaves:  # before the ties, whose constructor reads the parameters
             for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
                 made[i].__dict__[name] = leaf
         for i, name, owner, tie in self.ties:
@@ -193,7 +195,7 @@ class Plan:
                         "where it would be neither trained nor saved; assign it to the attribute"
                     )
                 else:
-                    refuse_hidden(value, name)  # it may have been filled after it was assigned
+                    refuse_hidden(value, name)  # an object may have been filled after it was assigned
 
     def _ties(self, modules: Sequence[Any], index: dict[int, int]) -> Iterator[tuple[int, str, int, Tied]]:
         for i, module in enumerate(modules):
@@ -222,7 +224,7 @@ def _unsettled_text(paths: Sequence[str], name: str) -> str:
 
 
 def plan_of(root: Any) -> Plan:
-    """Return the plan of a model, made anew only where a structure has changed since it was made."""
+    """Return the plan of a model, which is made again only if the structure of a module has changed."""
     plan: Plan | None = root._plan
     if plan is None or plan.stamp is not STAMP.structure:
         plan = Plan(root)
@@ -233,12 +235,12 @@ def plan_of(root: Any) -> Plan:
 
 
 def usable_plan(root: Any) -> Plan:
-    """Return the plan of a model whose parameters are to be used.
+    """Return the plan of a model after checking that its parameters can be used.
 
     Raises
     ------
     UsageError, ArgumentError
-        If a parameter would be lost, trained twice, or is not there yet.
+        If a parameter would be lost or trained twice, or does not exist yet.
     """
     plan: Plan | None = root._plan
     if plan is None or plan.values is not STAMP.values or plan.watched:
@@ -252,7 +254,7 @@ def usable_plan(root: Any) -> Plan:
 
 
 def walk(root: Any) -> Iterator[tuple[str, Any]]:
-    """Iterate over a module, of path ``""``, and all below it; a shared one comes once, by its first path."""
+    """Iterate over a module, under the path ``""``, and all below it; a shared one comes once, under its first path."""
     seen: set[int] = set()
     pending: list[tuple[str, Any]] = [("", root)]
     while pending:

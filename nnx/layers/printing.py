@@ -1,4 +1,4 @@
-"""The text of a module: its arguments that are not the default, and what is below it."""
+"""The text of a module: the arguments that are not the default, and the modules below it."""
 
 from collections.abc import Mapping
 from inspect import Parameter as _Kind
@@ -41,7 +41,7 @@ def _shown(value: Any) -> str:
 
 
 def _text(module: Any, paths: Mapping[int, str], above: tuple[int, ...]) -> str:
-    if id(module) in above:  # such as a parent that its child names
+    if id(module) in above:  # a cycle, such as a child that refers to its parent
         return f"{type(module).__name__}(...)"
     ties = []
     for name, tie in module._ties.items():

@@ -1,4 +1,4 @@
-"""Functions and modules that are computed again in the backward pass instead of remembered."""
+"""Functions and modules that are run again in the backward pass instead of keeping their residuals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,18 +10,18 @@ from nnx.layers.settling import settle_below
 
 
 def remat(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that keeps its arguments alone for the backward pass, which computes the rest again.
+    """Return a function that keeps only its arguments for the backward pass, which then computes the residuals again.
 
-    Memory falls by what ``function`` would keep; time grows by one run of it. The gradient is the same bit for bit, if
-    ``function`` gives the same result for the same arguments, and each argument goes into one such call; of an
-    argument of several, the parts are added in another order, which may change the last bit. The buffers of modules
-    among the arguments are put back for the second run, so that noise is the same.
+    This saves the memory of the residuals, and costs the time of another run. The gradient is the same bit for bit,
+    provided that ``function`` is deterministic and each argument is used by one such call only; the gradient of an
+    argument of several calls is summed in another order, which may change the last bit. For the second run the buffers
+    of modules are set back, so that the noise is the same.
 
     Parameters
     ----------
     function : callable
-        Takes arrays, modules and trees of them by position, and constants by name; returns an array or a tree. Of a
-        module it makes a module, with the same parameters below the name ``inner``.
+        Takes arrays, modules and trees of them by position, and constants by name; returns an array or a tree. A module
+        becomes a module with the same parameters, under the name ``inner``.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
     Raises
     ------
     TraceError
-        On a call, if ``function`` uses a traced array that is not among its arguments: its derivative would be lost.
+        On a call, if ``function`` uses a traced array that is not among its arguments, whose derivative would be lost.
 
     Notes
     -----
@@ -47,12 +47,12 @@ def remat(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Remat(Module):
-    """A module that keeps its arguments alone for the backward pass; what :func:`nnx.remat` makes of a module.
+    """A module that keeps only its arguments for the backward pass; :func:`nnx.remat` makes it from a module.
 
     Parameters
     ----------
     inner : Module
-        Its parameters and buffers are below the path ``inner``.
+        Its parameters and buffers are under the path ``inner``.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class Remat(Module):
         try:
             return _called_again(self.inner, *args, **kwargs)
         except Exception as error:
-            locate(error, self.inner)  # what was called is a copy, which has no path
+            locate(error, self.inner)  # the module that was called is a copy, which has no path
             raise
 
 

@@ -1,4 +1,4 @@
-"""Remember the arguments of a constructor, and tell what they are now."""
+"""Remember the arguments of a constructor, and say what they would be for the object as it is now."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nnx.layers.node import Node
 from nnx.layers.parameter import Buffer
 
 _MISSING = object()
-_ANY = "any"  # an attribute that changes without a word: an array, or one that is not there
+_ANY = "any"  # stands for an attribute that may change: an array, or one that does not exist
 
 
 class Unheld(NamedTuple):
-    """Stands for an argument that no configuration can hold: the thing itself is let go."""
+    """Stands for an argument that no configuration can represent, so that the argument itself is not kept alive."""
 
     text: str
 
 
 class _Argument(NamedTuple):
-    """One argument: what was given, and what the attribute of its name was when the constructor ended.
+    """An argument: the given value, and the attribute of the same name at the end of the constructor.
 
-    ``is_attribute`` says that they are one, so that the attribute is the argument for good, also when it changes.
+    If ``is_attribute``, both were the same, and from then on the attribute counts as the argument, even if it changes.
     """
 
     value: Any
@@ -39,11 +39,11 @@ class _Argument(NamedTuple):
 
 class _Memory(NamedTuple):
     arguments: dict[str, _Argument]
-    modules: tuple[tuple[str, str], ...]  # paths and classes of what was made below, beside the arguments
+    modules: tuple[tuple[str, str], ...]  # paths and classes of the modules that the constructor itself made
 
 
 class Configured:
-    """Remembers the arguments of its constructor: :meth:`arguments` are those that would make it as it is now."""
+    """A class whose objects remember the arguments of their constructor, for :func:`arguments`."""
 
     __slots__ = ()
 
@@ -55,23 +55,23 @@ class Configured:
             cls.__init__ = _remembering(cls.__init__)  # type: ignore[method-assign]
 
     def _current_arguments(self) -> dict[str, Any]:
-        """Return arguments that the attributes of their names do not tell, where those may change."""
+        """Return the current values of arguments that may change, if the attributes of their names do not have them."""
         return {}
 
 
 def arguments(configured: Configured, *, strict: bool = True) -> dict[str, Any]:
-    """Return the arguments that would make an object as it is now, by name.
+    """Return the arguments that would build an object as it is now, by name.
 
     Parameters
     ----------
     configured : Configured
     strict : bool
-        Whether to raise where that cannot be told; else what the constructor was given is returned.
+        Whether to raise if they are unknown; otherwise the arguments that were given are returned.
 
     Raises
     ------
     UsageError
-        If attributes, or the modules below, are not what the constructor made of its arguments.
+        If attributes or modules are no longer what the constructor made from its arguments.
     """
     memory: _Memory | None = vars(configured).get("_arguments")
     if memory is None:
@@ -109,7 +109,7 @@ def _remembering(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        if type(self).__init__ is remembering:  # else that of a subclass called this one, and remembers its own
+        if type(self).__init__ is remembering:  # otherwise a subclass's constructor called it, and remembers its own
             _remember(self, args, kwargs)
 
     return remembering
@@ -129,7 +129,7 @@ def _remember(configured: Configured, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _of_attributes(configured: Configured, strict: bool) -> dict[str, Any]:
-    """Return the arguments of a constructor that was not seen, as that of a dataclass: its attributes hold them."""
+    """Return the arguments of a constructor that was not wrapped, as in a dataclass, from attributes of their names."""
     names = [name for name in parameters_of(type(configured)) if name not in configured._not_configuration]
     missing = [name for name in names if name not in vars(configured)]
     if missing and strict:
@@ -147,12 +147,12 @@ def _changed(configured: Configured) -> UsageError:
 
 
 def _is_one(attribute: Any, argument: Any) -> bool:
-    """Return whether an attribute is the argument itself, or the container that a module made of it."""
+    """Return whether an attribute is the argument itself, or the container that a module made from it."""
     if attribute is argument:
         return True
     if isinstance(attribute, Buffer):
         return attribute.value is argument
-    if isinstance(attribute, WatchedList) and hasattr(argument, "__next__"):  # was used up when the list was made
+    if isinstance(attribute, WatchedList) and hasattr(argument, "__next__"):  # an iterator, used up by the list
         return True
     if isinstance(attribute, (WatchedList, tuple)) and isinstance(argument, (list, tuple)):
         return len(attribute) == len(argument) and all(map(_is_one, attribute, argument))
@@ -162,7 +162,7 @@ def _is_one(attribute: Any, argument: Any) -> bool:
 
 
 def _as_data(value: Any) -> Any:
-    """Return an argument without what a configuration cannot hold, so that no array lives longer for it."""
+    """Return an argument with placeholders for whatever a configuration cannot represent: no array is kept alive."""
     if type(value) in (list, tuple):
         return type(value)(map(_as_data, value))
     if type(value) is dict:
@@ -174,7 +174,7 @@ def _as_data(value: Any) -> Any:
 
 
 def _shape_of(attribute: Any) -> Any:
-    """Return what an attribute holds, its containers as tuples, to be compared with what it holds later."""
+    """Return a snapshot of what an attribute holds, with tuples for containers, to compare with later ones."""
     if attribute is _MISSING or isinstance(attribute, Buffer) or is_array(attribute):
         return _ANY
     if isinstance(attribute, (list, tuple)):
@@ -191,7 +191,7 @@ def _is_alike(one: Any, other: Any) -> bool:
 
 
 def _modules(configured: Configured, arguments: Mapping[str, _Argument]) -> Iterator[tuple[str, str]]:
-    """Iterate over the paths and classes of the modules below that are not in an argument."""
+    """Iterate over the paths and classes of the modules below that did not come with an argument."""
     if isinstance(configured, Node):
         seen: set[int] = set()
         for name in configured._child_names:

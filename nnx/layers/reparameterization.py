@@ -1,4 +1,4 @@
-"""The random layer in the middle of a variational autoencoder."""
+"""The sampling layer of a variational autoencoder."""
 
 from nnx import functional
 from nnx.autodiff import stop_gradient
@@ -10,18 +10,19 @@ from nnx.types import Array
 
 
 class Reparameterization(Module):
-    r"""Draw from :math:`N(\mu, v)` so that the mean and variance get derivatives: :math:`\mu + \sqrt{v}\,z`.
+    r"""Sample :math:`N(\mu, v)` as a differentiable function of mean and variance: :math:`\mu + \sqrt{v}\,z`.
 
     Parameters
     ----------
     seed : int, optional
-        Of the noise :math:`z`; default fresh from the system. Layers of one model need different seeds.
+        The seed of the noise :math:`z`; by default drawn from the system's entropy. Each such layer of a model needs
+        its own seed.
 
     Attributes
     ----------
     seed, calls : Buffer
-        The seed, and how often noise was drawn: both together give the noise, the same on every backend, and are saved
-        with the model.
+        The seed, and the number of draws. Together they determine the noise, which is the same on every backend; they
+        are saved with the model.
 
     Notes
     -----
@@ -37,7 +38,7 @@ class Reparameterization(Module):
 
     def __init__(self, seed: int | None = None) -> None:
         if seed is not None:
-            generator(seed)  # raises what is wrong with it
+            generator(seed)  # for its checks of the seed
         self.seed = Buffer(int(generator(None).integers(2**31)) if seed is None else int(seed))
         self.calls = Buffer(0)
 

@@ -36,7 +36,7 @@ class Sequential(Module):
     _returns_input_gradient = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Refuse layers that are no list, as PyTorch takes them."""
+        """Refuse layers as separate arguments, which is how PyTorch takes them."""
         is_own = cls.__init__ is Sequential.__init__  # a subclass may take what it likes
         if is_own and (len(args) > 1 or (args and not hasattr(args[0], "__iter__"))):
             raise ArgumentError(f"expected one list of layers, got {len(args)} arguments; write Model([first, second])")
@@ -53,7 +53,8 @@ class Sequential(Module):
         is_quick = self._watcher is None
         for layer in self.layers:
             try:
-                # What __call__ of a layer would do, without a call more for each.
+                # Without __call__, unless a layer has its own: one Python call less per layer. Inside the call of this
+                # model __call__ would do nothing more than forward.
                 x = layer.forward(x) if is_quick and type(layer).__call__ is _CALL and layer.is_settled else layer(x)
             except Exception as error:
                 locate(error, layer, (x,))

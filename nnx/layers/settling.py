@@ -1,4 +1,4 @@
-"""Sizes that were left open, as in ``Linear(None, 10)``, are settled by the first input."""
+"""Settle open sizes, as in ``Linear(None, 10)``, from the first input."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from nnx.layers.plan import plan_of
 
 
 def settle_below(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Run a model's ``forward`` once on plain arrays if a size below it is open; each layer settles on its own call.
+    """If a size below a model is open, run its ``forward`` once on plain arrays: each layer settles when it is called.
 
-    Buffers are put back: they count the call that follows.
+    Buffers are set back afterwards, since the actual call follows.
     """
     if not plan_of(module).unsettled:
         return
@@ -31,7 +31,7 @@ def settle_below(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def settle_itself(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Settle the sizes of one layer that is called, whichever models run: it may be changed for that."""
+    """Settle the sizes of a layer that is called, even inside a running model, which may not be changed otherwise."""
     if module._is_copy:
         raise UsageError(
             f"the sizes of this {type(module).__name__} are not settled yet; call the model once on data before it "

@@ -1,4 +1,4 @@
-"""Put saved values into a module: all of them fit, or nothing is changed."""
+"""Load saved values into a module: either all of them fit, or nothing is changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool) -> None:
 
 
 def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owner: str, whole: str) -> dict[str, Any]:
-    """Return saved values that may take the place of one's own, moved to the library and device of each.
+    """Return the saved values that fit the current ones, moved to the library and device of each.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owne
 
 
 def _copy_what_comes_twice(state: dict[str, Any]) -> None:
-    """Let no two parameters be one array, as in a state of tied weights that is loaded into weights that are not."""
+    """Copy arrays that occur again, as when a state of tied weights is loaded into weights that are not tied."""
     seen = set()
     for path, value in state.items():
         if is_array(value):

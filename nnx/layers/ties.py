@@ -9,25 +9,25 @@ from nnx.layers.node import Node
 class Tied:
     """Makes an attribute read a parameter of another module: ``decoder.weight = Tied(embedding, "weight")``.
 
-    The parameter stays one: it has its owner's path, its gradients from all uses add up there, and it is saved and
-    moved once. A new array is assigned to the owner; ``del decoder.weight`` ends the tie. The owner must be somewhere
-    in the model that is differentiated or saved.
+    There is only one parameter: it has the path of its owner, where the gradients of all uses add up, and it is saved
+    and moved once. Assign a new array to the owner; ``del decoder.weight`` ends the tie. The owner must be part of the
+    model that is differentiated or saved.
 
     Parameters
     ----------
     owner : Module
-        The module whose parameter it is.
+        The module that has the parameter.
     name : str
         The name of the parameter there.
     transpose : bool
-        Read the matrix transposed, as a decoder needs that runs an embedding backward.
+        Whether to read the matrix transposed, for a decoder that shares the weight of an embedding.
 
     Raises
     ------
     ArgumentError
-        If the owner has no parameter of that name, or, when it is assigned, if that is the attribute itself.
+        If the owner has no parameter of that name or, on assignment, if the attribute would be tied to itself.
     ShapeError
-        If what is to be transposed is no matrix.
+        If the parameter to transpose is not a matrix.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Tied:
         return getattr(self.owner, self.name)
 
     def read(self) -> Any:
-        """Return the owner's array as the attribute shows it."""
+        """Return the value of the tied attribute: the owner's array, or its transpose."""
         value = self.read_owner()
         return value.T if self.transpose else value
 

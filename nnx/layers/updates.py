@@ -1,4 +1,4 @@
-"""Put what a rule makes of gradients in place of a model's parameters: all of them fit, or nothing is changed."""
+"""Update the parameters of a model by a rule: either all gradients fit, or nothing is changed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
@@ -24,33 +24,33 @@ def update_parameters(
     paths_of_state: Sequence[str] = (),
     is_elementwise: bool = True,
 ) -> None:
-    """Take one step with a rule, in place where nobody can see it.
+    """Take one step with a rule, in place where nothing else refers to an array.
 
     Parameters
     ----------
     model : Module
     rule : callable
-        As :class:`nnx.optimizers.Optimizer` has it.
+        As in :class:`nnx.optimizers.Optimizer`.
     gradients : mapping from dotted path to array
         One for each parameter. They are not changed.
     hyperparameters : dict
     state : dict of lists
-        By name, one array for each parameter. The new ones are put into the lists.
+        Lists by name, with one array per parameter; the new arrays replace the old ones in these lists.
     step : int
         The number of steps before this one.
     paths_of_state : sequence of str
-        Of the parameters that the state was made for.
+        The paths of the parameters that the state was made for.
     is_elementwise : bool
-        Each element that the rule makes depends on the same element of its arguments alone.
+        Whether each element of a result of the rule depends only on the same element of its arguments.
 
     Raises
     ------
     ArgumentError
-        If ``gradients`` has not one for each parameter, by dotted path.
+        If ``gradients`` does not have exactly one gradient for each parameter, by dotted path.
     ShapeError, DTypeError, BackendError, DeviceError
-        If a gradient is not like its parameter. The message has its path, and nothing is changed.
+        If a gradient does not fit its parameter. The message has the path.
     UsageError
-        If the state lies on another device than the parameters, or belongs to other ones.
+        If the state is on another device than the parameters, or belongs to other parameters.
     """
     if model._is_copy or RUNNING.models is not None:
         model._refuse_change("update")
@@ -76,7 +76,7 @@ def update_parameters(
                 _refuse_paths(gradients, paths)
             _expect_like(gradient, parameter, f"the gradient of {path!r}")
         ordered.append(gradient)
-    parameter = None  # who asks about ownership must not hold what is asked about
+    parameter = None  # a variable is a holder too: none may refer to an array when writable() counts references
     if state and paths_of_state != paths:
         refuse_other_paths(paths_of_state, paths)
     for name, column in state.items():
@@ -106,7 +106,7 @@ def _refuse_paths(gradients: Any, paths: Sequence[str]) -> NoReturn:
 
 
 def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
-    """Raise the error that says how a gradient differs from its parameter, if it does."""
+    """Raise an error that says how a gradient differs from its parameter, if it does."""
     if not is_array(gradient):
         raise DTypeError(f"{what}: expected an array, as the parameter, got {type(gradient).__name__}")
     error: type[NnxError]
@@ -125,7 +125,7 @@ def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
 
 
 def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
-    """Raise UsageError: an optimizer keeps a state for other parameters than the model has."""
+    """Raise UsageError: the state of an optimizer is for other parameters than the model has."""
     gone, new = [path for path in had if path not in paths], [path for path in paths if path not in had]
     raise UsageError(
         f"the model's parameters have changed since this optimizer was made: gone {gone}, new {new}; "

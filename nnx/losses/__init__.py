@@ -1,4 +1,4 @@
-"""Losses: a call into :mod:`nnx.functional`, with the post's ``gradient()``."""
+"""Losses: a call of a function from :mod:`nnx.functional`, and the ``gradient()`` of the post."""
 
 from nnx.losses.loss import MSE, MSES, CrossEntropy, KLDivergenceStandardNormal, Loss
 

@@ -1,4 +1,4 @@
-"""Losses as the post has them: called on a prediction and a target, then asked for their gradient."""
+"""Losses in the style of the post: called on a prediction and a target, then asked for the gradient."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -15,7 +15,7 @@ from nnx.types import Array
 
 
 class _Call(NamedTuple):
-    """What the gradient of the last call is made from."""
+    """What is kept of the last call for its gradient."""
 
     args: Sequence[Array]
     pullback: Callable[[Array], tuple[Array, ...]] | None
@@ -26,13 +26,13 @@ class _Call(NamedTuple):
 class Loss(Module):
     """Base class of losses. A subclass defines ``forward``; its first ``predictions`` arguments are differentiated.
 
-    A loss is a module: an array that it holds, such as class weights, moves with ``to``, and after ``eval()`` it
-    remembers nothing of a call.
+    A loss is a module: ``to`` moves the arrays that it holds, such as class weights, and after ``eval()`` a call keeps
+    nothing.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        Over the examples; one rule for all losses.
+        Over the examples, for all losses alike.
     """
 
     predictions: int = 1
@@ -42,21 +42,21 @@ class Loss(Module):
         self.reduction = reduction
 
     def forward(self, *args: Array) -> Array:
-        """Compute the loss; what a subclass defines."""
+        """Compute the loss; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no forward(self, input, target)")
 
     def __call__(self, *args: Array) -> Array:
-        """Return the loss; in training mode on plain arrays, also remember what :meth:`gradient` needs.
+        """Return the loss; in training mode on plain arrays, also keep what :meth:`gradient` needs.
 
-        That is the pullback if the prediction is an output of a model in training mode. Otherwise the gradient will
-        hardly be asked for, so the arguments alone are held, and the pullback is made when it is: until then they must
-        not be written to.
+        If the prediction is an output of a model in training mode, that is the pullback. Otherwise the gradient is
+        unlikely to be needed, so only the arguments are kept, which must not be written into until :meth:`gradient` has
+        made the pullback from them.
         """
-        own = vars(self)  # what is written there is not looked at as an attribute that may hold modules
+        own = vars(self)  # written directly, without the checks of an attribute that may hold modules
         try:
             if self._is_copy or not self.training or TracedArray in map(type, args):
                 return self.forward(*args)
-            own["_kept"] = None  # before the call, so that two sets of intermediate results are never held
+            own["_kept"] = None  # before the call, so that two sets of residuals are never held
             origins = [*map(origin_of, args[: self.predictions])]
             for origin in origins:
                 if origin is not None and origin.is_recorded:
@@ -72,17 +72,17 @@ class Loss(Module):
         return value
 
     def gradient(self) -> Any:
-        """Return the gradient of the last loss with respect to the prediction: what ``model.backward`` takes.
+        """Return the gradient of the last loss with respect to the prediction, for ``model.backward``.
 
         Returns
         -------
         gradient : array, shape of the prediction
-            A tuple of them for a loss of several predictions. With reduction ``"none"`` it is that of the sum.
+            A tuple of such arrays for a loss of several predictions. With reduction ``"none"``, that of the sum.
 
         Raises
         ------
         UsageError
-            If the loss was not called before in training mode.
+            If the loss was not called in training mode before.
         """
         call: Any = self._kept
         if call is None:
@@ -98,7 +98,7 @@ class Loss(Module):
         return found[0] if len(found) == 1 else found
 
     def backward(self, *args: Any) -> NoReturn:
-        """Raise UsageError: a loss has no parameters to go back to."""
+        """Raise UsageError: a loss has no backward pass of its own."""
         raise UsageError("a loss has no backward; hand its gradient to the model: model.backward(loss.gradient())")
 
     def _vjp(self, args: Sequence[Array]) -> tuple[Any, ...]:
@@ -160,7 +160,7 @@ class CrossEntropy(Loss):
         The axis of the classes.
     reduction : {"mean", "sum", "none"}
     ignore_index : int
-        Examples with this class index count nothing.
+        Examples with this class index are ignored.
     label_smoothing : float, in [0, 1)
 
     Examples
@@ -210,7 +210,7 @@ class CrossEntropy(Loss):
 class KLDivergenceStandardNormal(Loss):
     """Divergence of a normal distribution from N(0, 1); see :func:`nnx.functional.kl_divergence_standard_normal`.
 
-    Called on a mean and a variance; its gradient is a pair.
+    It is called with mean and variance, and its gradient is a pair.
 
     Examples
     --------

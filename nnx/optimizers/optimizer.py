@@ -1,4 +1,4 @@
-"""What all optimizers share; one is a rule, a name for each hyperparameter, and nothing else."""
+"""The base class of optimizers: each is a rule with named hyperparameters, and nothing else."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -18,27 +18,27 @@ from nnx.types import Array, DType
 
 
 class Optimizer(Configured):
-    """Base class of optimizers: changes the parameters of a model by a rule.
+    """Base class of optimizers, which update the parameters of a model by a rule.
 
-    A subclass has a constructor that names and checks its hyperparameters, and two static methods over *lists* of
-    arrays, which hold all parameters at once:
+    A subclass has a constructor, which names and checks its hyperparameters, and two static methods over *lists* of
+    arrays, one array for each parameter:
 
     - ``init(parameters, hyperparameters) -> state``
     - ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
 
-    The state is a dict from a name to a list with one array for each parameter, ``{"velocity": [...]}``. The rule may
-    write into the arrays of its state and parameters, by ``*=`` and its like, and returns what they then are (arrays
-    that cannot be written are replaced by such an operator); it must not write into gradients. It is given copies
-    where somebody else holds an array. Large arrays are cut into blocks; a rule that looks at whole arrays, such as
-    their norms, says ``is_elementwise = False``.
+    The state is a dict of such lists by name, ``{"velocity": [...]}``. The rule may write into the arrays of its state
+    and parameters with ``*=`` and the like, and returns the results (with arrays that cannot be written, such an
+    operator makes a new array); it must not write into gradients. If anything else refers to an array, the rule gets a
+    copy. Large arrays are cut into blocks; a rule that needs whole arrays, such as their norms, sets
+    ``is_elementwise = False``.
 
     Parameters
     ----------
     model : Module
-        Whose parameters are updated.
+        The model to update.
     learning_rate : float
     **hyperparameters : numbers and booleans
-        Handed to the rule beside ``learning_rate``.
+        Passed to the rule together with ``learning_rate``.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Optimizer(Configured):
     _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Refuse the name that other libraries have for the learning rate; all else is the constructor's affair."""
+        """Refuse ``lr``, the name of the learning rate in other libraries, with a helpful error."""
         if "lr" in kwargs:
             raise ArgumentError(f"{cls.__name__} has no argument 'lr'; the step size is called learning_rate")
         return super().__new__(cls)
@@ -76,13 +76,13 @@ class Optimizer(Configured):
             )
         self.model = model
         self._hyperparameters = {"learning_rate": as_nonnegative(learning_rate, "learning_rate"), **hyperparameters}
-        self._state: State | None = None  # made for the first step, where the parameters are then
+        self._state: State | None = None  # made at the first step, in the library and on the device of the parameters
         self._paths: tuple[str, ...] = ()
         self._step = 0
 
     @staticmethod
     def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
-        """Return the state before the first step; by default none."""
+        """Return the state before the first step; by default there is none."""
         return {}
 
     @staticmethod
@@ -93,7 +93,7 @@ class Optimizer(Configured):
         step: int,
         hyperparameters: Mapping[str, Any],
     ) -> tuple[Sequence[Array], Mapping[str, Sequence[Array]]]:
-        """Return the new parameters and the new state; what a subclass defines. ``step`` counts from 0."""
+        """Return the new parameters and the new state; a subclass defines it. ``step`` counts from 0."""
         raise UsageError("an optimizer needs a rule(gradients, state, parameters, step, hyperparameters)")
 
     @classmethod
@@ -106,18 +106,18 @@ class Optimizer(Configured):
         hyperparameters: Mapping[str, Any],
         may_write: Sequence[bool] = (),
     ) -> tuple[list[Array], State]:
-        """Return the parameters and the state after one step; nothing that is passed in is changed.
+        """Return the parameters and the state after one step, without changing the arguments.
 
         Parameters
         ----------
         gradients, parameters : sequences of arrays
         state : mapping from name to sequence of arrays
-            As ``init`` returns it.
+            As ``init`` returned it.
         step : int
             The number of steps before this one.
         hyperparameters : mapping
         may_write : sequence of bool, optional
-            For each parameter, whether it and its arrays in the state may be overwritten. By default none is.
+            For each parameter, whether it and its state may be overwritten; by default none may.
         """
         is_elementwise = cls.is_elementwise
         return apply_rule(
@@ -136,13 +136,13 @@ class Optimizer(Configured):
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """All numbers that the rule uses, by name."""
+        """All hyperparameters of the rule, by name; a read-only view."""
         return MappingProxyType(self._hyperparameters)
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Take one step.
 
-        A parameter is written in place where nobody else holds its array. Whoever holds it keeps the old values.
+        A parameter is updated in place if nothing else refers to its array; otherwise the old array keeps its values.
 
         Parameters
         ----------
@@ -152,12 +152,12 @@ class Optimizer(Configured):
         Raises
         ------
         ArgumentError
-            If gradients are missing, or of what is no parameter.
+            If gradients are missing, or there are some that belong to no parameter.
         ShapeError, DTypeError, BackendError, DeviceError
-            If a gradient is not like its parameter. The message has its path.
+            If a gradient does not fit its parameter. The message has the path.
         UsageError
-            If the gradients, as ``nnx.grad`` returned them, are those of another model, or the state does not fit the
-            parameters any more. In each case nothing is changed.
+            If ``nnx.grad`` returned the gradients for another model, or the state no longer fits the parameters. In
+            each of these cases nothing is changed.
         """
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
         other = None if owner is None else owner()
@@ -178,7 +178,7 @@ class Optimizer(Configured):
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the number of steps taken, and arrays such as ``"velocity.0.weight"``.
 
-        The arrays themselves, not copies; a later step does not change them.
+        They are the arrays themselves, not copies, but later steps do not change them.
         """
         arrays = {
             f"{name}.{path}": array
@@ -188,7 +188,7 @@ class Optimizer(Configured):
         return {"step": self._step, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
-        """Put a saved state in place of this one, moved to the library and device of the parameters.
+        """Replace the state by a saved one, moved to the library and device of the parameters.
 
         Returns
         -------
@@ -198,7 +198,7 @@ class Optimizer(Configured):
         Raises
         ------
         CheckpointError
-            Lists every name that is missing, extra, or of another shape or dtype. Nothing is then changed.
+            Lists every name that is missing or extra, and every wrong shape or dtype. Then nothing is changed.
         """
         new = fitting(self.state_dict(), state, True, type(self).__name__, "its state")
         step = new.pop("step")
@@ -211,7 +211,7 @@ class Optimizer(Configured):
         return self
 
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
-        """Move the state to where the model was moved: takes the arguments of :meth:`nnx.Module.to`.
+        """Move the state after the model was moved; the arguments are those of :meth:`nnx.Module.to`.
 
         Returns
         -------
@@ -223,9 +223,9 @@ class Optimizer(Configured):
         return self
 
     def config(self) -> dict[str, Any]:
-        """Return the class and the hyperparameters as they are now, as data that JSON can hold.
+        """Return the class and the current hyperparameters, as data for JSON.
 
-        ``nnx.from_config(config, model=model)`` makes an optimizer of it.
+        ``nnx.from_config(config, model=model)`` builds an optimizer from it.
 
         Examples
         --------
@@ -251,7 +251,7 @@ class Optimizer(Configured):
         return self._state
 
     def _refuse_model(self, other: Module) -> None:
-        """Raise UsageError unless one of two models is a part of the other."""
+        """Raise UsageError unless the two models have a module in common."""
         ours, theirs = ({id(module) for _, module in model.named_modules()} for model in (self.model, other))
         if not ours & theirs:
             raise UsageError(

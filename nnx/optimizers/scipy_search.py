@@ -18,22 +18,22 @@ _WITH_HESSIAN_PRODUCTS = frozenset({"newton-cg", "trust-krylov", "trust-ncg"})
 def minimize(
     function: Callable[[Any], Any], start: Tree, *, method: str = "L-BFGS-B", **options: Any
 ) -> tuple[Any, Any]:
-    r"""Find :math:`\arg\min_\theta f(\theta)` by :func:`scipy.optimize.minimize`, with the gradient of nnx.
+    r"""Find :math:`\arg\min_\theta f(\theta)` with :func:`scipy.optimize.minimize` and the gradient of nnx.
 
     Parameters
     ----------
     function : callable
         Takes a tree like ``start``; returns one floating-point number, an array of shape ``()``. It must be
-        deterministic, so dropout belongs off and all data in one batch.
+        deterministic: switch dropout off, and use all data in one batch.
     start : array, module or tree of them
-        Where to start: real floating-point arrays of any library and device. SciPy searches among vectors of
-        float64 on the host; the function gets arrays of the library, device, dtype and shape of these.
+        Where to start: real floating-point arrays of any library and device. SciPy works with float64 vectors on the
+        host; the function gets arrays of the library, device, dtype and shape of these.
     method : str
-        One of SciPy's. Those that want no derivative make it warn; ``"Newton-CG"``, ``"trust-ncg"`` and
-        ``"trust-krylov"`` get products with the exact Hessian too.
+        A method of SciPy. For one that uses no derivative SciPy warns; ``"Newton-CG"``, ``"trust-ncg"`` and
+        ``"trust-krylov"`` get products with the exact Hessian as well.
     **options
-        Handed on: ``tol``, ``bounds``, ``constraints``, ``callback``, ``options`` (such as
-        ``{"maxiter": 100}``), ... All of them see vectors: the leaves in order, each flattened row by row.
+        Passed to SciPy: ``tol``, ``bounds``, ``constraints``, ``callback``, ``options`` (such as
+        ``{"maxiter": 100}``), ... All of them work with vectors: the leaves in order, each flattened row by row.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def minimize(
 
     Notes
     -----
-    In float32 a difference of two values has few right digits: pass a larger ``tol``, or float64 parameters.
+    In float32 the difference of two values has few correct digits: pass a larger ``tol``, or float64 parameters.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def minimize(
 
 
 class _Search:
-    """The function of vectors that SciPy sees, for a function of trees."""
+    """A function of trees as the function of vectors that SciPy needs."""
 
     def __init__(self, function: Callable[[Any], Any], start: Tree) -> None:
         self._tree = start
@@ -92,7 +92,7 @@ class _Search:
         self.start = _joined(list(self._leaves.values()))
 
     def value_and_gradient(self, vector: Array) -> tuple[float, Array]:
-        """Return both at a vector, in float64 on the host."""
+        """Return value and gradient at a vector, in float64 on the host."""
         value, gradient = self._value_and_grad(self._rebuild(self._parts(vector)))
         number, slopes = float(to_numpy(value)), tree_flatten(gradient)
         if not math.isfinite(number):
@@ -105,13 +105,13 @@ class _Search:
         return number, flat
 
     def hessian_product(self, vector: Array, direction: Array) -> Array:
-        """Return the product of the Hessian at a vector with another one."""
+        """Return the product of the Hessian at a vector with a direction."""
         tangent = self._rebuild_gradient(self._parts(direction))
         product = hvp(self._function, self._rebuild(self._parts(vector)), tangent)
         return _joined(list(tree_flatten(product).values()))
 
     def found(self, vector: Array) -> Any:
-        """Return what was searched for, from a vector."""
+        """Return a vector in the form of the start."""
         parts = self._parts(vector)
         if isinstance(self._tree, Module):
             self._tree.replace_parameters(dict(zip(self._leaves, parts, strict=True)))
@@ -119,7 +119,7 @@ class _Search:
         return self._rebuild(parts)
 
     def _parts(self, vector: Array) -> list[Array]:
-        """Cut a vector into arrays like the leaves; SciPy may write to it later, so that each is a copy."""
+        """Split a vector into arrays like the leaves. They are copies, since SciPy may write into the vector later."""
         xp = namespace(vector)
         parts, begin = [], 0
         for leaf in self._leaves.values():

@@ -8,7 +8,7 @@ from nnx.optimizers.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    r"""Stochastic gradient descent, with momentum if that is wanted.
+    r"""Stochastic gradient descent, optionally with momentum.
 
     .. math::
         g \leftarrow \nabla_w + \lambda w, \quad v \leftarrow m v + g, \quad w \leftarrow w - \gamma v
@@ -19,24 +19,24 @@ class SGD(Optimizer):
     Parameters
     ----------
     model : Module
-        Whose parameters are updated.
+        The model to update.
     learning_rate : float
         The step size :math:`\gamma`; it may be changed between steps.
     momentum : float
-        :math:`m`. Without it there is no state.
+        :math:`m`. With 0, the default, there is no state.
     nesterov : bool
-        Look ahead by one more velocity.
+        Whether to use Nesterov's momentum.
     weight_decay : float
-        :math:`\lambda`, the L2 penalty, which is added to the gradient.
+        :math:`\lambda`, the factor of the L2 penalty, whose gradient is added.
 
     Raises
     ------
     ArgumentError
-        If a number is negative or not finite, ``nesterov`` is wanted without momentum, or ``model`` is not a module.
+        If a number is negative or not finite, ``nesterov`` is true without momentum, or ``model`` is not a module.
 
     Notes
     -----
-    PyTorch's definition: the learning rate multiplies the velocity, and is not part of it. Source of Nesterov's form:
+    As in PyTorch, the learning rate multiplies the velocity and is not part of it. Source of Nesterov's form:
     I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML 2013.
 
     Examples
