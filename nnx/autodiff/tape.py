@@ -225,8 +225,8 @@ def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:
 
 
 def _narrow(nodes: Sequence[_Node], unwanted: Iterable[int]) -> None:
-    """Take out of the inputs of all nodes the slots that lead to unwanted leaves alone."""
-    dead = set(unwanted)
+    """Clear the input slots of all nodes that lead to nothing but unwanted leaves."""
+    dead = set(unwanted)  # grows in the order of the tape: a slot is settled before the nodes that use it
     for _, inputs, output, _ in nodes:
         if dead.isdisjoint(inputs):
             continue

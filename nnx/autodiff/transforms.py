@@ -66,7 +66,7 @@ def vjp(function: Callable[..., Any], *primals: Tree, has_aux: bool = False) -> 
         # The caller may write into an output, which a pullback may have kept, as that of exp does.
         is_made = type(leaf) is TracedArray and leaf.trace is tape and leaf.entry > recording.arguments
         if is_made and hasattr(type(leaf.value), "__iadd__"):
-            held, leaf.value = [leaf.value], None  # so that the list alone holds it, if nobody else does
+            held, leaf.value = [leaf.value], None  # if no residual refers to it, the list is its only holder
             leaf.value = held.pop() if writable([(held, 0)])[0] else own(held.pop())
     slot, value = (output.entry, output.value) if is_own else (0, untrace(output, tape))
 

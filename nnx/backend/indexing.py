@@ -119,7 +119,7 @@ def _add_rows(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
 
 
 def _add_by_mask(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
-    """Add with the standard alone: a matrix product with the one-hot mask of the indices, a block of rows at a time."""
+    """Add with the standard's functions only: matrix products with one-hot masks of the indices, block by block."""
     count = sums.shape[0]
     step = max(1, _BLOCK // max(1, indices.shape[0]))
     found = []

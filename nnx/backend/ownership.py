@@ -44,6 +44,7 @@ def writable(slots: Iterable[Slot], *, alone: int | None = None) -> list[bool]:
         # The count first, while no variable of this function refers to the array.
         if getrefcount(holder[key]) == alone:
             array = holder[key]
+            # A subclass may do anything on a write. A base, or memory of someone else's, can be seen from there.
             if type(array) is np.ndarray and array.dtype in _NATIVE and array.base is None:
                 flags = array.flags
                 may = flags.owndata and flags.writeable

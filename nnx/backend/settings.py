@@ -1,4 +1,4 @@
-"""What is set in the current thread or task: by a call from now on, or for a ``with`` block."""
+"""Settings of the current thread or task: from a call on, or for the length of a ``with`` block."""
 
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 class Setting:
-    """Base class of settings: sets a context variable at once, and at the end of a ``with`` block as it was before."""
+    """Base class of settings: sets a context variable at once, and restores it at the end of a ``with`` block."""
 
     def __init__(self, variable: ContextVar[Any], value: Any) -> None:
         self._variable = variable
@@ -18,6 +18,6 @@ class Setting:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:  # a token is good for one reset; a second block has nothing to put back
+        if self._token is not None:  # a token can be used once; a second block has nothing to restore
             self._variable.reset(self._token)
             self._token = None

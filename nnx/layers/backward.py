@@ -54,6 +54,8 @@ def call_and_keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return NOT_KEPT
     slots = [i for i, value in enumerate(values) if is_array(value) and is_floating(value)]
 
+    # vjp differentiates with respect to positional arguments, so the floating-point arrays are passed one by one,
+    # wherever they are in the arguments of the call.
     def run(model: Any, *inputs: Array) -> Any:
         replaced = list(values)
         for slot, value in zip(slots, inputs, strict=True):

@@ -20,6 +20,8 @@ def locate(error: Exception, module: Any, args: tuple[Any, ...] = ()) -> None:
     BackendError, DeviceError
         Instead of an exception of the array library, if arrays of different libraries or devices met.
     """
+    # The mark names the module that the error passed last. The path from this one to it comes in front of the path so
+    # far; a second call for the same module adds nothing.
     inner = getattr(error, _MARK, None)
     if inner is None and not isinstance(error, NnxError):
         mismatch = _mismatch(module, args)

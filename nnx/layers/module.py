@@ -177,7 +177,8 @@ class Module(Graph):
     def state_dict(self) -> dict[str, Any]:
         """Return the values by dotted path: the arrays of parameters themselves, and copies of those of buffers.
 
-        Later steps change neither: a parameter that somebody holds is not written in place, a buffer may be.
+        Later steps change neither. Parameters need no copy, since an array that anyone else refers to is not updated in
+        place; a ``forward`` may write into a buffer all the same.
         """
         return self.parameters() | {path: buffer.snapshot() for path, buffer in self.buffers().items()}
 

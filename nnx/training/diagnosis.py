@@ -138,6 +138,7 @@ class _Record:
         )
         rest = tuple(leaf for leaf, here in zip(leaves.values(), on_device, strict=True) if not here)
         self._met.append(_Met(kind, rest, numbers))
+        # A batch that is not kept yet cannot be chosen against another of other shapes: each kind has its own.
         if kind in self._kept:
             kept = tree_flatten(self._kept[kind]).values()
             chosen = (
@@ -147,6 +148,7 @@ class _Record:
             self._kept[kind] = rebuild(list(chosen))
         else:
             self._kept[kind] = batch
+        # In this order: the flag from before this batch decides whether its loss is the one to keep.
         self._value = xp.where(was_bad, self._value, value)
         self._is_bad = xp.logical_or(was_bad, xp.logical_not(xp.isfinite(value)))
         self._good = self._good + xp.astype(xp.logical_not(self._is_bad), xp.int32)

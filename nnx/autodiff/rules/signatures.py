@@ -41,7 +41,7 @@ class Signature:
         self.positional = [*only.split(", "), *named]
         self.options = options
         self._by_name = frozenset((*named, *options))
-        self.most = sys.maxsize if positional[0] == "*" else len(self.positional)
+        self.most = sys.maxsize if positional[0] == "*" else len(self.positional)  # read in every traced call
         self._written = positional
 
     @property
@@ -205,6 +205,7 @@ def check_rule(name: str, parameters: Iterable[str], reads: Iterable[tuple[str, 
         If a parameter, the order of the parameters or a default is not that of the standard.
     """
     signature = SIGNATURES[name]
+    # A rule may list only the leading parameters, and an adapter may make an option positional, as for asarray.
     positional = [parameter for parameter in parameters if parameter not in signature.options]
     if positional != signature.positional[: len(positional)]:
         raise ArgumentError(
@@ -226,7 +227,7 @@ def check_rule(name: str, parameters: Iterable[str], reads: Iterable[tuple[str, 
 
 def check_composition(name: str, function: Any) -> None:
     """Check a composed function, whose first parameter is the namespace, against the signature of its name."""
-    code = function.__code__
+    code = function.__code__  # inspect.signature would take 50 times as long, at import
     options = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     defaults = function.__kwdefaults__ or {}
     check_rule(name, code.co_varnames[1 : code.co_argcount], [(option, defaults.get(option)) for option in options])
