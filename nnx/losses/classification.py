@@ -1,0 +1,65 @@
+"""Losses of classifiers."""
+
+from nnx import functional
+from nnx.backend import is_array
+from nnx.errors import ArgumentError
+from nnx.losses.base import Loss
+from nnx.types import Array
+
+
+class CrossEntropy(Loss):
+    """Cross-entropy of logits with class indices or probabilities; see :func:`nnx.functional.cross_entropy`.
+
+    Parameters
+    ----------
+    weight : array, shape (classes,), optional
+        A weight for each class.
+    axis : int
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}
+    ignore_index : int
+        Examples with this class index are ignored.
+    label_smoothing : float, in [0, 1)
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.CrossEntropy()
+    >>> round(float(loss(np.asarray([[0.0, 0.0]]), np.asarray([1]))), 4)
+    0.6931
+    >>> loss.gradient()
+    array([[ 0.5, -0.5]])
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        *,
+        axis: int = 1,
+        reduction: str = "mean",
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        if weight is not None and not is_array(weight):
+            got = repr(weight) if isinstance(weight, str) else type(weight).__name__
+            raise ArgumentError(
+                f"expected weight to be an array, one number for each class, got {got}; "
+                'a reduction is given by name: reduction="sum"'
+            )
+        self.weight = weight
+        self.axis = axis
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Array, target: Array) -> Array:
+        """Return the loss of logits (batch, classes, ...) and a target of indices or probabilities."""
+        return functional.cross_entropy(
+            logits,
+            target,
+            self.weight,
+            axis=self.axis,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )
