@@ -7,6 +7,7 @@ import numpy as np
 
 from nnx.data.dataset import Dataset, Sample, rows_like
 from nnx.errors import ArgumentError, CheckpointError, DataError
+from nnx.functional.checks import as_integer
 from nnx.types import Array
 
 _VERSION = 1  # of the state
@@ -70,9 +71,9 @@ class DataLoader:
         drop_last: bool = False,
     ) -> None:
         self.dataset = _as_dataset(dataset)
-        self.batch_size = _integer(batch_size, "batch_size", least=1)
+        self.batch_size = as_integer(batch_size, "batch_size", least=1)
         self.shuffle = shuffle
-        self.seed = _integer(seed, "seed", least=0)
+        self.seed = as_integer(seed, "seed", least=0)
         self.drop_last = drop_last
         self._epoch = self._batch = 0
         self._taken = 0  # the number of batches that the current iterator has yielded
@@ -108,7 +109,7 @@ class DataLoader:
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        self._go_to(_integer(value, "epoch", least=0), 0)
+        self._go_to(as_integer(value, "epoch", least=0), 0)
 
     @property
     def batch(self) -> int:
@@ -188,9 +189,3 @@ def _as_dataset(data: Any) -> Dataset:
             f"got {type(data).__name__}; write (x,) for a single array"
         )
     return Dataset(*data)
-
-
-def _integer(value: Any, name: str, least: int) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise ArgumentError(f"expected {name} to be an integer of at least {least}, got {value!r}")
-    return int(value)

@@ -1,6 +1,7 @@
 """Checks of arguments, shared by many functions. None of them reads the values of an array."""
 
 import math
+import operator
 from typing import Any
 
 from nnx.backend import dtype_name, is_floating, is_real_floating, namespace
@@ -102,6 +103,17 @@ def normalize_axis(axis: int, ndim: int) -> int:
     if not -ndim <= axis < ndim:
         raise ShapeError(f"expected an array that has axis {axis}, got one with {ndim} axes")
     return axis % ndim
+
+
+def as_integer(value: Any, name: str, least: int) -> int:
+    """Return an integer of Python; raises ArgumentError unless it is one of at least ``least``."""
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ArgumentError(f"expected {name} to be an integer of at least {least}, got {value!r}")
+    return number
 
 
 def as_nonnegative(value: Any, name: str) -> float:

@@ -1,13 +1,12 @@
 """Padding, and windows that slide along an axis."""
 
-import operator
 from collections.abc import Sequence
 from numbers import Number
 from typing import Any
 
 from nnx.backend import device_of, namespace
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import normalize_axis
+from nnx.functional.checks import as_integer, normalize_axis
 from nnx.types import Array
 
 
@@ -91,7 +90,7 @@ def sliding_window(x: Array, size: int, *, axis: int = -1, step: int = 1) -> Arr
            [3., 4.]])
     """
     xp = namespace(x)
-    size, step = _integer(size, "size", 1), _integer(step, "step", 1)
+    size, step = as_integer(size, "size", 1), as_integer(step, "step", 1)
     axis = normalize_axis(axis, x.ndim)
     length = x.shape[axis]
     if size > length:
@@ -100,25 +99,15 @@ def sliding_window(x: Array, size: int, *, axis: int = -1, step: int = 1) -> Arr
     return xp.stack([x[(slice(None),) * axis + (slice(k, k + span, step), ...)] for k in range(size)], axis=-1)
 
 
-def _integer(value: Any, name: str, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if number < least:
-        raise ArgumentError(f"expected {name} to be an int of at least {least}, got {value!r}")
-    return number
-
-
 def _pairs(widths: Any, ndim: int) -> list[tuple[int, int]]:
     if not isinstance(widths, Sequence):
-        width = _integer(widths, "widths", 0)
+        width = as_integer(widths, "widths", 0)
         return [(width, width)] * ndim
     if len(widths) != ndim or not all(isinstance(pair, Sequence) and len(pair) == 2 for pair in widths):
         raise ArgumentError(
             f"expected widths to be an int or {ndim} pairs (before, after), one per axis, got {widths!r}"
         )
-    return [(_integer(before, "each width", 0), _integer(after, "each width", 0)) for before, after in widths]
+    return [(as_integer(before, "each width", 0), as_integer(after, "each width", 0)) for before, after in widths]
 
 
 def _fill(xp: Any, x: Array, value: Any) -> Any:

@@ -4,8 +4,8 @@ from typing import Any, Self
 
 from nnx import functional
 from nnx.backend import asarray, generator, host_full
-from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import expect_floating
+from nnx.errors import ShapeError
+from nnx.functional.checks import as_integer, expect_floating
 from nnx.initializers import HeNormal, Initializer
 from nnx.layers.module import Module
 from nnx.layers.parameter import Parameter
@@ -68,16 +68,15 @@ class Linear(Module):
         rng: Any = None,
         dtype: DType | str = "float32",
     ) -> None:
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = None if in_features is None else as_integer(in_features, "in_features", 1)
+        self.out_features = as_integer(out_features, "out_features", 1)
         self.weight: Array | None = None
         self.bias: Array | None = None
         self._start = (initializer or HeNormal(), generator(rng), dtype, bias)
-        if in_features is None:
+        if self.in_features is None:
             self.is_settled = False
-            self._check_sizes(1)
         else:
-            self._make_parameters(in_features, None)
+            self._make_parameters(self.in_features, None)
 
     def settle(self, x: Array) -> Self:
         """Take the number of input features, if it is open, from an input (..., in_features)."""
@@ -91,19 +90,13 @@ class Linear(Module):
         return self
 
     def _make_parameters(self, in_features: int, like: Array | None) -> None:
-        self._check_sizes(in_features)
+        as_integer(in_features, "in_features", 1)  # an input may have an axis of length 0
         initializer, rng, dtype, bias = self._start
         weight = initializer(rng, (in_features, self.out_features), in_features, self.out_features)
         self.weight = Parameter(asarray(weight, dtype=dtype, like=like))
         if bias:
             self.bias = Parameter(asarray(host_full((self.out_features,), 0.0), dtype=dtype, like=like))
         del self._start
-
-    def _check_sizes(self, in_features: int) -> None:
-        if in_features < 1 or self.out_features < 1:
-            raise ArgumentError(
-                f"expected at least 1 feature, got in_features={in_features}, out_features={self.out_features}"
-            )
 
     def forward(self, x: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""

@@ -25,6 +25,8 @@ class Node:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make a module; done here and not in ``__init__``, so that subclasses need not call ``super().__init__()``."""
+        if (args or kwargs) and cls.__init__ is Node.__init__:
+            raise TypeError(f"{cls.__name__} takes no arguments, got {', '.join([*map(repr, args), *kwargs])}")
         self = object.__new__(cls)
         set_plan(self, None)
         return self

@@ -1,5 +1,6 @@
 """Losses in the style of the post: called on a prediction and a target, then asked for the gradient."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -44,12 +45,14 @@ class Loss(Module):
         """Compute the loss; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no forward(self, input, target)")
 
-    def __call__(self, *args: Array) -> Array:
+    def __call__(self, *args: Array, **named: Array) -> Array:
         """Return the loss; in training mode on plain arrays, also keep what :meth:`gradient` needs.
 
         If the prediction is an output of a model in training mode, that is the pullback. Otherwise the gradient is
         unlikely to be needed, so only copies of the arguments are kept, from which :meth:`gradient` makes it.
         """
+        if named:
+            args = inspect.signature(self.forward).bind(*args, **named).args
         own = vars(self)  # written directly, without the checks of an attribute that may hold modules
         try:
             if self._is_copy or not self.training or TracedArray in map(type, args):

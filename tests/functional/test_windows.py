@@ -75,7 +75,7 @@ def test_pad_with_what_is_not_finite(xp):
 
 @pytest.mark.parametrize("widths", [-1, [(0, -1)], 1.5, [(1, 1.0)]])
 def test_pad_checks_its_widths(widths):
-    with pytest.raises(ArgumentError, match=r"expected (each width|widths) to be an int of at least 0, got -?1"):
+    with pytest.raises(ArgumentError, match=r"expected (each width|widths) to be an integer of at least 0, got -?1"):
         F.pad(np.ones(3), widths)
 
 
@@ -96,9 +96,9 @@ def test_pad_with_what_the_dtype_has_not(dtype, value):
 def test_sliding_window_checks_its_arguments():
     x = np.ones((2, 3))
     for bad in (0, -1, 1.5):
-        with pytest.raises(ArgumentError, match=f"expected size to be an int of at least 1, got {bad}"):
+        with pytest.raises(ArgumentError, match=f"expected size to be an integer of at least 1, got {bad}"):
             F.sliding_window(x, bad)
-        with pytest.raises(ArgumentError, match=f"expected step to be an int of at least 1, got {bad}"):
+        with pytest.raises(ArgumentError, match=f"expected step to be an integer of at least 1, got {bad}"):
             F.sliding_window(x, 2, step=bad)
     with pytest.raises(ShapeError, match="expected an axis of length 4 or more, the size of a window, got 3"):
         F.sliding_window(x, 4)

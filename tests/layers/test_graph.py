@@ -553,7 +553,7 @@ class TestAssignments:
             Module()._kept = 1
 
     def test_what_a_module_takes(self):
-        with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+        with pytest.raises(TypeError, match="ReLU takes no arguments, got 3"):
             ReLU(3)
 
     def test_modules_that_reuse_the_names_of_methods(self):

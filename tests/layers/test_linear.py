@@ -27,7 +27,7 @@ def test_first_values_are_he_normal():
 
 @pytest.mark.parametrize("sizes", [(0, 1), (1, 0), (-1, 2)])
 def test_sizes(sizes):
-    with pytest.raises(ArgumentError, match=r"expected at least 1 feature, got in_features=-?[01], out_features="):
+    with pytest.raises(ArgumentError, match=r"expected (in|out)_features to be an integer of at least 1, got -?[01]"):
         nnx.Linear(*sizes)
 
 
@@ -62,3 +62,14 @@ def test_the_first_layer_computes_no_gradient_for_an_input_nobody_traces():
     weight = np.ones((3, 2))
     _, pullback = nnx.functional.linear.rule((False, True, False), np.ones((4, 3)), weight, None)
     assert pullback(np.ones((4, 2)))[0] is None
+
+
+@pytest.mark.parametrize("sizes", [(3.0, 2), (2, "3"), (True, 2), (2, None)])
+def test_sizes_that_are_no_integers(sizes):
+    with pytest.raises(ArgumentError, match=r"expected (in|out)_features to be an integer of at least 1, got "):
+        nnx.Linear(*sizes)
+
+
+def test_an_activation_takes_no_arguments():
+    with pytest.raises(TypeError, match=r"ReLU takes no arguments, got inplace"):
+        nnx.ReLU(inplace=True)

@@ -275,6 +275,24 @@ class TestALossIsAModule:
         assert bool(taped) == mode
         assert_close(loss.gradient(), nnx.grad(lambda y: nnx.functional.mse(y, x))(output))
 
+    def test_a_gradient_made_on_demand_is_that_of_the_call(self, xp):
+        loss, x, target = nnx.MSE(), xp.asarray([1.0, 2.0]), xp.asarray([0.0, 0.0])
+        value = loss(x * 1.0, target)
+        prediction = x * 1.0
+        again = loss(prediction, target)
+        if xp.name != "jax":
+            prediction *= 100.0
+        assert_close(again, value)
+        assert_close(loss.gradient(), x)
+
+    def test_arguments_by_name(self):
+        loss, x = nnx.MSE(), np.asarray([1.0, 3.0])
+        assert float(loss(input=x, target=0.0 * x)) == 5.0
+        assert float(loss(x, target=0.0 * x)) == 5.0
+        assert loss.gradient().tolist() == [1.0, 3.0]
+        with pytest.raises(TypeError, match="missing a required argument: 'target'"):
+            loss(input=x)
+
     @pytest.mark.parametrize("copy_of", [copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
     def test_one_that_was_called_is_copied_and_pickled(self, copy_of):
         model, loss = nnx.Linear(2, 2, rng=0), nnx.CrossEntropy(weight=np.ones(2, np.float32), label_smoothing=0.1)
