@@ -88,7 +88,7 @@ def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None =
         If the target does not have the dtype, as float64 in JAX outside its 64-bit mode.
     """
     host = np.asarray(data)
-    if not isinstance(data, (np.ndarray, np.generic)) and host.dtype == np.float64:
+    if dtype is None and not isinstance(data, (np.ndarray, np.generic)) and host.dtype == np.float64:
         host = host.astype(np.float32)
     if like is None:
         _, xp, device = get_backend()

@@ -13,7 +13,7 @@ from typing import Any
 from nnx.backend import asarray, dtype_name, is_array, to_numpy
 from nnx.errors import ArgumentError
 from nnx.layers.node import Node
-from nnx.layers.plan import plan_of
+from nnx.layers.plan import plan_of, walk
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 from nnx.layers.ties import Tied
 
@@ -110,13 +110,23 @@ def build(
     if not isinstance(config, Mapping):
         raise ArgumentError(f"config: expected a mapping with a type, got {config!r}")
     made = _Reader(known, allow, rng).of(config, (), given or {})
-    for tie in config.get("ties", ()):
-        modules = dict(made.named_modules())
-        (module, name), (owner, source) = (tie[end].rpartition(".")[::2] for end in ("at", "to"))
-        if module not in modules or owner not in modules:
-            raise ArgumentError(f"config: expected a tie between modules that are in the model, got {tie}")
-        setattr(modules[module], name, Tied(modules[owner], source, transpose=tie["transpose"]))
+    ties = config.get("ties", [])
+    if not isinstance(ties, list):
+        raise ArgumentError(f"config: expected a list of ties, got {ties!r}")
+    for tie in ties:
+        _tie(made, tie)
     return made
+
+
+def _tie(root: Any, tie: Any) -> None:
+    match tie:
+        case {"at": str(at), "to": str(to), "transpose": bool(transpose)}:
+            modules = dict(walk(root)) if isinstance(root, Node) else {}
+            (module, name), (owner, source) = at.rpartition(".")[::2], to.rpartition(".")[::2]
+            if module in modules and owner in modules and not hasattr(type(modules[module]), name):
+                setattr(modules[module], name, Tied(modules[owner], source, transpose=transpose))
+                return
+    raise ArgumentError(f"config: expected a tie between attributes of modules that are in the model, got {tie}")
 
 
 class _Reader:
@@ -136,10 +146,10 @@ class _Reader:
                 return tuple(self.of(items, (*where, "items")))
             case {"type": "dict", "items": items}:
                 return {key: self.of(item, (*where, "items", key)) for key, item in items.items()}
-            case {"type": "float", "value": value}:
+            case {"type": "float", "value": "inf" | "-inf" | "nan" as value}:
                 return float(value)
-            case {"type": "array", "dtype": dtype, "values": values}:
-                return asarray(values, dtype=dtype)
+            case {"type": "array", "dtype": str(dtype), "values": values}:
+                return self._array(values, dtype, where)
             case {"type": "shared", "at": at} if at in self._made:
                 return self._made[at]
             case {"type": str(name)}:
@@ -147,6 +157,12 @@ class _Reader:
                 self._made[".".join(where)] = made
                 return made
         raise ArgumentError(f"{'.'.join(where) or 'config'}: expected a mapping with a type, got {data}")
+
+    def _array(self, values: Any, dtype: str, where: tuple[str, ...]) -> Any:
+        try:
+            return asarray(values, dtype=dtype)
+        except (ValueError, TypeError) as error:
+            raise ArgumentError(f"{'.'.join(where) or 'config'}: cannot make an array: {error}") from error
 
     def _class(self, name: str) -> type:
         kind = self._known.get(name) or self._allowed.get(name)

@@ -34,7 +34,7 @@ def layer_outputs(model: Any, *args: Any, **kwargs: Any) -> list[LayerOutput]:
     for module in copies.values():
         for name, value in vars(module).items():
             if isinstance(value, Buffer):
-                vars(module)[name] = buffers.setdefault(id(value), Buffer(value.value))
+                vars(module)[name] = buffers.setdefault(id(value), Buffer(value.snapshot()))
     originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
     copies[id(model)](*args, **kwargs)
     return [LayerOutput(*originals[id(module)], output) for module, output in found]

@@ -58,7 +58,7 @@ class Watch:
         if self._holds_all:
             self._before = [holder.state_dict() for holder in self._holders]
         else:
-            self._before = [{path: buffer.value for path, buffer in self._model.buffers().items()}]
+            self._before = [{path: buffer.snapshot() for path, buffer in self._model.buffers().items()}]
 
     def examine(self, batch: Tree, value: Array) -> None:
         """Examine the loss of the batch.

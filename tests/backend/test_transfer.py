@@ -94,6 +94,11 @@ class TestAsarray:
         for dtype in ("float64", np.float64, np.dtype("float64"), xp.namespace.float64):
             assert_close(asarray([1.0], dtype=dtype, like=xp.asarray([0.0])), xp.asarray([1.0], "float64"))
 
+    def test_a_dtype_that_is_asked_for_has_every_digit(self, xp):
+        like = xp.asarray([0.0])
+        assert asarray(0.1, dtype="float64", like=like) == 0.1
+        assert asarray([2.0**24 + 1], dtype="int64", like=like)[0] == 2**24 + 1
+
     def test_the_selected_backend_is_the_default(self, xp):
         with nnx.use_backend(xp.spec):
             assert_close(asarray([1.0]), xp.asarray([1.0]))

@@ -185,8 +185,21 @@ class TestSharing:
 
     def test_a_tie_to_nowhere(self):
         config = Linear(3, 4).config() | {"ties": [{"at": "weight", "to": "0.weight", "transpose": False}]}
-        with pytest.raises(ArgumentError, match="expected a tie between modules that are in the model"):
+        with pytest.raises(ArgumentError, match="expected a tie between attributes of modules that are in the model"):
             from_config(config)
+
+    @pytest.mark.parametrize("at", ["0.forward", "0.__class__", "0.training", "__dict__", "2.weight"])
+    def test_a_tie_of_what_a_class_defines(self, at):
+        config = Model([Linear(3, 3), Linear(3, 3)]).config()
+        with pytest.raises(ArgumentError, match="expected a tie between attributes of modules"):
+            from_config(config | {"ties": [{"at": at, "to": "1.weight", "transpose": False}]})
+
+    @pytest.mark.parametrize("tie", [5, {}, {"at": "weight"}, {"at": "weight", "to": "bias", "transpose": 1}])
+    def test_what_is_no_tie(self, tie):
+        with pytest.raises(ArgumentError, match="expected a tie between attributes of modules"):
+            from_config(Linear(3, 4).config() | {"ties": [tie]})
+        with pytest.raises(ArgumentError, match="expected a list of ties, got "):
+            from_config(Linear(3, 4).config() | {"ties": tie})
 
 
 class TestRefusals:
@@ -211,6 +224,25 @@ class TestRefusals:
         assert again(Table(np.ones((2, 3))), allow=[Table]).values.shape == (2, 3)
         with pytest.raises(ArgumentError, match=r"values: expected an argument that JSON can hold, .*, got a ndarray"):
             Table(np.ones(20_000)).config()
+
+    def test_arrays_keep_every_digit(self):
+        weight = np.asarray([0.1, 1.0 / 3.0])
+        made = again(nnx.CrossEntropy(weight))
+        assert made.weight.dtype == np.float64
+        assert made.weight.tolist() == weight.tolist()
+
+    @pytest.mark.parametrize(
+        ("values", "dtype"), [([[1.0], [1.0, 2.0]], "float32"), (["a"], "float32"), ([1.0], "number")]
+    )
+    def test_what_is_no_array(self, values, dtype):
+        config = nnx.CrossEntropy().config() | {"weight": {"type": "array", "dtype": dtype, "values": values}}
+        with pytest.raises(ArgumentError, match="weight: cannot make an array: "):
+            from_config(config)
+
+    def test_what_is_no_number(self):
+        config = nnx.CrossEntropy().config() | {"label_smoothing": {"type": "float", "value": "many"}}
+        with pytest.raises(ArgumentError, match="names 'float', which is neither a class of nnx nor allowed"):
+            from_config(config)
 
     def test_arrays_are_let_go(self):
         import weakref

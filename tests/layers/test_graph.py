@@ -784,6 +784,11 @@ class TestBuffersWrittenInPlace:
         model(X)
         assert float(model[0].count.value[0]) == 1.0
 
+    def test_looking_at_the_layers_changes_nothing(self):
+        model = InPlace()
+        nnx.layer_outputs(model, X)
+        assert float(model.count.value[0]) == 0.0
+
     def test_a_state_stays_as_it_was(self):
         model = InPlace()
         model(X)

@@ -253,3 +253,22 @@ def test_a_model_without_trouble_is_trained_alike_on_every_backend(xp):
     np.testing.assert_allclose(found.column("loss"), expected.column("loss"), rtol=1e-5)
     assert model.noise.calls.value == 14
     assert optimizer.steps == 14
+
+
+def test_a_buffer_that_forward_writes_into_is_put_back_too(xp):
+    class Fuse(nnx.Module):
+        """Returns NaN in its third call, which it counts in the array of a buffer."""
+
+        def __init__(self):
+            self.calls = nnx.Buffer(xp.asarray([0.0]))
+
+        def forward(self, x):
+            self.calls.value += 1.0
+            return x * namespace(x).where(self.calls.value == 3.0, float("nan"), 1.0 + 0.0 * self.calls.value)
+
+    with nnx.use_backend(xp.spec):
+        model = nnx.Model([nnx.Linear(2, 2, rng=0), Fuse(), nnx.Linear(2, 2, rng=1)])
+    loader = DataLoader((xp.asarray(np.ones((10, 2))), xp.asarray([0, 1] * 5, "int32")), 2, shuffle=False)
+    with pytest.raises(NonFiniteError, match=r"^Fuse '1': the loss became nan in epoch 1, batch 3, and the output of"):
+        train_classifier(model, nnx.CrossEntropy(), loader, optimizer=nnx.SGD(model, 0.1), epochs=1)
+    assert float(model[1].calls.value[0]) == 2.0
