@@ -4,10 +4,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitives import Pullback
+from nnx.autodiff.primitives import Primitive, Pullback
+from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.transforms import vjp
 from nnx.autodiff.tree_calls import TreeCall, scattered
-from nnx.backend import copied, is_array
+from nnx.backend import copied, count_writes, is_array, read_only
+from nnx.errors import NnxError, TraceError
 from nnx.tree import tree_buffers, tree_leaves
 
 
@@ -25,7 +27,7 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
             before = [buffer.snapshot() for buffer in buffers]
-            outputs = node.primitive(*leaves)
+            outputs = _run_once(node.primitive, leaves)
             indices = [i for i, want in enumerate(wanted) if want]
 
             def of_wanted(*moved: Any) -> Any:
@@ -50,6 +52,28 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
         return node()
 
     return recomputing
+
+
+def _run_once(primitive: Primitive[..., Any], leaves: Sequence[Any]) -> Any:
+    """Call a function that will run again on the same arrays: it must not write into them."""
+    plain = [leaf for leaf in leaves if type(leaf) is not TracedArray]
+    before = [count_writes(leaf) for leaf in plain]
+    try:
+        outputs = primitive(*map(read_only, leaves))
+    except ValueError as error:
+        if "read-only" not in str(error) or isinstance(error, NnxError):
+            raise
+        raise _wrote(primitive) from error
+    if before != [count_writes(leaf) for leaf in plain]:
+        raise _wrote(primitive)
+    return outputs
+
+
+def _wrote(primitive: Primitive[..., Any]) -> TraceError:
+    return TraceError(
+        f"{primitive!r} wrote into one of its arguments, from which the backward pass would run it again; write "
+        "x = x + ... for a new array, and not x += ..."
+    )
 
 
 def _fill(buffers: Sequence[Any], values: Sequence[Any]) -> None:

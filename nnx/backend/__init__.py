@@ -4,7 +4,7 @@ Only this folder and ``nnx/kernels`` may name an array library.
 """
 
 from nnx.backend.deferring import foreign_function, operator_of_ufunc
-from nnx.backend.in_place import add_into, copied, divide_into, is_immutable, multiply_into
+from nnx.backend.in_place import add_into, copied, count_writes, divide_into, is_immutable, multiply_into, read_only
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
 from nnx.backend.inspection import (
     device_kind,
@@ -34,6 +34,7 @@ __all__ = [
     "backend_of",
     "copied",
     "copy_of_indices",
+    "count_writes",
     "device_kind",
     "device_of",
     "divide_into",
@@ -58,6 +59,7 @@ __all__ = [
     "one_like",
     "operator_of_ufunc",
     "random_bits",
+    "read_only",
     "scaled_mask",
     "scatter_add",
     "summed",

@@ -5,6 +5,8 @@ For large arrays, fresh memory is most of the cost of an elementwise operation: 
 
 from typing import Any
 
+import numpy as np
+
 from nnx.backend.inspection import is_floating
 from nnx.backend.namespaces import IN_PLACE, namespace
 from nnx.types import Array
@@ -40,6 +42,20 @@ def copied(x: Array) -> Array:
         return x
     method = getattr(x, "copy", None) or getattr(x, "clone", None)  # faster than asarray; torch's clone keeps its graph
     return method() if method else namespace(x).asarray(x, copy=True)
+
+
+def read_only(x: Array) -> Array:
+    """Return an array with the same memory that cannot be written; of other libraries than NumPy the array itself."""
+    if type(x) is not np.ndarray:
+        return x
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
+def count_writes(x: Array) -> int:
+    """Return how often an array was written since it was made; 0 for libraries that do not count it, as torch does."""
+    return int(getattr(x, "_version", 0))
 
 
 def is_immutable(x: Array) -> bool:

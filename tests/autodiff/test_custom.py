@@ -110,6 +110,34 @@ class TestRematOfAModule:
 
 
 class TestRemat:
+    @pytest.mark.parametrize("transform", ["grad", "jvp", "hessian"])
+    def test_what_it_runs_again_may_not_write_into_its_arguments(self, xp, transform):
+        if not (xp.name.startswith("numpy") or xp.name == "torch"):
+            pytest.skip("writes are not seen, or there are none")
+
+        def block(h):
+            h += 1.0
+            return h * h
+
+        def loss(x):
+            h = x * 2.0
+            return nnx.namespace(x).sum(nnx.remat(block)(h) * h)
+
+        x = xp.asarray([1.0, 2.0])
+        transforms = {"grad": nnx.grad(loss), "jvp": lambda x: nnx.jvp(loss, (x,), (x,)), "hessian": nnx.hessian(loss)}
+        with pytest.raises(TraceError, match=r"remat\(block\).* wrote into one of its arguments.* write x = x \+ "):
+            transforms[transform](x)
+
+    def test_which_may_write_into_what_it_makes(self, xp):
+        def block(h):
+            h = h * 1.0
+            h += 1.0
+            return h * h
+
+        x = xp.asarray([1.0, 2.0])
+        found = nnx.grad(lambda x: nnx.namespace(x).sum(nnx.remat(block)(x)))(x)
+        assert_close(found, xp.asarray([4.0, 6.0]))
+
     def test_gives_the_same_derivatives(self):
         rng = nnx.generator(0)
         model = nnx.Model([nnx.Linear(3, 4, rng=rng, dtype="float64"), nnx.Sigmoid()])
