@@ -5,6 +5,7 @@ lines of the report name those that are left out, and why.
 """
 
 import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -117,3 +118,11 @@ def xp(request: pytest.FixtureRequest) -> Iterator[Library]:
             yield Library(name, "cupy:0", importlib.import_module("array_api_compat.cupy"), cupy.cuda.Device(0))
         case _:
             yield Library(name, "numpy", importlib.import_module("array_api_compat.numpy"), "cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_what_jax_compiled() -> Iterator[None]:
+    """JAX keeps each operation that it compiled for each shape: 4 GB in the end, 2 if they go with their file."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
