@@ -4,10 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.primitives import Primitive
+from nnx.autodiff.library import bind
 from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
 from nnx.autodiff.rules.kinds import Rule
-from nnx.autodiff.rules.signatures import Signature
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import library_name, namespace
 from nnx.errors import MissingRuleError, TraceError
@@ -51,34 +50,6 @@ class TracedNamespace:
 
     def __repr__(self) -> str:
         return f"<namespace {self.__name__}>"
-
-
-class LibraryFunction(Primitive[..., Any]):
-    """A function of the standard with its rule from the tables, bound to one library.
-
-    The rule has two forms. The one for plain values calls the library's function directly; the other calls this
-    primitive again, so that an enclosing trace sees it.
-    """
-
-    def __init__(self, name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None) -> None:
-        # Arrays are positional-only in the standard.
-        super().__init__(
-            function,
-            name=name,
-            retraced=False,
-            takes_keywords=False,
-            may_hide_traced=False,
-            may_have_kernels=False,
-        )
-        self.fresh = rule.fresh
-        self.rule, self.plain_rule = rule.bind(self), rule.bind(function)
-        self.tangent_rule, self.plain_tangent_rule = rule.bind_tangent(self), rule.bind_tangent(function)
-        self.signature = signature
-
-
-def bind(name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None = None) -> LibraryFunction:
-    """Return a library's function as a primitive with a rule; it refuses arguments that the signature does not name."""
-    return LibraryFunction(name, function, rule, signature)
 
 
 def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

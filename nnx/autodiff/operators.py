@@ -4,11 +4,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from nnx.autodiff.namespace import bind, on_plain
+from nnx.autodiff.library import bind
+from nnx.autodiff.namespace import on_plain
 from nnx.autodiff.primitives import Primitive
 from nnx.autodiff.rules import RULES
 from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.traced import OPERATORS, TracedArray
+from nnx.autodiff.views import refuse_shared
 from nnx.backend import asarray, dtype_name, is_immutable, is_view, namespace
 from nnx.errors import DTypeError, ShapeError, TraceError
 
@@ -35,12 +37,16 @@ _NO_OPTIONS: dict[str, Any] = {}  # one shared dict, never written to: a new one
 
 
 def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
+    if name == "getitem":
+        _attach(name, function, lambda self, key: function(self, key), function)  # the function remembers views
+        return
+
     def method(self: TracedArray, other: Any) -> Any:
         kind = type(other)
         if kind is TracedArray:
             if other.trace is not self.trace:
                 return function(self, other)  # the primitive finds the innermost trace
-        elif kind not in _SCALARS and kind is not type(self.value) and name != "getitem":
+        elif kind not in _SCALARS and kind is not type(self.value):
             namespace(self, other)  # refuses arrays of another library, which the operator might silently convert
         return self.trace.record(function, (self, other), _NO_OPTIONS)
 
@@ -122,6 +128,7 @@ def _in_place(name: str, method: Callable[[TracedArray, Any], Any]) -> Callable[
                 f"some libraries only; write y = y {_SYMBOLS[name]} ... for a new array, or build the whole with "
                 "xp.where, xp.concat or xp.stack"
             )
+        refuse_shared(self, _SYMBOLS[name])
         if made.shape != self.shape:
             raise ShapeError(
                 f"expected an operand that fits into an array of shape {tuple(self.shape)} for {_SYMBOLS[name]}=, got "

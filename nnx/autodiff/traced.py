@@ -105,7 +105,7 @@ class TracedArray:
         What the trace records for it: the slot, counted from 1, on a tape; the tangent in forward mode.
     """
 
-    __slots__ = ("entry", "trace", "value")
+    __slots__ = ("__weakref__", "entry", "trace", "value")
 
     namespace_varies: ClassVar[bool] = True  # the namespace depends on the value: see nnx.namespace
     __hash__ = None  # type: ignore[assignment]  # == compares elements

@@ -14,6 +14,7 @@ from nnx.backend.inspection import (
     is_real_floating,
     is_view,
     memory_key,
+    owner_of_memory,
     widest_dtype,
 )
 from nnx.backend.namespaces import is_array, library_name, namespace
@@ -58,6 +59,7 @@ __all__ = [
     "normal",
     "one_like",
     "operator_of_ufunc",
+    "owner_of_memory",
     "random_bits",
     "read_only",
     "scaled_mask",

@@ -53,6 +53,15 @@ def device_kind(x: Array) -> str:
     return str(getattr(device, "type", None) or getattr(device, "platform", device)).replace("gpu", "cuda")
 
 
+def owner_of_memory(x: Array) -> Any:
+    """Return the object whose memory an array shows: itself, or the one that it is a view of; ``None`` if unknown."""
+    library = library_name(namespace(x))
+    if library == "array-api-strict":
+        x = x._array
+    base = getattr(x, "_base" if library == "torch" else "base", None)
+    return x if base is None else base
+
+
 def is_view(x: Array) -> bool:
     """Return whether an array is a view of another one, which writing into it would change."""
     library = library_name(namespace(x))

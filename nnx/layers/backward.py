@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from nnx.autodiff import TracedArray, vjp
 from nnx.backend import is_array, is_floating
 from nnx.errors import UsageError
-from nnx.layers.links import record_output, refuse_foreign
+from nnx.layers.links import link_to_outputs, record_output, refuse_foreign
 from nnx.layers.location import locate
 from nnx.layers.node import STAMP
 from nnx.layers.settling import settle_below
@@ -24,8 +24,8 @@ class Kept(NamedTuple):
     ----------
     pullback : callable or None
         ``None`` after a backward pass.
-    inputs : int
-        The number of arrays in the arguments that have a gradient.
+    inputs : sequence of arrays
+        Those of the arguments that have a gradient.
     of_inputs : callable
         Turns their gradients into what ``backward`` returns.
     origins : mapping
@@ -33,7 +33,7 @@ class Kept(NamedTuple):
     """
 
     pullback: Callable[..., Any] | None
-    inputs: int
+    inputs: Sequence[Array]
     of_inputs: Rebuild
     origins: Mapping[str, Any]
 
@@ -46,7 +46,7 @@ def call_and_keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     members["_kept"] = None  # before the call, so that two sets of residuals are never held
     if len(args) == 1 and not kwargs and is_array(args[0]) and is_floating(args[0]):  # most calls
         output, pullback = vjp(_forward, module, args[0])
-        members["_kept"] = Kept(pullback, 1, _only, record_output(output))
+        members["_kept"] = Kept(pullback, args, _only, record_output(output))
         return output
     leaves, rebuild = tree_split((args, kwargs))
     values = list(leaves.values())
@@ -71,8 +71,9 @@ def call_and_keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         parts = (*by_position, by_name) if by_position and by_name else by_position or tuple(by_name.values())
         return parts[0] if len(parts) == 1 else parts
 
-    output, pullback = vjp(run, module, *(values[slot] for slot in slots))
-    members["_kept"] = Kept(pullback, len(slots), of_inputs, record_output(output))
+    arrays = [values[slot] for slot in slots]
+    output, pullback = vjp(run, module, *arrays)
+    members["_kept"] = Kept(pullback, arrays, of_inputs, record_output(output))
     return output
 
 
@@ -92,13 +93,16 @@ def backward(module: Any, gradient: Tree, input_gradient: bool) -> Any:
             "kept; call the model again before the next backward"
         )
     try:
-        found = pullback(gradient, consume=True, wanted=(True, *(input_gradient,) * inputs))
+        found = pullback(gradient, consume=True, wanted=(True, *(input_gradient,) * len(inputs)))
     except Exception as error:
         locate(error, module)
         raise
-    members["_kept"] = Kept(None, inputs, of_inputs, origins)
+    members["_kept"] = Kept(None, (), of_inputs, origins)
     members["_gradients"] = found[0]
-    return of_inputs(found[1:]) if input_gradient else None
+    if not input_gradient:
+        return None
+    link_to_outputs(found[1:], inputs)
+    return of_inputs(found[1:])
 
 
 def _forward(model: Any, *args: Any, **kwargs: Any) -> Any:

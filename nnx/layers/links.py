@@ -1,10 +1,11 @@
 """Which output a gradient was made for, so that it is not sent back through another call of the model.
 
 A model holds the origins of its last output, a loss that of its prediction, and the gradient that a loss returns is
-linked to the latter. All links are weak, so that they keep no array alive. The results of arithmetic are not linked.
+linked to the latter. So is the gradient of an input that is the output of another model, in a chain of them. All links
+are weak, so that they keep no array alive. The results of arithmetic are not linked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnx.backend.links import Links
@@ -44,6 +45,14 @@ def record_output(output: Tree) -> dict[str, Origin | None]:
         if origin is not None:
             origin.is_recorded = True
     return origins
+
+
+def link_to_outputs(gradients: Sequence[Array], arrays: Sequence[Array]) -> None:
+    """Link the gradients of a call's inputs to those of them that are outputs of a model, as in a chain of models."""
+    for gradient, array in zip(gradients, arrays, strict=True):
+        origin = _ORIGINS.get(array)
+        if origin is not None and origin.is_recorded:
+            MADE_FOR.put(gradient, origin)
 
 
 def refuse_foreign(gradient: Tree, origins: Mapping[str, Any], owner: str) -> None:

@@ -173,3 +173,63 @@ def test_a_traced_array_written_into_a_plain_one_is_refused(xp, write):
         return
     with pytest.raises((TraceError, UsageError, TypeError), match=r"met a traced array|unsupported operand|Expected"):
         nnx.grad(function)(x)
+
+
+VIEWED = {
+    "a row": lambda xp, y: y[0, ...],
+    "a reshaped array": lambda xp, y: xp.reshape(y, (4,)),
+    "a transpose": lambda xp, y: y.mT,
+    "an expanded array": lambda xp, y: xp.expand_dims(y, axis=0),
+    "a view of a view": lambda xp, y: xp.reshape(y, (4,))[1:],
+}
+
+
+@pytest.mark.parametrize("view", VIEWED.values(), ids=VIEWED)
+def test_a_view_that_is_in_use_is_not_changed_in_silence(xp, view):
+    def function(x):
+        namespace = nnx.namespace(x)
+        y = x * 2.0
+        shown = view(namespace, y)
+        y *= 3.0  # on NumPy this changes what is shown
+        return namespace.sum(shown * shown)
+
+    x = xp.asarray([[1.0, 2.0], [3.0, 4.0]], "float64")
+    if xp.name == "jax":  # whose arrays nobody can write into
+        assert nnx.grad(function)(x).shape == (2, 2)
+        return
+    for differentiate in (lambda: nnx.grad(function)(x), lambda: nnx.jvp(function, (x,), (x,))):
+        with pytest.raises(TraceError, match=r"\*= on an array of which a view is in use, such as a row"):
+            differentiate()
+
+
+def test_a_view_that_is_not_in_use_any_more_does_not_matter():
+    def function(x):
+        xp = nnx.namespace(x)
+        y = x * 2.0
+        first = xp.sum(y[0] * y[0]) + xp.sum(xp.reshape(y, (4,)) * 1.0)
+        y *= 3.0
+        return first + xp.sum(y * y)
+
+    x = np.asarray([[1.0, 2.0], [3.0, 4.0]])
+    h = 1e-6
+    unit = np.asarray([[0.0, 1.0], [0.0, 0.0]])
+    expected = (function(x + h * unit) - function(x - h * unit)) / (2 * h)
+    np.testing.assert_allclose(nnx.grad(function)(x)[0, 1], expected, rtol=1e-7)
+    nested = nnx.grad(lambda x: nnx.namespace(x).sum(nnx.grad(function)(x) ** 2))(x)
+    assert np.all(np.isfinite(nested))
+
+
+def test_an_array_that_a_function_hands_back_is_one_with_its_argument(xp):
+    def function(x):
+        namespace = nnx.namespace(x)
+        y = x * 2.0
+        same = namespace.asarray(y)  # without a copy
+        same += 1.0
+        return namespace.sum(y * same)
+
+    x = xp.asarray([1.0, 2.0])
+    if xp.name == "jax":
+        assert nnx.grad(function)(x).shape == (2,)
+        return
+    with pytest.raises(TraceError, match="view"):
+        nnx.grad(function)(x)

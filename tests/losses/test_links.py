@@ -224,3 +224,16 @@ def test_outputs_in_evaluation_mode_are_not_recorded(model, batches):
     assert origin_of(model(batches[0])).is_recorded
     assert not origin_of(model.eval()(batches[0])).is_recorded
     assert not origin_of(batches[0]).is_recorded
+
+
+def test_a_chain_of_models(xp):
+    with nnx.use_backend(xp.spec):
+        first, second = nnx.Linear(3, 4, rng=0), nnx.Linear(4, 2, rng=1)
+    x, target = xp.asarray(np.ones((5, 3))), xp.asarray(np.zeros((5, 2)))
+    loss = nnx.MSE()
+    loss(second(first(x)), target)
+    first.backward(second.backward(loss.gradient()))  # as it should be
+    loss(second(first(x)), target)
+    first(x + 1.0)
+    with pytest.raises(UsageError, match="was made for another array than the last output of this Linear"):
+        first.backward(second.backward(loss.gradient()))

@@ -1,0 +1,47 @@
+"""Functions of an array library with their rules from the tables."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nnx.autodiff.primitives import Primitive
+from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.rules.signatures import Signature
+from nnx.autodiff.views import VIEWS, remember
+
+
+class LibraryFunction(Primitive[..., Any]):
+    """A function of the standard with its rule from the tables, bound to one library.
+
+    The rule has two forms. The one for plain values calls the library's function directly; the other calls this
+    primitive again, so that an enclosing trace sees it.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None) -> None:
+        # Arrays are positional-only in the standard.
+        super().__init__(
+            function,
+            name=name,
+            retraced=False,
+            takes_keywords=False,
+            may_hide_traced=False,
+            may_have_kernels=False,
+        )
+        self.fresh = rule.fresh
+        self.rule, self.plain_rule = rule.bind(self), rule.bind(function)
+        self.tangent_rule, self.plain_tangent_rule = rule.bind_tangent(self), rule.bind_tangent(function)
+        self.signature = signature
+
+
+class ViewFunction(LibraryFunction):
+    """A library function whose result may show the memory of its argument, which is remembered."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the library's function, or record it."""
+        made = super().__call__(*args, **kwargs)
+        remember(made, args[0])
+        return made
+
+
+def bind(name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None = None) -> LibraryFunction:
+    """Return a library's function as a primitive with a rule; it refuses arguments that the signature does not name."""
+    return (ViewFunction if name in VIEWS else LibraryFunction)(name, function, rule, signature)
