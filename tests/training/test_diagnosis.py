@@ -260,7 +260,7 @@ def test_a_buffer_that_forward_writes_into_is_put_back_too(xp):
         """Returns NaN in its third call, which it counts in the array of a buffer."""
 
         def __init__(self):
-            self.calls = nnx.Buffer(xp.asarray([0.0]))
+            self.calls = nnx.Buffer(xp.asarray([0.0]) + 0.0)  # an array that may be written, on read-only NumPy too
 
         def forward(self, x):
             self.calls.value += 1.0
