@@ -5,8 +5,8 @@
 and what it was tested on, were not run and why.
 
 ======================  ================================================================================================
-``NNX_TORCH``           what pip installs as PyTorch, for instance ``torch==2.13.0``; on Linux that may be a build for
-                        CUDA of several gigabytes, so the default is the build for CPUs
+``NNX_TORCH``           what pip installs as PyTorch, default ``torch==2.13.0``; on Linux that may be a build for CUDA of
+                        several gigabytes, where a file or address of a build for CPUs will do
 ``NNX_REQUIRE``         kinds of column without which the run fails, besides ``tests``: ``reference``, ``jax``
 ======================  ================================================================================================
 """
@@ -24,7 +24,7 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 
-TORCH = os.environ.get("NNX_TORCH") or f"torch==2.13.0{'+cpu' if sys.platform == 'linux' else ''}"
+TORCH = os.environ.get("NNX_TORCH") or "torch==2.13.0"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 KINDS = {
@@ -122,8 +122,6 @@ def install_library(session: nox.Session, requirement: str) -> None:
     said = session.run("python", "-m", "pip", "install", requirement, silent=True, success_codes=[0, 1]) or ""
     if any(words in said for words in NOT_TO_BE_HAD):
         OUTCOMES[session.name] = f"pip finds no {requirement} for this Python"
-        if requirement == TORCH and "NNX_TORCH" not in os.environ:
-            OUTCOMES[session.name] += "; NNX_TORCH=torch==2.13.0 takes any build, which may be one for CUDA"
         session.skip(OUTCOMES[session.name])
     if "Successfully installed" not in said and "already satisfied" not in said:
         session.error(said)
