@@ -5,7 +5,7 @@
 and what it was tested on, were not run and why.
 
 ======================  ================================================================================================
-``NNX_TORCH``           what pip installs as PyTorch, default ``torch==2.13.0``; on Linux that may be a build for CUDA of
+``NNX_TORCH``           what pip installs as PyTorch, default ``torch==2.13.0``; on Linux that may be a CUDA build of
                         several gigabytes, where a file or address of a build for CPUs will do
 ``NNX_REQUIRE``         kinds of column without which the run fails, besides ``tests``: ``reference``, ``jax``
 ======================  ================================================================================================
