@@ -1,12 +1,13 @@
 """Functions of an array library with their rules from the tables."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from nnx.autodiff.primitives import Primitive
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.rules.signatures import Signature
-from nnx.autodiff.views import VIEWS, remember
+from nnx.autodiff.views import remember
 
 
 class LibraryFunction(Primitive[..., Any]):
@@ -32,16 +33,18 @@ class LibraryFunction(Primitive[..., Any]):
         self.signature = signature
 
 
-class ViewFunction(LibraryFunction):
-    """A library function whose result may show the memory of its argument, which is remembered."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the library's function, or record it."""
-        made = super().__call__(*args, **kwargs)
-        remember(made, args[0])
-        return made
-
-
 def bind(name: str, function: Callable[..., Any], rule: Rule, signature: Signature | None = None) -> LibraryFunction:
     """Return a library's function as a primitive with a rule; it refuses arguments that the signature does not name."""
-    return (ViewFunction if name in VIEWS else LibraryFunction)(name, function, rule, signature)
+    return LibraryFunction(name, function, rule, signature)
+
+
+def remembering(function: LibraryFunction) -> Callable[..., Any]:
+    """Return a function whose result may show the memory of its first argument, and is then remembered."""
+
+    @functools.wraps(function, updated=())
+    def remembered(x: Any, /, *args: Any, **options: Any) -> Any:
+        made = function(x, *args, **options)
+        remember(made, x)
+        return made
+
+    return remembered

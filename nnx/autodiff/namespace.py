@@ -4,10 +4,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff.library import bind
+from nnx.autodiff.library import bind, remembering
 from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.traced import TracedArray
+from nnx.autodiff.views import VIEWS
 from nnx.backend import library_name, namespace
 from nnx.errors import MissingRuleError, TraceError
 from nnx.types import Array, DType, Namespace
@@ -55,7 +56,8 @@ class TracedNamespace:
 def _differentiable(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     if name in _ADAPTERS:
         return _ADAPTERS[name](function, RULES[name])
-    return bind(name, function, RULES[name], SIGNATURES[name])
+    bound = bind(name, function, RULES[name], SIGNATURES[name])
+    return remembering(bound) if name in VIEWS else bound
 
 
 def _composed(xp: TracedNamespace, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,7 +182,7 @@ def _is_differentiable(plain: Array, dtype: DType) -> bool:
 
 def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     """Adapt ``astype``: a conversion to integers or booleans has derivative zero, like ``floor``."""
-    bound = bind("astype", function, rule)
+    bound = remembering(bind("astype", function, rule))
 
     def astype(x: Array, dtype: DType, /, *, copy: bool = True, device: Any = None, **beyond: Any) -> Array:
         if beyond:
@@ -200,7 +202,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
     def convert(x: Array, dtype: DType = None, copy: bool | None = None, **options: Any) -> Array:
         return function(x, dtype=dtype, copy=copy, **options)
 
-    bound = bind("asarray", convert, rule)
+    bound = remembering(bind("asarray", convert, rule))
 
     def asarray(obj: Any, /, *, dtype: DType = None, device: Any = None, copy: bool | None = None) -> Array:
         if type(obj) is TracedArray:

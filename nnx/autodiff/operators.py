@@ -10,7 +10,7 @@ from nnx.autodiff.primitives import Primitive
 from nnx.autodiff.rules import RULES
 from nnx.autodiff.rules.indexing import GETITEM
 from nnx.autodiff.traced import OPERATORS, TracedArray
-from nnx.autodiff.views import refuse_shared
+from nnx.autodiff.views import refuse_shared, remember
 from nnx.backend import asarray, dtype_name, is_immutable, is_view, namespace
 from nnx.errors import DTypeError, ShapeError, TraceError
 
@@ -37,10 +37,6 @@ _NO_OPTIONS: dict[str, Any] = {}  # one shared dict, never written to: a new one
 
 
 def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
-    if name == "getitem":
-        _attach(name, function, lambda self, key: function(self, key), function)  # the function remembers views
-        return
-
     def method(self: TracedArray, other: Any) -> Any:
         kind = type(other)
         if kind is TracedArray:
@@ -58,7 +54,12 @@ def _attach_primitive(name: str, function: Primitive[..., Any]) -> None:
             namespace(self, other)
         return self.trace.record(function, (other, self), _NO_OPTIONS)
 
-    _attach(name, function, method, reflected)
+    def viewing(self: TracedArray, other: Any = None) -> Any:
+        made = self.trace.record(function, (self,) if name in _UNARY else (self, other), _NO_OPTIONS)
+        remember(made, self)
+        return made
+
+    _attach(name, viewing if name == "pos" else function, viewing if name == "getitem" else method, reflected)
 
 
 def _as_complex_array(number: complex, like: TracedArray) -> Any:

@@ -213,7 +213,11 @@ class Tape(Trace):
             parts = pullback(cotangent)
             if not isinstance(parts, (tuple, list)) or len(parts) < len(slots):  # defaults add to the end of slots
                 raise _wrong_pullback(parts, len(slots))
-            owns = fresh or (own == 1 and _is_handed_on(cotangent, parts))
+            owns = fresh or (
+                own == 1
+                and (parts[0] is None or parts[-1] is None or len(parts) == 1)  # most that are not, without a call
+                and _is_handed_on(cotangent, parts)
+            )
 
 
 def _is_handed_on(cotangent: Any, parts: Sequence[Any]) -> bool:

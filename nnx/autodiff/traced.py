@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NoReturn
+from weakref import ReferenceType
 
 from nnx.autodiff.hints import replacement
 from nnx.backend import device_of, foreign_function, is_array, operator_of_ufunc
@@ -33,14 +34,17 @@ class Trace:
         Whether the transform has ended.
     thread : int
         The thread that it runs in.
+    shown : list
+        Weak references to its arrays that may show the memory of others; see :mod:`nnx.autodiff.views`.
     """
 
-    __slots__ = ("closed", "level", "thread")
+    __slots__ = ("closed", "level", "shown", "thread")
 
     def __init__(self) -> None:
         self.level = next(_levels)
         self.closed = False
         self.thread = threading.get_ident()
+        self.shown: list[ReferenceType[TracedArray]] = []
 
     def record(self, primitive: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive with an argument traced here."""
