@@ -5,6 +5,7 @@ Most recorded calls are of this kind, so the pullbacks are written for low overh
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from nnx.autodiff.primitives import Pullback, PullbackRule, TangentRule, Wanted
@@ -69,7 +70,7 @@ class Elementwise:
             output = function(*args)
             values = (*args, output)
             plan = [
-                _entry(part, values, arg) if want and part is not None else None
+                (part, part.pick(values), arg.shape, arg.dtype) if want and part is not None else None
                 for part, arg, want in zip(parts, args, wanted, strict=True)
             ]
             return output, lambda g: [None if e is None else _times_factor(g, False, *e) for e in plan]
@@ -97,13 +98,15 @@ class Elementwise:
 
 # Nearly all operations have one or two arguments. Both forms are written out, since they are the overhead of a node:
 # no lists, no loops, and a pullback that does only what is wanted.
+# The pullbacks are partial applications: a closure would make a cell for each name, which costs as much as recording.
 
 
 def _unary(function: Callable[..., Any], part: Part | int | None) -> PullbackRule:
+    pick = _picker_of(part)
+
     def rule(wanted: Wanted, x: Array, **options: Any) -> tuple[Any, Pullback]:
         output = function(x, **options)
-        entry = _entry(part, (x, output), x)
-        return output, lambda g: (_times_factor(g, wanted.may_overwrite, *entry),)
+        return output, partial(_to_only, wanted, (part, pick and pick((x, output)), x.shape, x.dtype))
 
     return rule
 
@@ -111,30 +114,45 @@ def _unary(function: Callable[..., Any], part: Part | int | None) -> PullbackRul
 def _binary(
     function: Callable[..., Any], part1: Part | int | None, part2: Part | int | None, is_product: bool
 ) -> PullbackRule:
+    pick1, pick2 = _picker_of(part1), _picker_of(part2)
+
     def rule(wanted: Wanted, x1: Any, x2: Any, **options: Any) -> tuple[Any, Pullback]:
         output = function(x1, x2, **options)
         values = (x1, x2, output)
-        first = _entry(part1, values, x1) if wanted[0] and part1 is not None else None
-        second = _entry(part2, values, x2) if wanted[1] and part2 is not None else None
+        first = second = None
+        if wanted[0] and part1 is not None:
+            first = (part1, pick1 and pick1(values), x1.shape, x1.dtype)
+        if wanted[1] and part2 is not None:
+            second = (part2, pick2 and pick2(values), x2.shape, x2.dtype)
         if second is None:
-            if first is None:
-                return output, _nothing
-            return output, lambda g: (_times_factor(g, wanted.may_overwrite, *first), None)
+            return output, _nothing if first is None else partial(_to_first, wanted, first)
         if first is None:
-            return output, lambda g: (None, _times_factor(g, wanted.may_overwrite, *second))
+            return output, partial(_to_second, wanted, second)
         if is_product and x1 is x2:  # x * x: one product, doubled
-            return output, lambda g: _square(g, first)
-
-        def pullback(g: Array) -> tuple[Array, Array]:
-            # The first product must leave g intact for the second, which may then take over its memory.
-            to_first = _times_factor(g, False, *first)
-            # Unless an outer transform traces the first result: it has kept g as a factor for its own pullback.
-            may_write = wanted.may_overwrite and type(to_first) is not TracedArray
-            return to_first, _times_factor(g, may_write, *second)
-
-        return output, pullback
+            return output, partial(_square, first)
+        return output, partial(_to_both, wanted, first, second)
 
     return rule
+
+
+def _to_only(wanted: Wanted, entry: Any, g: Array) -> tuple[Array]:
+    return (_times_factor(g, wanted.may_overwrite, *entry),)
+
+
+def _to_first(wanted: Wanted, entry: Any, g: Array) -> tuple[Array, None]:
+    return _times_factor(g, wanted.may_overwrite, *entry), None
+
+
+def _to_second(wanted: Wanted, entry: Any, g: Array) -> tuple[None, Array]:
+    return None, _times_factor(g, wanted.may_overwrite, *entry)
+
+
+def _to_both(wanted: Wanted, first: Any, second: Any, g: Array) -> tuple[Array, Array]:
+    # The first product must leave g intact for the second, which may then take over its memory.
+    to_first = _times_factor(g, False, *first)
+    # Unless an outer transform traces the first result: it has kept g as a factor for its own pullback.
+    may_write = wanted.may_overwrite and type(to_first) is not TracedArray
+    return to_first, _times_factor(g, may_write, *second)
 
 
 _Entry = tuple[Any, Any, Shape, DType]
@@ -146,16 +164,15 @@ def _nothing(g: Array) -> tuple[None, None]:
     return None, None
 
 
-def _square(g: Array, entry: _Entry) -> tuple[Array, None]:
+def _square(entry: _Entry, g: Array) -> tuple[Array, None]:
     """Return the cotangents of x * x: the sum of both as the first."""
     once = _times_factor(g, False, *entry)
     return add_into(once, once), None
 
 
-def _entry(part: Any, values: tuple[Any, ...], arg: Array) -> _Entry:
-    """Return what the pullback keeps for one argument; ``values`` are the arguments, then the output."""
-    kept = None if type(part) is int else part.pick(values)
-    return part, kept, arg.shape, arg.dtype
+def _picker_of(part: Any) -> Callable[[tuple[Any, ...]], Any] | None:
+    """Return what picks the residuals of one argument from arguments and output, or ``None`` where there are none."""
+    return part.pick if isinstance(part, Part) else None
 
 
 def _times_factor(g: Array, may_write: bool, part: Part | int, kept: Any, shape: Shape, dtype: DType) -> Array:

@@ -111,9 +111,8 @@ def _itself(value: Any) -> Any:
 
 
 def _picker(sources: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], Any]:
-    if len(sources) == 1:
-        (index,) = sources
-        return lambda values: (values[index],)  # itemgetter of one index would return no tuple
+    if len(sources) == 1 and isinstance(sources[0], int):
+        return itemgetter(slice(sources[0], sources[0] + 1 or None))  # of one index it would return no tuple
     return itemgetter(*sources) if sources else lambda values: ()
 
 
