@@ -93,11 +93,10 @@ def _takes_one_axis(part: Any) -> bool:
 
 
 def _put(xp: Namespace, zeros: Array, parts: tuple[Any, ...], values: Array) -> Array:
-    key = tuple(part for part in parts if part is not None)  # in the standard, None is for reading only
-    here = xp.reshape(values, zeros[key].shape)
     if library_name(xp) == "jax":
-        return zeros.at[key].set(here)
-    zeros[key] = here
+        return zeros.at[parts].set(values)
+    key = tuple(part for part in parts if part is not None)  # in the standard, None is for reading only
+    zeros[key] = xp.reshape(values, zeros[key].shape)
     return zeros
 
 

@@ -150,6 +150,10 @@ def test_random_keys(xp, data):
         if xp.name.startswith("numpy"):
             raise
         return  # a kind of key that the library does not take
+    if xp.name == "jax" and any(
+        isinstance(part, (bool, np.bool_)) for part in (key if isinstance(key, tuple) else [key])
+    ):
+        return  # JAX 0.10 takes other elements than NumPy for a truth value beside None or an ellipsis, or none at all
     check_key(xp, key, shape)
 
 
