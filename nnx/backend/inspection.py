@@ -54,22 +54,22 @@ def device_kind(x: Array) -> str:
 
 
 def owner_of_memory(x: Array) -> Any:
-    """Return the object whose memory an array shows: itself, or the one that it is a view of; ``None`` if unknown."""
-    library = library_name(namespace(x))
-    if library == "array-api-strict":
-        x = x._array
-    base = getattr(x, "_base" if library == "torch" else "base", None)
-    return x if base is None else base
+    """Return the object whose memory an array shows: itself, or the one that it is a view of."""
+    own, base = _with_base(x)
+    return own if base is None else base
 
 
 def is_view(x: Array) -> bool:
     """Return whether an array is a view of another one, which writing into it would change."""
+    return _with_base(x)[1] is not None
+
+
+def _with_base(x: Array) -> tuple[Any, Any]:
+    """Return the object that holds an array's memory, and what that is a view of, or ``None``."""
     library = library_name(namespace(x))
     if library == "array-api-strict":
-        x = x._array
-    if library == "torch":
-        return bool(x._is_view())
-    return getattr(x, "base", None) is not None
+        x = x._array  # its arrays are made anew around NumPy's, whose views know their base
+    return x, getattr(x, "_base" if library == "torch" else "base", None)
 
 
 def memory_key(x: Array) -> tuple[str, int]:
