@@ -16,7 +16,11 @@ from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
-PROVIDERS: dict[str, Callable[[], Any]] = {"numpy": lambda: importlib.import_module("nnx.kernels.numpy")}
+PROVIDERS: dict[str, Callable[[], Any]] = {
+    "numpy": lambda: importlib.import_module("nnx.kernels.numpy"),
+    "torch": lambda: importlib.import_module("nnx.kernels.torch"),
+    "jax": lambda: importlib.import_module("nnx.kernels.jax"),
+}
 """For each library, a function that imports its kernels, which then register themselves."""
 
 

@@ -1,0 +1,8 @@
+"""Native bodies for NumPy arrays: without wrappers around reductions, and in place where the memory is new.
+
+The arguments of a body are plain arrays. The cotangent that its pullback is given may still be traced, when the
+pullback itself is differentiated, and must then only be used through operators and its own namespace.
+"""
+
+from nnx.kernels.numpy import classification as classification
+from nnx.kernels.numpy import dense as dense

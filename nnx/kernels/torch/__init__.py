@@ -1,0 +1,5 @@
+"""Native bodies for torch arrays: torch's own implementations, differentiated by torch.
+
+Only heavy functions have one: torch takes 30 microseconds to record a call and go back through it, so that for a small
+one, such as a linear map, the portable body is quicker.
+"""
