@@ -1,18 +1,17 @@
 """The fully connected layer."""
 
-from typing import Any, Self
+from typing import Any
 
 from nnx import functional
-from nnx.backend import asarray, generator, host_full
 from nnx.errors import ShapeError
-from nnx.functional.checks import as_integer, expect_floating
-from nnx.initializers import HeNormal, Initializer
-from nnx.layers.module import Module
+from nnx.functional.checks import as_integer
+from nnx.initializers import Initializer
+from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
 from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
 
 
-class Linear(Module):
+class Linear(OpenSizeLayer):
     r"""Fully connected layer: :math:`y = x W + b`.
 
     Parameters
@@ -58,6 +57,8 @@ class Linear(Module):
     (5, 2)
     """
 
+    _open_size = "in_features"
+
     def __init__(
         self,
         in_features: int | None,
@@ -68,35 +69,19 @@ class Linear(Module):
         rng: Any = None,
         dtype: DType | str = "float32",
     ) -> None:
-        self.in_features = None if in_features is None else as_integer(in_features, "in_features", 1)
         self.out_features = as_integer(out_features, "out_features", 1)
         self.weight: Array | None = None
-        self.bias: Array | None = None
-        self._start = (initializer or HeNormal(), generator(rng), dtype, bias)
-        if self.in_features is None:
-            self.is_settled = False
-        else:
-            self._make_parameters(self.in_features, None)
+        self.bias: Array | bool | None = bias
+        self._start(in_features, InitialValues(initializer, rng, dtype))
 
-    def settle(self, x: Array) -> Self:
-        """Take the number of input features, if it is open, from an input (..., in_features)."""
-        if not self.is_settled:
-            expect_floating(x)
-            if x.ndim == 0:
-                raise ShapeError("expected input of shape (..., in_features), got ()")
-            self._make_parameters(x.shape[-1], x)
-            self.in_features = x.shape[-1]
-            self.is_settled = True
-        return self
+    def _make_parameters(self, size: int, values: InitialValues) -> None:
+        self.weight = Parameter(values.drawn((size, self.out_features), size, self.out_features))
+        self.bias = Parameter(values.full((self.out_features,), 0.0)) if self.bias else None
 
-    def _make_parameters(self, in_features: int, like: Array | None) -> None:
-        as_integer(in_features, "in_features", 1)  # an input may have an axis of length 0
-        initializer, rng, dtype, bias = self._start
-        weight = initializer(rng, (in_features, self.out_features), in_features, self.out_features)
-        self.weight = Parameter(asarray(weight, dtype=dtype, like=like))
-        if bias:
-            self.bias = Parameter(asarray(host_full((self.out_features,), 0.0), dtype=dtype, like=like))
-        del self._start
+    def _size_from(self, x: Array) -> int:
+        if x.ndim == 0:
+            raise ShapeError("expected input of shape (..., in_features), got ()")
+        return int(x.shape[-1])
 
     def forward(self, x: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""
