@@ -1,6 +1,6 @@
 """Build a module, a loss, an optimizer, a metric or an initializer from its configuration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nnx import initializers, layers, losses, metrics, optimizers
@@ -10,18 +10,21 @@ from nnx.layers.remembering import Configured
 __all__ = ["from_config"]
 
 
-def from_config(config: Mapping[str, Any], *, allow: Iterable[type] = (), rng: Any = None, **given: Any) -> Any:
+def from_config(
+    config: Mapping[str, Any], *, allow: Iterable[Callable[..., Any]] = (), rng: Any = None, **given: Any
+) -> Any:
     """Build what ``config()`` described, with new initial values; load weights with ``load_state_dict``.
 
-    Names in a configuration are looked up among the classes of nnx and those that are allowed here. Nothing is
-    imported, so a file from elsewhere cannot run code.
+    Names in a configuration are looked up among the classes of nnx, the functions of ``nnx.functional``, and what is
+    allowed here. Nothing is imported, so a file from elsewhere cannot run code.
 
     Parameters
     ----------
     config : mapping
         As :meth:`nnx.Module.config` returned it, also after a round trip through JSON.
-    allow : classes, optional
-        Other classes that may be built: your own layers, losses or dataclasses.
+    allow : classes and functions, optional
+        Others that may be built or used: your own layers, losses or dataclasses, and the functions of
+        :class:`nnx.Lambda`.
     rng : NumPy Generator, optional
         Passed to every constructor that takes one.
     **given
@@ -31,7 +34,8 @@ def from_config(config: Mapping[str, Any], *, allow: Iterable[type] = (), rng: A
     Raises
     ------
     ArgumentError
-        If the configuration names a class that is neither one of nnx nor allowed, or is not a configuration.
+        If the configuration names a class or function that is neither one of nnx nor allowed, or is not a
+        configuration.
 
     Examples
     --------

@@ -1,18 +1,25 @@
 """Modules: parameters together with a call of a function from :mod:`nnx.functional`."""
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
+from nnx.layers.bilinear import Bilinear
+from nnx.layers.functions import Identity, Lambda
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.recomputation import Remat, remat
 from nnx.layers.reparameterization import Reparameterization
+from nnx.layers.reshaping import Flatten, Unflatten
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.ties import Tied
 
 __all__ = [
+    "Bilinear",
     "Buffer",
     "Exponential",
+    "Flatten",
+    "Identity",
+    "Lambda",
     "Linear",
     "Model",
     "Module",
@@ -24,6 +31,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tied",
+    "Unflatten",
     "layer_outputs",
     "remat",
 ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter as _Kind
 from numbers import Integral, Real
 from typing import Any
 
+from nnx import functional
 from nnx.backend import asarray, dtype_name, is_array, to_numpy
 from nnx.errors import ArgumentError
 from nnx.layers.node import Node
@@ -56,6 +58,8 @@ class _Writer:
             return self._made(value, lambda: {name: getattr(value, name) for name in fields}, where)
         if is_array(value) and math.prod(value.shape) <= _MOST_ELEMENTS:
             return {"type": "array", "dtype": dtype_name(value.dtype), "values": to_numpy(value).tolist()}
+        if (name := _function_name(value)) is not None:
+            return {"type": "function", "name": name}
         what = value.text if isinstance(value, Unheld) else f"a {kind.__name__}"
         raise ArgumentError(
             f"{'.'.join(where)}: expected an argument that JSON can hold, a module or an initializer, got {what}"
@@ -80,14 +84,29 @@ def type_name(kind: type) -> str:
     return kind.__name__ if kind.__module__.startswith("nnx.") else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _function_name(value: Any) -> str | None:
+    """Return the name by which a function is found again, as :func:`type_name` gives it, or None.
+
+    A lambda expression, a function inside another one, and one whose name means something else now have none.
+    """
+    name, module = getattr(value, "__name__", ""), getattr(value, "__module__", None)
+    if not callable(value) or isinstance(value, type) or not isinstance(module, str):
+        return None
+    if getattr(functional, name, None) is value:
+        return str(name)
+    qualified = getattr(value, "__qualname__", "")
+    is_found = qualified.isidentifier() and getattr(sys.modules.get(module), qualified, None) is value
+    return f"{module}.{qualified}" if is_found else None
+
+
 def build(
     config: Mapping[str, Any],
     known: Mapping[str, type],
-    allow: Iterable[type] = (),
+    allow: Iterable[Callable[..., Any]] = (),
     rng: Any = None,
     given: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Build what a configuration describes, using only known classes: no name is imported.
+    """Build what a configuration describes, using only known classes and functions: no name is imported.
 
     Parameters
     ----------
@@ -95,8 +114,8 @@ def build(
         As :func:`config_of` returned it.
     known : mapping from name to class
         The classes of nnx.
-    allow : classes
-        Other classes that may be built, such as your own.
+    allow : classes and functions
+        Others that may be built or used, such as your own.
     rng : NumPy Generator, optional
         Passed to every constructor that takes one.
     given : mapping, optional
@@ -130,9 +149,11 @@ def _tie(root: Any, tie: Any) -> None:
 
 
 class _Reader:
-    def __init__(self, known: Mapping[str, type], allow: Iterable[type], rng: Any) -> None:
+    def __init__(self, known: Mapping[str, type], allow: Iterable[Callable[..., Any]], rng: Any) -> None:
         self._known = known
-        self._allowed = {type_name(kind): kind for kind in allow}
+        allow = list(allow)
+        self._allowed = {type_name(kind): kind for kind in allow if isinstance(kind, type)}
+        self._functions = {_function_name(function): function for function in allow if not isinstance(function, type)}
         self._rng = rng
         self._made: dict[str, Any] = {}
 
@@ -150,6 +171,8 @@ class _Reader:
                 return float(value)
             case {"type": "array", "dtype": str(dtype), "values": values}:
                 return self._array(values, dtype, where)
+            case {"type": "function", "name": str(name), **rest} if not rest:
+                return self._function(name, where)
             case {"type": "shared", "at": at} if at in self._made:
                 return self._made[at]
             case {"type": str(name)}:
@@ -163,6 +186,16 @@ class _Reader:
             return asarray(values, dtype=dtype)
         except (ValueError, TypeError) as error:
             raise ArgumentError(f"{'.'.join(where) or 'config'}: cannot make an array: {error}") from error
+
+    def _function(self, name: str, where: tuple[str, ...]) -> Any:
+        if name in functional.__all__:
+            return getattr(functional, name)
+        if name not in self._functions:
+            raise ArgumentError(
+                f"{'.'.join(where)}: the configuration names {name!r}, which is neither a function of nnx.functional "
+                "nor allowed; if you trust it, pass the function: from_config(config, allow=(my_function,))"
+            )
+        return self._functions[name]
 
     def _class(self, name: str) -> type:
         kind = self._known.get(name) or self._allowed.get(name)

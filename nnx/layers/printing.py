@@ -36,7 +36,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, Unheld):
         return f"<{value.text}>"
     if isinstance(value, Real) or not is_array(value):
-        return repr(value)
+        return str(getattr(value, "__qualname__", None) or repr(value))  # of a function or class its name
     return f"<{dtype_name(value.dtype)} array of shape {tuple(value.shape)}>"
 
 

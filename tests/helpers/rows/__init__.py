@@ -13,6 +13,7 @@ from rows import (
     indexing,
     linear,
     optimizers,
+    shapes,
     special,
     squares,
     variational,
@@ -21,6 +22,7 @@ from rows.record import Capability, Row, Wrong
 
 FAMILIES = {
     "Linear maps": linear,
+    "Reshaping and functions as layers": shapes,
     "Activations": activations,
     "Containers": containers,
     "Special functions": special,

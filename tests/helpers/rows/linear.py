@@ -1,4 +1,4 @@
-"""The linear map."""
+"""The linear and the bilinear map."""
 
 import nnx
 from nnx import functional as F
@@ -13,6 +13,14 @@ def _linear(torch, x, weight, bias=None):
 
 def _layer(torch, p, x):
     return torch.nn.functional.linear(x, p["weight"].T, p.get("bias"))
+
+
+def _bilinear_layer(torch, p, x1, x2):
+    return torch.nn.functional.bilinear(x1, x2, p["weight"], p.get("bias"))
+
+
+def _bilinear(torch, *arrays):
+    return torch.nn.functional.bilinear(*arrays)
 
 
 CAPABILITIES = [
@@ -51,6 +59,39 @@ CAPABILITIES = [
                 repr="Linear(in_features=3, out_features=2, bias=False)",
             ),
             layer("Linear-3d", lambda dtype: nnx.Linear(3, 2, rng=0, dtype=dtype), normal((4, 2, 3)), _layer),
+        ),
+    ),
+    Capability(
+        "functional.bilinear",
+        "x1 (..., in1), x2 (..., in2), weight (out, in1, in2), bias (out) or None",
+        "torch.nn.functional.bilinear",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 3), (4, 5), (2, 3, 4), (2,)), r"expected inputs of shapes \(\.\.\., 3\) and \(\.\.\., 4\)"),
+        rows=(
+            Row("bilinear", F.bilinear, normal((4, 3), (4, 2), (2, 3, 2), (2,)), _bilinear, unbatched=(2, 3)),
+            Row("bilinear-3d", F.bilinear, normal((2, 3, 3), (2, 3, 2), (2, 3, 2)), _bilinear, unbatched=(2,)),
+        ),
+    ),
+    Capability(
+        "Bilinear",
+        "x1 (..., in1_features), x2 (..., in2_features)",
+        "torch.nn.Bilinear",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 3), (5, 2)), r"Bilinear: expected inputs .* that agree in the leading axes, got"),
+        rows=(
+            layer(
+                "Bilinear",
+                lambda dtype: nnx.Bilinear(3, 2, 2, rng=0, dtype=dtype),
+                normal((4, 3), (4, 2)),
+                _bilinear_layer,
+                repr="Bilinear(in1_features=3, in2_features=2, out_features=2)",
+            ),
+            layer(
+                "Bilinear-without-bias",
+                lambda dtype: nnx.Bilinear(3, 2, 2, bias=False, rng=0, dtype=dtype),
+                normal((4, 3), (4, 2)),
+                _bilinear_layer,
+            ),
         ),
     ),
 ]
