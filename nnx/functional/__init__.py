@@ -4,6 +4,7 @@ from nnx.functional.activations import exponential, log_softmax, relu, reparamet
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
 from nnx.functional.dense import bilinear, linear
+from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
 from nnx.functional.losses import kl_divergence_standard_normal, mse, mses
 from nnx.functional.special import erf, logsumexp
@@ -13,6 +14,7 @@ __all__ = [
     "bilinear",
     "cross_entropy",
     "einsum",
+    "embedding",
     "erf",
     "exponential",
     "gather",

@@ -42,14 +42,14 @@ def one_hot(index: Array, classes: int, *, dtype: str = "float32") -> Array:
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    index = _expect_indices(stop_gradient(index))
+    index = expect_indices(stop_gradient(index))
     xp = namespace(index)
     if classes < 1:
         raise ArgumentError(f"expected at least one class, got classes={classes}")
     dtypes = xp.__array_namespace_info__().dtypes(kind="numeric", device=device_of(index))
     if dtype not in dtypes:
         raise ArgumentError(f"expected dtype to be one of {', '.join(map(repr, dtypes))}, got {dtype!r}")
-    _check_range(index, 0, classes)
+    expect_range(index, 0, classes)
     numbers = xp.arange(classes, dtype=index.dtype, device=device_of(index))
     return xp.astype(xp.expand_dims(index, axis=-1) == numbers, dtypes[dtype])
 
@@ -195,12 +195,13 @@ def _check_index_add(x: Array, indices: Array, values: Array, axis: int) -> tupl
 
 
 def _counted_from_zero(indices: Array, length: int) -> Array:
-    indices = _expect_indices(stop_gradient(indices))
-    _check_range(indices, -length, length)
+    indices = expect_indices(stop_gradient(indices))
+    expect_range(indices, -length, length)
     return namespace(indices).where(indices < 0, indices + length, indices)
 
 
-def _expect_indices(indices: Array) -> Array:
+def expect_indices(indices: Array) -> Array:
+    """Return indices in the default integer dtype; raises DTypeError unless they are integers."""
     xp = namespace(indices)
     if not xp.isdtype(indices.dtype, "integral"):
         raise DTypeError(
@@ -210,7 +211,7 @@ def _expect_indices(indices: Array) -> Array:
     return as_class_indices(indices)
 
 
-def _check_range(indices: Array, start: int, stop: int) -> None:
+def expect_range(indices: Array, start: int, stop: int) -> None:
     """Raise ArgumentError if an index is out of range, unless reading the indices would wait for a device."""
     if not is_cheap_to_read(indices):
         return

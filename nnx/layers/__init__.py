@@ -2,6 +2,7 @@
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.bilinear import Bilinear
+from nnx.layers.embeddings import Embedding
 from nnx.layers.functions import Identity, Lambda
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
@@ -16,6 +17,7 @@ from nnx.layers.ties import Tied
 __all__ = [
     "Bilinear",
     "Buffer",
+    "Embedding",
     "Exponential",
     "Flatten",
     "Identity",
