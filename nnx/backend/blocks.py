@@ -16,6 +16,18 @@ Rule = Callable[..., tuple[Sequence[Array], Mapping[str, Sequence[Array]]]]
 """``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``, over lists of arrays. It may
 write into the arrays of state and parameters with ``*=`` and the like, but never into a gradient."""
 
+
+class PerParameter(tuple[Any, ...]):
+    """A hyperparameter that has a value for each parameter; a rule gets one for each of its arrays."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, value: Any, count: int) -> "PerParameter":
+        """Return one value for each of ``count`` arrays, from such a hyperparameter or from one value for all."""
+        return value if isinstance(value, cls) else cls((value,) * count)
+
+
 BLOCK = 65_536
 """Large NumPy arrays are cut into blocks of so many elements: a rule's intermediate results then stay in the cache."""
 
@@ -72,27 +84,35 @@ def _apply_in_blocks(
     """Run a rule on blocks of the large arrays beside all of the others, and put the results into the columns."""
     # A row holds what the rule needs for one parameter or block: gradient, parameter, state.
     rows: list[Sequence[Array]] = []
-    slots: list[int] = []  # for each row the index of its parameter, or -1 for a block of a parameter
+    slots: list[int] = []  # for each row the index of its parameter
+    whole: list[bool] = []  # and whether it is all of it, not a block
     for i, gradient in enumerate(gradients):
         row = (gradient, *map(itemgetter(i), columns))
         size = row[1].size if type(row[1]) is np.ndarray else 0
         if size <= BLOCK or not all(map(_is_contiguous, row)):
             rows.append(row)
             slots.append(i)
+            whole.append(True)
             continue
         flat = [*map(_flattened, row)]  # views, as the arrays are contiguous: writing into a block writes the whole
         for start in range(0, size, BLOCK):
             rows.append((*map(itemgetter(slice(start, start + BLOCK)), flat),))
-            slots.append(-1)
+            slots.append(i)
+            whole.append(False)
     of_gradients, old, *kept = zip(*rows, strict=True)
-    made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, hyperparameters)
+    own = {name: _of_rows(value, slots) for name, value in hyperparameters.items()}
+    made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, own)
     new = (made, *map(made_state.__getitem__, names))
     for column, before, after in zip(columns, (old, *kept), new, strict=True):
-        for i, array, result in zip(slots, before, after, strict=True):
-            if i >= 0:
+        for i, is_whole, array, result in zip(slots, whole, before, after, strict=True):
+            if is_whole:
                 column[i] = result
             elif result is not array:  # a block that the rule did not write in place
                 array[...] = result
+
+
+def _of_rows(value: Any, slots: Sequence[int]) -> Any:
+    return PerParameter(map(value.__getitem__, slots)) if isinstance(value, PerParameter) else value
 
 
 _is_contiguous, _flattened = attrgetter("flags.c_contiguous"), methodcaller("reshape", -1)

@@ -136,8 +136,8 @@ class Optimizer(Configured):
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """All hyperparameters of the rule, by name; a read-only view."""
-        return MappingProxyType(self._hyperparameters)
+        """All hyperparameters as the rule gets them, by name; a read-only view."""
+        return MappingProxyType(self._for_rule())
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Take one step.
@@ -167,7 +167,7 @@ class Optimizer(Configured):
             self.model,
             self.rule,
             gradients,
-            self._hyperparameters,
+            self._for_rule(),
             self._started() if self._state is None else self._state,
             self._step,
             paths_of_state=self._paths,
@@ -242,10 +242,14 @@ class Optimizer(Configured):
     def _current_arguments(self) -> dict[str, Any]:
         return self._hyperparameters
 
+    def _for_rule(self) -> dict[str, Any]:
+        """Return the hyperparameters for the rule; one that differs by path is a ``PerParameter``."""
+        return self._hyperparameters
+
     def _started(self) -> State:
         parameters = self.model.parameters()
         if self._state is None:
-            self._state, self._paths = self.init([*parameters.values()], self._hyperparameters), (*parameters,)
+            self._state, self._paths = self.init([*parameters.values()], self._for_rule()), (*parameters,)
         elif self._state and self._paths != (*parameters,):
             refuse_other_paths(self._paths, (*parameters,))
         return self._state
