@@ -1,6 +1,14 @@
-"""Save and load: weights in the safetensors format, and files that are replaced atomically."""
+"""Save and load: safetensors files of weights, PyTorch's modules and weights, files replaced in one piece."""
 
 from nnx.io.files import replacing
+from nnx.io.pytorch import from_torch, load_torch_state_dict, to_torch_state_dict
 from nnx.io.weights import load_weights, save_weights
 
-__all__ = ["load_weights", "replacing", "save_weights"]
+__all__ = [
+    "from_torch",
+    "load_torch_state_dict",
+    "load_weights",
+    "replacing",
+    "save_weights",
+    "to_torch_state_dict",
+]

@@ -1,0 +1,84 @@
+"""A module of nnx for a module of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nnx.errors import ArgumentError
+from nnx.io.pytorch.builders import BUILDERS
+from nnx.io.pytorch.state import load_torch_state_dict
+from nnx.layers import Module
+
+Convert = Callable[[Any], Module]
+
+
+def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]] | None = None) -> Module:
+    """Return the module of nnx that computes what a module of ``torch.nn`` computes, with copies of its values.
+
+    It takes the arguments of PyTorch's module and returns what that returns, in the same order of axes. It is made on
+    the selected backend (:func:`nnx.use_backend`), with the dtypes of the original, and in its mode, training or
+    evaluation. Modules that PyTorch shares are shared.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A layer, loss or container of ``torch.nn``, at any depth. The tables in the documentation list them.
+    also : mapping from class to function, optional
+        How to convert other classes, such as your own, whose ``forward`` nnx cannot see: a function of such a module
+        and of ``convert``, which converts the modules in it. If its values have other names, load them yourself.
+
+    Returns
+    -------
+    Module
+
+    Raises
+    ------
+    ArgumentError
+        If nnx has no such module, or not with these options.
+
+    Notes
+    -----
+    For a model of your own it is often simpler to write it in nnx, with the same names of attributes, and to load its
+    weights with :func:`load_torch_state_dict`.
+
+    Examples
+    --------
+    >>> import nnx, torch  # doctest: +SKIP
+    >>> nnx.io.from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()))  # doctest: +SKIP
+    Sequential(
+      (0): Linear(in_features=2, out_features=3)
+      (1): ReLU()
+    )
+    """
+    made = _Converter(also or {}).convert(module)
+    return load_torch_state_dict(made, module.state_dict())
+
+
+class _Converter:
+    """Converts each module once, and remembers the path for errors."""
+
+    def __init__(self, also: Mapping[type, Callable[[Any, Convert], Module]]) -> None:
+        self._also = also
+        self._made: dict[int, tuple[Any, Module]] = {}  # with the original, so that its id is not used again
+
+    def convert(self, module: Any) -> Module:
+        if id(module) not in self._made:
+            made = self._built(module)
+            made.train(bool(module.training))
+            self._made[id(module)] = (module, made)
+        return self._made[id(module)][1]
+
+    def _built(self, module: Any) -> Module:
+        kind = type(module)
+        for base in kind.__mro__:
+            if base in self._also:
+                return self._also[base](module, self.convert)
+        name = kind.__name__
+        if not kind.__module__.startswith("torch.nn.") or name not in BUILDERS:
+            raise ArgumentError(
+                f"expected a module of torch.nn that nnx has too, got {kind.__module__}.{name}; pass a function that "
+                f"converts it, from_torch(module, also={{{name}: function}}), or write it in nnx and load its weights "
+                "with load_torch_state_dict"
+            )
+        return BUILDERS[name](module, self.convert)

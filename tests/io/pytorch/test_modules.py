@@ -1,0 +1,53 @@
+"""A module of nnx for a module of PyTorch: outputs and gradients agree."""
+
+import pytest
+
+import nnx
+from nnx.errors import ArgumentError
+from nnx.testing import assert_close
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+nn = torch.nn
+
+
+def test_nested_and_shared_modules(xp):
+    shared = nn.Linear(3, 3)
+    original = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(shared, nn.Sigmoid()), shared).double()
+    with nnx.use_backend(xp.spec):
+        model = nnx.io.from_torch(original)
+    assert model[2][0] is model[3]
+    x = torch.randn(4, 2, dtype=torch.float64)
+    assert_close(nnx.to_numpy(model(xp.asarray(x.numpy()))), nnx.to_numpy(original(x)))
+    state = nnx.io.to_torch_state_dict(model)
+    original.load_state_dict(state)
+    assert state.keys() == original.state_dict().keys()
+
+
+def test_mode_is_kept():
+    original = nn.Sequential(nn.ReLU(), nn.ReLU()).eval()
+    original[0].train()
+    model = nnx.io.from_torch(original)
+    assert (model.training, model[0].training, model[1].training) == (False, True, False)
+
+
+class Doubled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(2, 2)
+
+
+class OurDoubled(nnx.Module):
+    def __init__(self, inner):
+        self.inner = inner
+
+    def forward(self, x):
+        return 2 * self.inner(x)
+
+
+def test_own_classes():
+    original = nn.Sequential(Doubled())
+    message = r"expected a module of torch.nn that nnx has too, got .*\.Doubled; pass a function .*also=\{Doubled"
+    with pytest.raises(ArgumentError, match=message):
+        nnx.io.from_torch(original)
+    model = nnx.io.from_torch(original, also={Doubled: lambda module, convert: OurDoubled(convert(module.inner))})
+    assert_close(model[0].inner.weight, original[0].inner.weight.detach().numpy().T)
