@@ -138,7 +138,7 @@ def by_torch(torch, row: Row, dtype: str):
     return {
         "value": tree_map(lambda v: v.detach().numpy(), value),
         "first": [g.detach().numpy() for g in gradients],
-        "second": [g.detach().numpy() for g in second],
+        "second": [g.numpy(force=True) for g in second],
     }
 
 

@@ -4,10 +4,12 @@ from nnx.functional.activations import exponential, log_softmax, relu, reparamet
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
 from nnx.functional.dense import bilinear, linear
+from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
-from nnx.functional.losses import kl_divergence_standard_normal, mse, mses
+from nnx.functional.robust import huber, mae, smooth_l1
 from nnx.functional.special import erf, logsumexp
+from nnx.functional.squares import mse, mses
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
@@ -18,11 +20,13 @@ __all__ = [
     "erf",
     "exponential",
     "gather",
+    "huber",
     "index_add",
     "kl_divergence_standard_normal",
     "linear",
     "log_softmax",
     "logsumexp",
+    "mae",
     "mse",
     "mses",
     "one_hot",
@@ -31,5 +35,6 @@ __all__ = [
     "reparameterize",
     "sigmoid",
     "sliding_window",
+    "smooth_l1",
     "softmax",
 ]

@@ -16,7 +16,7 @@ from nnx.functional.checks import (
     expect_shape,
     normalize_axis,
 )
-from nnx.functional.losses import reduce_loss
+from nnx.functional.loss_terms import reduce_loss
 from nnx.types import Array, Namespace
 
 

@@ -3,6 +3,7 @@
 from nnx.losses.base import Loss
 from nnx.losses.classification import CrossEntropy
 from nnx.losses.divergences import KLDivergenceStandardNormal
+from nnx.losses.robust import MAE, Huber, SmoothL1
 from nnx.losses.squares import MSE, MSES
 
-__all__ = ["MSE", "MSES", "CrossEntropy", "KLDivergenceStandardNormal", "Loss"]
+__all__ = ["MAE", "MSE", "MSES", "CrossEntropy", "Huber", "KLDivergenceStandardNormal", "Loss", "SmoothL1"]

@@ -8,7 +8,7 @@ from nnx.autodiff import TracedArray, vjp
 from nnx.backend import copied, is_array, namespace, one_like
 from nnx.errors import NnxError, UsageError
 from nnx.functional.checks import expect_choice
-from nnx.functional.losses import REDUCTIONS
+from nnx.functional.loss_terms import REDUCTIONS
 from nnx.layers import Module
 from nnx.layers.links import MADE_FOR, Origin, origin_of
 from nnx.types import Array

@@ -11,7 +11,8 @@ from nnx.errors import ArgumentError, BackendError, DTypeError, ShapeError, Usag
 from nnx.testing import assert_close
 
 KL = nnx.KLDivergenceStandardNormal
-LOSSES = [nnx.MSE, nnx.MSES, nnx.CrossEntropy, KL]
+PAIRS = [nnx.MSE, nnx.MSES, nnx.MAE, nnx.Huber, nnx.SmoothL1, KL]
+LOSSES = [*PAIRS, nnx.CrossEntropy]
 
 
 def test_gradient_needs_a_call():
@@ -30,7 +31,7 @@ def test_reduction_is_checked_at_once(loss):
 def test_a_loss_is_an_array_of_no_axes_and_none_gives_one_value_an_example(xp, loss):
     x, y = xp.asarray(np.full((4, 3), 0.5)), xp.asarray(np.full((4, 3), 1 / 3))
     assert loss()(x, y).shape == ()
-    assert loss(reduction="none")(x, y).shape == ((4, 3) if loss in (nnx.MSE, nnx.MSES) else (4,))
+    assert loss(reduction="none")(x, y).shape == ((4,) if loss in (nnx.CrossEntropy, KL) else (4, 3))
 
 
 def test_gradient_with_reduction_none_is_that_of_the_sum():
@@ -204,7 +205,7 @@ class TestCrossEntropy:
             nnx.CrossEntropy()(np.ones((1, 2)), strict.ones(1, dtype=strict.int64))
 
 
-@pytest.mark.parametrize("loss", [nnx.MSE, nnx.MSES, KL])
+@pytest.mark.parametrize("loss", PAIRS)
 class TestPairs:
     def test_shapes(self, loss):
         with pytest.raises(ShapeError, match=r"expected (target|variance) of shape \(4, 3\), as the .*, got \(4, 1\)"):
