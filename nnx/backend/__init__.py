@@ -18,7 +18,15 @@ from nnx.backend.inspection import (
     widest_dtype,
 )
 from nnx.backend.namespaces import is_array, library_name, namespace
-from nnx.backend.random import generator, keep_mask, normal, random_bits, scaled_mask, uniform
+from nnx.backend.random import (
+    generator,
+    keep_mask,
+    normal,
+    random_bits,
+    rounded_probability,
+    scaled_mask,
+    uniform,
+)
 from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
@@ -62,6 +70,7 @@ __all__ = [
     "owner_of_memory",
     "random_bits",
     "read_only",
+    "rounded_probability",
     "scaled_mask",
     "scatter_add",
     "summed",

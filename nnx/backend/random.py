@@ -50,7 +50,16 @@ def generator(rng: int | np.random.Generator | None = None) -> np.random.Generat
     return np.random.default_rng(rng)
 
 
-def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+def keep_mask(
+    shape: Shape,
+    probability: float,
+    *,
+    like: Array,
+    seed: int,
+    stream: str,
+    step: int | Array,
+    first_row: int | None = None,
+) -> Array:
     """Return booleans that are true with a given probability, in the library and on the device of ``like``.
 
     Each element takes 16 random bits, so the probability is rounded to a multiple of ``2**-16``; below ``2**-17`` no
@@ -70,11 +79,14 @@ def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, strea
     step : int or integer array of shape ()
         The number of earlier draws from the stream. An array, in the library and on the device of ``like``, is never
         read on the host, so that the step can be counted on the device.
+    first_row : int, optional
+        Draw by rows: the mask is a block of a larger one along the first axis, and begins at this row of it. A row
+        depends on its number and not on the block, so a mask can be drawn piece by piece, and in any order.
 
     Raises
     ------
     ArgumentError
-        If the probability is outside [0, 1], or the step is negative or not an integer.
+        If the probability is outside [0, 1], or the step or the row is negative or not an integer.
 
     Examples
     --------
@@ -85,19 +97,33 @@ def keep_mask(shape: Shape, probability: float, *, like: Array, seed: int, strea
     """
     threshold = _threshold(probability)
     xp, _ = _target(like)
-    count = math.prod(shape)
-    words = _words(-(-count // 2), like, seed, stream, step)
+    rows = None if first_row is None else _rows(first_row, shape)
+    count = math.prod(shape if rows is None else shape[1:])
+    words = _words(-(-count // 2), like, seed, stream, step, rows)
     if library_name(xp) == "numpy":
         halves = words.astype("<i4", copy=False).view("<u2")
     else:
         halves = xp.reshape(xp.stack([words & 0xFFFF, (words >> 16) & 0xFFFF], axis=-1), (-1,))
-    return xp.reshape(halves[:count] < threshold, shape)
+    if rows is None:
+        return xp.reshape(halves[:count] < threshold, shape)
+    halves = xp.reshape(halves, (len(rows), 8 * -(-count // 8)))  # whole blocks a row
+    return xp.reshape(halves[:, :count] < threshold, shape)
 
 
-def scaled_mask(shape: Shape, probability: float, *, like: Array, seed: int, stream: str, step: int | Array) -> Array:
+def scaled_mask(
+    shape: Shape,
+    probability: float,
+    *,
+    like: Array,
+    seed: int,
+    stream: str,
+    step: int | Array,
+    first_row: int | None = None,
+) -> Array:
     """Return :func:`keep_mask` as numbers with the dtype of ``like``: 1 / probability where it is true, else 0.
 
-    The expected value is exactly 1, since the divisor is the rounded probability. With probability 0 all are 0.
+    The expected value is exactly 1, since the divisor is the rounded probability. With probability 0 all are 0. The
+    other arguments are those of :func:`keep_mask`.
 
     Raises
     ------
@@ -113,8 +139,19 @@ def scaled_mask(shape: Shape, probability: float, *, like: Array, seed: int, str
     array([2., 0., 0., 0.], dtype=float32)
     """
     _expect_real(like)
-    keep = keep_mask(shape, probability, like=like, seed=seed, stream=stream, step=step)
-    return multiply_into(_target(like)[0].astype(keep, like.dtype), 65536 / max(_threshold(probability), 1))
+    keep = keep_mask(shape, probability, like=like, seed=seed, stream=stream, step=step, first_row=first_row)
+    return multiply_into(_target(like)[0].astype(keep, like.dtype), 1.0 / (rounded_probability(probability) or 1.0))
+
+
+def rounded_probability(probability: float) -> float:
+    """Return the probability with which an element of :func:`keep_mask` is true: a multiple of ``2**-16``.
+
+    Raises
+    ------
+    ArgumentError
+        If the probability is outside [0, 1].
+    """
+    return _threshold(probability) / 65536
 
 
 def random_bits(shape: Shape, *, seed: int, stream: str, step: int | Array, like: Array | None = None) -> Array:
@@ -172,20 +209,38 @@ def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Arr
     return xp.reshape(xp.astype(multiply_into(radius, xp.cos(angle)), like.dtype, copy=False), shape)
 
 
-def _words(count: int, like: Array, seed: int, stream: str, step: int | Array) -> Array:
-    """Return at least ``count`` words, as bit patterns in int32, along one axis."""
+def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, rows: range | None = None) -> Array:
+    """Return at least ``count`` words, as bit patterns in int32, along one axis; so many for each of ``rows``."""
     import hashlib  # slow to import, and only noise needs it
 
     blocks = -(-count // 4)
     if blocks > 2**31:
         raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
+    blocks *= 1 if rows is None else len(rows)
     xp, device = _target(like)
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))
     low, high = (xp.broadcast_to(half, (blocks,)) for half in _step_words(step, like))
-    zero = xp.zeros((blocks,), dtype=xp.int32, device=device)
-    index = xp.arange(blocks, dtype=xp.int32, device=device)
-    return philox((index, zero, low, high), key, xp=xp, device=device)
+    if rows is None:
+        index = xp.arange(blocks, dtype=xp.int32, device=device)
+        row = xp.zeros((blocks,), dtype=xp.int32, device=device)
+    else:
+        both = (len(rows), -(-count // 4))
+        index, row = (
+            xp.arange(start, start + n, dtype=xp.int32, device=device)
+            for start, n in ((0, both[1]), (rows.start, both[0]))
+        )
+        index = xp.reshape(xp.broadcast_to(index, both), (-1,))
+        row = xp.reshape(xp.broadcast_to(row[:, None], both), (-1,))
+    return philox((index, row, low, high), key, xp=xp, device=device)
+
+
+def _rows(first: int, shape: Shape) -> range:
+    if isinstance(first, bool) or not isinstance(first, (int, np.integer)) or first < 0:
+        raise ArgumentError(f"expected first_row to be an integer >= 0, got {first!r}")
+    if not shape:
+        raise ShapeError("expected a mask with at least one axis to draw by rows, got shape ()")
+    return range(int(first), int(first) + shape[0])
 
 
 def _step_words(step: int | Array, like: Array) -> tuple[Array, Array]:

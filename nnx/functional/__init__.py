@@ -7,14 +7,17 @@ from nnx.functional.dense import bilinear, linear
 from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
+from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
 from nnx.functional.special import erf, logsumexp
 from nnx.functional.squares import mse, mses
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
+    "alpha_dropout",
     "bilinear",
     "cross_entropy",
+    "dropout",
     "einsum",
     "embedding",
     "erf",

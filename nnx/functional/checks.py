@@ -128,3 +128,14 @@ def as_nonnegative(value: Any, name: str) -> float:
     if not math.isfinite(number) or number < 0 or isinstance(value, str):
         raise ArgumentError(f"expected a finite {name} >= 0, got {value!r}")
     return number
+
+
+def as_probability(value: Any, name: str) -> float:
+    """Return a probability as a Python float; raises ArgumentError unless it is in [0, 1]."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 <= number <= 1.0:
+        raise ArgumentError(f"expected {name} in [0, 1], got {value!r}")
+    return number

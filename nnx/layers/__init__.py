@@ -9,14 +9,19 @@ from nnx.layers.linear import Linear
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.recomputation import Remat, remat
+from nnx.layers.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.reshaping import Flatten, Unflatten
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.ties import Tied
 
 __all__ = [
+    "AlphaDropout",
     "Bilinear",
     "Buffer",
+    "ChannelDropout",
+    "DropPath",
+    "Dropout",
     "Embedding",
     "Exponential",
     "Flatten",

@@ -275,3 +275,21 @@ def test_generator():
 def test_generator_refuses(seed):
     with pytest.raises(ArgumentError, match="expected rng to be None, a NumPy Generator or an integer seed >= 0, got"):
         nnx.generator(seed)
+
+
+def test_a_mask_by_rows_is_the_same_whatever_the_blocks(xp):
+    options = {"like": xp.empty, **NOISE}
+    whole = to_numpy(keep_mask((5, 3, 3), 0.5, first_row=0, **options))
+    parts = [to_numpy(keep_mask((n, 3, 3), 0.5, first_row=start, **options)) for start, n in ((0, 2), (2, 3), (5, 0))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(whole[0], to_numpy(keep_mask((3, 3), 0.5, **options)))
+    assert len({row.tobytes() for row in whole}) == 5
+    scaled = to_numpy(scaled_mask((2, 9), 0.5, first_row=3, **options))
+    np.testing.assert_array_equal(scaled, 2.0 * whole[3:].reshape(2, 9))
+
+
+def test_rows_are_counted_from_zero():
+    with pytest.raises(ArgumentError, match="expected first_row to be an integer >= 0, got -1"):
+        keep_mask((2, 3), 0.5, like=HOST, first_row=-1, **NOISE)
+    with pytest.raises(ShapeError, match=r"at least one axis to draw by rows, got shape \(\)"):
+        keep_mask((), 0.5, like=HOST, first_row=0, **NOISE)

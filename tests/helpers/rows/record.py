@@ -25,7 +25,8 @@ class Row:
     ``call`` takes them in this order, for a layer after the module that ``make`` returns. ``torch`` takes the
     module torch, for a layer a dict of its parameters, and the same arrays.
     ``batch`` says how a batch of n follows from n batches of one: "concat", "sum" or "mean"; the arrays at the
-    positions ``unbatched`` have no batch axis.
+    positions ``unbatched`` have no batch axis. ``differs_in_eval`` says that a layer computes something else in
+    evaluation mode; the row is of training then.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Row:
     make: Callable[[str], nnx.Module] | None = None
     batch: str | None = "concat"
     unbatched: tuple[int, ...] = ()
+    differs_in_eval: bool = False
     repr: str | None = None
 
     def rng(self) -> np.random.Generator:
@@ -116,7 +118,8 @@ class Capability:
 
 def layer(id: str, make: Callable[[str], nnx.Module], inputs: Draw, torch: Callable[..., Any], **options: Any) -> Row:
     """Return the row of a layer."""
-    return Row(f"layer-{id}", lambda module, *xs: module(*xs), inputs, torch, make=make, **options)
+    call = options.pop("call", lambda module, *xs: module(*xs))
+    return Row(f"layer-{id}", call, inputs, torch, make=make, **options)
 
 
 def loss(
