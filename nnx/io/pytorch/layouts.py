@@ -69,7 +69,7 @@ def entries(model: Module) -> Iterator[Entry]:
     own_path: dict[int, str] = {}
     first = [own_path.setdefault(id(module), path) == path for path, _, module in found]
     for (_, name, module), is_first in zip(found, first, strict=True):
-        held = {*module._parameter_names, *(key for key, value in vars(module).items() if isinstance(value, Buffer))}
+        held = [*module._parameter_names, *(key for key, value in vars(module).items() if isinstance(value, Buffer))]
         layout = _entry_of(LAYOUTS, module)
         for stored in layout(module) if layout else [Stored(key, (key,)) for key in (*held, *module._ties)]:
             if all(key in held or key in module._ties for key in stored.own):

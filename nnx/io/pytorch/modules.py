@@ -51,7 +51,9 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
       (1): ReLU()
     )
     """
-    made = _Converter(also or {}).convert(module)
+    converter = _Converter(also or {})
+    made = converter.convert(module)
+    converter.set_modes()
     return load_torch_state_dict(made, module.state_dict())
 
 
@@ -64,10 +66,13 @@ class _Converter:
 
     def convert(self, module: Any) -> Module:
         if id(module) not in self._made:
-            made = self._built(module)
-            made.train(bool(module.training))
-            self._made[id(module)] = (module, made)
+            self._made[id(module)] = (module, self._built(module))
         return self._made[id(module)][1]
+
+    def set_modes(self) -> None:
+        """Set training or evaluation mode, of what is inside another module after that."""
+        for module, made in reversed(self._made.values()):
+            made.train(bool(module.training))
 
     def _built(self, module: Any) -> Module:
         kind = type(module)

@@ -17,7 +17,7 @@ def test_nested_and_shared_modules(xp):
         model = nnx.io.from_torch(original)
     assert model[2][0] is model[3]
     x = torch.randn(4, 2, dtype=torch.float64)
-    assert_close(nnx.to_numpy(model(xp.asarray(x.numpy()))), nnx.to_numpy(original(x)))
+    assert_close(nnx.to_numpy(model(xp.asarray(x.numpy(), "float64"))), nnx.to_numpy(original(x)))
     state = nnx.io.to_torch_state_dict(model)
     original.load_state_dict(state)
     assert state.keys() == original.state_dict().keys()

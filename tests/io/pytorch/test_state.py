@@ -45,7 +45,7 @@ def test_values_are_copied():
 
 def test_ties_shared_modules_and_numbers():
     model = nnx.io.load_torch_state_dict(Tree(), state_of_tree())
-    assert_close(model.state_dict(), {"embedding.weight": WEIGHT.T, "scale": np.zeros(2, "float32"), "count": 7})
+    assert_close(model.state_dict(), {"scale": np.zeros(2, "float32"), "embedding.weight": WEIGHT.T, "count": 7})
     without = state_of_tree()
     del without["head.weight"], without["again.weight"]
     assert_close(nnx.io.load_torch_state_dict(Tree(), without).state_dict(), model.state_dict())
@@ -80,7 +80,9 @@ def test_back_to_pytorch():
     model = nnx.io.load_torch_state_dict(Tree(), state_of_tree())
     found = nnx.io.to_torch_state_dict(model)
     assert all(type(value) is torch.Tensor for value in found.values())
-    assert_close(nnx.to_numpy(found), state_of_tree())
+    assert {name: value.tolist() for name, value in found.items()} == {
+        name: value.tolist() for name, value in state_of_tree().items()
+    }
     found["scale"] += 1  # a copy
     assert_close(model.scale, np.zeros(2, "float32"))
     gradients = nnx.io.to_torch_state_dict(model, {"embedding.weight": np.ones((2, 3))})
