@@ -1,7 +1,8 @@
 """The fixture ``xp``: one test, run on each array library that is there.
 
 ``pytest --backend NAME`` (repeatable) chooses; without it all that are installed and have a device run, and the first
-lines of the report name those that are left out, and why.
+lines of the report name those that are left out, and why. JAX compiles each operation for each new shape, so that there
+only the first row of each record of the battery runs, unless there is ``--every-row``.
 """
 
 import importlib
@@ -42,10 +43,11 @@ class Library:
 
     def asarray(self, data: Any, dtype: str = "float32") -> Any:
         """Make an array; on the read-only NumPy backend nothing may write to it."""
-        host = np.array(data, dtype=dtype)
+        is_foreign = dtype == "bfloat16"  # which NumPy does not have
+        host = np.array(data, dtype="float32" if is_foreign else dtype)
         if self.name == "numpy-readonly":
             host.flags.writeable = False
-        return nnx.backend.asarray(host, like=self.empty)
+        return nnx.backend.asarray(host, like=self.empty, dtype=dtype if is_foreign else None)
 
     @property
     def empty(self) -> Any:
@@ -67,6 +69,7 @@ def why_absent(name: str) -> str | None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", action="append", choices=BACKENDS, help="run the backend tests on this library")
+    parser.addoption("--every-row", action="store_true", help="run all rows of the battery's records on JAX too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -89,10 +92,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = []
     for item in items:
         if "xp" in getattr(item, "fixturenames", ()):
             item.add_marker("backend")
+            if item.callspec.params["xp"] == "jax" and item.get_closest_marker("further"):
+                left_out.append(item)
+    if left_out and not config.getoption("--every-row"):
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

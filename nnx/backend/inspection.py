@@ -86,7 +86,10 @@ def memory_key(x: Array) -> tuple[str, int]:
 
 
 def is_cheap_to_read(x: Array) -> bool:
-    """Return whether values can be read without waiting for a device: plain arrays in the host's memory."""
+    """Return whether values can be read without waiting for a device: plain arrays in the host's memory.
+
+    Read them with :func:`to_numpy` first: inside ``jax.jit`` whatever JAX computes, even of constants, has no values.
+    """
     library = library_name(namespace(x))
     if library == "numpy":
         return True

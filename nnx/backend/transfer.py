@@ -95,9 +95,12 @@ def asarray(data: Any, *, dtype: DType | str | None = None, like: Array | None =
     else:
         xp = namespace(like)
         xp, device = getattr(xp, "untraced", xp), device_of(like)
-    if dtype is not None:
-        host = host.astype(dtype_name(dtype), copy=False)
-    return _from_host(host, xp, device)
+    if dtype is None:
+        return _from_host(host, xp, device)
+    name = dtype_name(dtype)
+    if name == "bfloat16":  # NumPy has none, but torch and JAX do
+        return _as_bfloat16(host, xp, device)
+    return _from_host(host.astype(name, copy=False), xp, device)
 
 
 def one_like(x: Array) -> Array:
@@ -167,6 +170,13 @@ def _host(array: Array) -> Array:
                 return np.from_dlpack(array)
             except (BufferError, RuntimeError, TypeError, ValueError, AttributeError):
                 return np.asarray(array)
+
+
+def _as_bfloat16(host: Any, xp: Namespace, device: Device) -> Array:
+    target = getattr(xp, "bfloat16", None)
+    if target is None:
+        raise DTypeError(f"{library_name(xp)} has no bfloat16; choose a dtype that it has, such as float32")
+    return xp.astype(_from_host(host.astype(np.float32), xp, device), target)
 
 
 def _from_host(host: Any, xp: Namespace, device: Device) -> Array:

@@ -4,7 +4,7 @@ import math
 import operator
 from typing import Any
 
-from nnx.backend import dtype_name, is_floating, is_real_floating, namespace
+from nnx.backend import dtype_name, is_cheap_to_read, is_floating, is_real_floating, namespace, to_numpy
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array
 
@@ -82,6 +82,20 @@ def as_class_indices(target: Array) -> Array:
         )
     widest = "int64" if "int64" in xp.__array_namespace_info__().dtypes(kind="signed integer") else "int32"
     return target if dtype_name(target.dtype) == widest else xp.astype(target, getattr(xp, widest))
+
+
+def first_outside(indices: Array, start: int, stop: int, ignored: int | None = None) -> int | None:
+    """Return the first index that is not from ``start`` to ``stop`` - 1, nor the one to ignore.
+
+    ``None`` if there is no such index, and where reading the indices would wait for a device or ``jax.jit`` compiles.
+    """
+    if not is_cheap_to_read(indices):
+        return None
+    host = to_numpy(indices)
+    wrong = (host < start) | (host >= stop)
+    if ignored is not None:
+        wrong &= host != ignored
+    return int(host.reshape(-1)[wrong.argmax()]) if wrong.any() else None
 
 
 def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> None:

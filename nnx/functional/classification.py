@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient, vjp
-from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace
+from nnx.backend import device_of, dtype_name, is_cheap_to_read, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.activations import log_softmax
 from nnx.functional.checks import (
@@ -14,6 +14,7 @@ from nnx.functional.checks import (
     expect_real,
     expect_same_dtype,
     expect_shape,
+    first_outside,
     normalize_axis,
 )
 from nnx.functional.loss_terms import reduce_loss
@@ -169,7 +170,7 @@ def _target_weights(
 def _one_hot(xp: Namespace, index: Array, logits: Array, axis: int, ignore_index: int) -> tuple[Array, Array]:
     """Return one-hot vectors, and which examples are not ignored; an index out of range gives NaN."""
     classes = logits.shape[axis]
-    numbers = _along(xp.arange(classes, dtype=index.dtype, device=logits.device), logits.ndim, axis)
+    numbers = _along(xp.arange(classes, dtype=index.dtype, device=device_of(logits)), logits.ndim, axis)
     one_hot = xp.astype(index == numbers, logits.dtype)
     kept = index != ignore_index
     if not is_cheap_to_read(stop_gradient(index)):
@@ -227,14 +228,9 @@ def _without(logits: Array, axis: int) -> tuple[int, ...]:
 
 
 def _check_labels(target: Array, classes: int, ignore_index: int) -> None:
-    labels = stop_gradient(target)
-    if not is_cheap_to_read(labels):
-        return
-    xp = namespace(labels)
-    wrong = (labels != ignore_index) & ((labels < 0) | (labels >= classes))
-    if xp.any(wrong):
-        first = int(xp.reshape(labels, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))])
+    found = first_outside(stop_gradient(target), 0, classes, ignored=ignore_index)
+    if found is not None:
         raise ArgumentError(
-            f"expected class indices from 0 to {classes - 1}, got {first}; "
+            f"expected class indices from 0 to {classes - 1}, got {found}; "
             f"use ignore_index ({ignore_index}) for examples to ignore"
         )

@@ -5,9 +5,16 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.autodiff.rules.indexing import add_taken, key_along_axis, scatter
-from nnx.backend import accumulation_dtype, device_of, dtype_name, is_cheap_to_read, namespace
+from nnx.backend import accumulation_dtype, device_of, dtype_name, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import as_class_indices, expect_array, expect_same_dtype, expect_shape, normalize_axis
+from nnx.functional.checks import (
+    as_class_indices,
+    expect_array,
+    expect_same_dtype,
+    expect_shape,
+    first_outside,
+    normalize_axis,
+)
 from nnx.types import Array
 
 
@@ -213,10 +220,6 @@ def expect_indices(indices: Array) -> Array:
 
 def expect_range(indices: Array, start: int, stop: int) -> None:
     """Raise ArgumentError if an index is out of range, unless reading the indices would wait for a device."""
-    if not is_cheap_to_read(indices):
-        return
-    xp = namespace(indices)
-    wrong = (indices < start) | (indices >= stop)
-    if xp.any(wrong):
-        first = int(xp.reshape(indices, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))])
-        raise ArgumentError(f"expected indices from {start} to {stop - 1}, got {first}")
+    found = first_outside(indices, start, stop)
+    if found is not None:
+        raise ArgumentError(f"expected indices from {start} to {stop - 1}, got {found}")

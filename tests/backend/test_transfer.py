@@ -116,3 +116,14 @@ def test_a_dtype_that_the_library_cannot_hold():
             nnx.to_device(np.ones(2), "jax")
     finally:
         jax.config.update("jax_enable_x64", before)
+
+
+def test_bfloat16_where_the_library_has_it(xp):
+    if hasattr(xp.namespace, "bfloat16"):
+        made = asarray([1.0, 2.5], dtype="bfloat16", like=xp.empty)
+        assert dtype_name(made.dtype) == "bfloat16"
+        assert device_of(made) == device_of(xp.empty)
+        assert float(made[1]) == 2.5
+    else:
+        with pytest.raises(DTypeError, match=r"has no bfloat16; choose a dtype that it has, such as float32"):
+            asarray([1.0], dtype="bfloat16", like=xp.empty)

@@ -11,7 +11,7 @@ from rows.record import Capability
 
 PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
 HEAD = ("name", "takes", "dtypes", "libraries", "derivatives", "a batch", "in PyTorch")
-DTYPES = {"half": "float16", "real": "float32, float64", "complex": "complex", "integer": "integers"}
+DTYPES = {"half": "float16, bfloat16", "real": "float32, float64", "complex": "complex", "integer": "integers"}
 BATCH = {"concat": "each example for itself", "mean": "mean of the examples", "sum": "sum of the examples", None: "-"}
 
 

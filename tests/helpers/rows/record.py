@@ -13,7 +13,12 @@ import numpy as np
 
 import nnx
 
-DTYPES = {"half": ("float16",), "real": ("float32", "float64"), "complex": ("complex64",), "integer": ("int64",)}
+DTYPES = {
+    "half": ("float16", "bfloat16"),
+    "real": ("float32", "float64"),
+    "complex": ("complex64",),
+    "integer": ("int64",),
+}
 Draw = Callable[[np.random.Generator], tuple[Any, ...]]
 
 
@@ -21,12 +26,14 @@ Draw = Callable[[np.random.Generator], tuple[Any, ...]]
 class Row:
     """What is called, on what, and what PyTorch calls it.
 
-    ``inputs`` are differentiated, ``constants`` (targets, noise) are not; both are made by a NumPy generator, and
-    ``call`` takes them in this order, for a layer after the module that ``make`` returns. ``torch`` takes the
-    module torch, for a layer a dict of its parameters, and the same arrays.
-    ``batch`` says how a batch of n follows from n batches of one: "concat", "sum" or "mean"; the arrays at the
-    positions ``unbatched`` have no batch axis. ``differs_in_eval`` says that a layer computes something else in
-    evaluation mode; the row is of training then.
+    ``inputs`` are differentiated, ``constants`` (targets, tokens, masks, noise) are not; both are made by a NumPy
+    generator, and ``call`` takes them in this order, for a layer after the module that ``make`` returns. What it
+    returns may be a tree, such as a tuple of output and state. ``torch`` takes the module torch, for a layer a dict of
+    its parameters, and the same arrays, and returns the same tree.
+
+    A layer is called in training mode, or else, with ``training=False``, in evaluation mode. ``batch`` says how a batch
+    of n follows from n batches of one: "concat", "sum" or "mean"; the arrays at the positions ``unbatched`` have no
+    batch axis.
     """
 
     id: str
@@ -37,30 +44,59 @@ class Row:
     make: Callable[[str], nnx.Module] | None = None
     batch: str | None = "concat"
     unbatched: tuple[int, ...] = ()
-    differs_in_eval: bool = False
+    training: bool = True
     repr: str | None = None
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng(zlib.crc32(self.id.encode()))
 
+    def arrays(self, library: Any, dtype: str) -> tuple[list[Any], list[Any]]:
+        """Return inputs and constants on an array library; integers and booleans are what they are in any row."""
+        rng = self.rng()
+        inputs = [library.asarray(x, dtype) for x in self.inputs(rng)]
+        constants = [library.asarray(c, dtype if c.dtype.kind == "f" else c.dtype.name) for c in self.constants(rng)]
+        return inputs, constants
+
+    def module(self, library: Any, dtype: str) -> nnx.Module:
+        """Return the layer, made on an array library."""
+        with nnx.use_backend(library.spec):
+            return self.make(dtype).train(self.training)
+
     def subject(self, library: Any, dtype: str) -> tuple[Callable[..., Any], list[Any]]:
         """Return a function of what is differentiated, and its arguments, on an array library."""
-        rng = self.rng()
-        arrays = [library.asarray(x, dtype) for x in self.inputs(rng)]
-        constants = [library.asarray(c, dtype if c.dtype.kind == "f" else "int64") for c in self.constants(rng)]
+        inputs, constants = self.arrays(library, dtype)
         if self.make is None:
-            return (lambda *inputs: self.call(*inputs, *constants)), arrays
-        with nnx.use_backend(library.spec):
-            module = self.make(dtype)
-        return (lambda module, *inputs: self.call(module, *inputs, *constants)), [module, *arrays]
+            return (lambda *inputs: self.call(*inputs, *constants)), inputs
+        return (lambda module, *inputs: _pure(self.call, module, *inputs, *constants)), [
+            self.module(library, dtype),
+            *inputs,
+        ]
+
+
+def _pure(call: Callable[..., Any], module: nnx.Module, *arrays: Any) -> Any:
+    """Call a layer and put its buffers back: the second call draws the same mask, and no array of a trace is left."""
+    before = [(buffer, buffer.snapshot()) for buffer in module.buffers().values()]
+    try:
+        return call(module, *arrays)
+    finally:
+        for buffer, value in before:
+            buffer.value = value
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """Shapes of arguments that do not fit, and what the error says; a layer is that of the record's first row."""
+    """Shapes of arguments that do not fit, and what the error says; a layer is that of the record's first row.
+
+    ``dtypes`` has one for each shape, such as ``("float32", "int64")``; by default all are float32.
+    """
 
     shapes: tuple[tuple[int, ...], ...]
     match: str
+    dtypes: tuple[str, ...] = ()
+
+    def arrays(self, library: Any, rng: np.random.Generator) -> list[Any]:
+        dtypes = self.dtypes or ("float32",) * len(self.shapes)
+        return [library.asarray(rng.uniform(0.5, 1.0, s), dtype) for s, dtype in zip(self.shapes, dtypes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -116,14 +152,29 @@ class Capability:
         return next(kind for kind, room in rooms.items() if self.name.split(".")[-1] in room.__all__)
 
 
-def layer(id: str, make: Callable[[str], nnx.Module], inputs: Draw, torch: Callable[..., Any], **options: Any) -> Row:
-    """Return the row of a layer."""
-    call = options.pop("call", lambda module, *xs: module(*xs))
-    return Row(f"layer-{id}", call, inputs, torch, make=make, **options)
+def layer(
+    id: str,
+    make: Callable[[str], nnx.Module],
+    inputs: Draw,
+    torch: Callable[..., Any],
+    constants: Draw = lambda rng: (),
+    *,
+    call: Callable[..., Any] = lambda module, *xs: module(*xs),
+    **options: Any,
+) -> Row:
+    """Return the row of a layer; ``call`` says how it is called, where that is not with all arrays by position."""
+    return Row(f"layer-{id}", call, inputs, torch, constants, make, **options)
 
 
 def loss(
-    id: str, loss: nnx.Loss, inputs: Draw, torch: Callable[..., Any], constants: Draw = lambda rng: (), **options: Any
+    id: str,
+    loss: nnx.Loss,
+    inputs: Draw,
+    torch: Callable[..., Any],
+    constants: Draw = lambda rng: (),
+    *,
+    batch: str | None = "mean",
+    **options: Any,
 ) -> Row:
-    """Return the row of a loss."""
-    return Row(f"loss-{id}", loss, inputs, torch, constants, batch="mean", **options)
+    """Return the row of a loss; as many ``inputs`` as it has predictions."""
+    return Row(f"loss-{id}", loss, inputs, torch, constants, batch=batch, **options)

@@ -39,9 +39,10 @@ CAPABILITIES = [
         rows=(
             layer(
                 "Reparameterization-eval",
-                lambda _: nnx.Reparameterization(seed=7).eval(),
+                lambda _: nnx.Reparameterization(seed=7),
                 both(normal((4, 3)), positive((4, 3))),
                 lambda torch, p, mean, variance: mean + 0.0 * variance,
+                training=False,
                 repr="Reparameterization(seed=7)",
             ),
         ),
