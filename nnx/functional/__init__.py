@@ -1,6 +1,7 @@
 """Pure functions of arrays: each a function in array API code, with its hand-written pullback under it."""
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
+from nnx.functional.binary import bce, bce_with_logits, hinge
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
 from nnx.functional.dense import bilinear, linear
@@ -15,6 +16,8 @@ from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
     "alpha_dropout",
+    "bce",
+    "bce_with_logits",
     "bilinear",
     "cross_entropy",
     "dropout",
@@ -23,6 +26,7 @@ __all__ = [
     "erf",
     "exponential",
     "gather",
+    "hinge",
     "huber",
     "index_add",
     "kl_divergence_standard_normal",

@@ -1,9 +1,22 @@
 """Losses: a call of a function from :mod:`nnx.functional`, and the ``gradient()`` of the post."""
 
 from nnx.losses.base import Loss
+from nnx.losses.binary import BCE, BCEWithLogits, Hinge
 from nnx.losses.classification import CrossEntropy
 from nnx.losses.divergences import KLDivergenceStandardNormal
 from nnx.losses.robust import MAE, Huber, SmoothL1
 from nnx.losses.squares import MSE, MSES
 
-__all__ = ["MAE", "MSE", "MSES", "CrossEntropy", "Huber", "KLDivergenceStandardNormal", "Loss", "SmoothL1"]
+__all__ = [
+    "BCE",
+    "MAE",
+    "MSE",
+    "MSES",
+    "BCEWithLogits",
+    "CrossEntropy",
+    "Hinge",
+    "Huber",
+    "KLDivergenceStandardNormal",
+    "Loss",
+    "SmoothL1",
+]

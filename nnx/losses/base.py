@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from nnx.autodiff import TracedArray, vjp
 from nnx.backend import copied, is_array, namespace, one_like
-from nnx.errors import NnxError, UsageError
+from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
 from nnx.functional.loss_terms import REDUCTIONS
 from nnx.layers import Module
@@ -106,3 +106,11 @@ class Loss(Module):
     def _vjp(self, args: Sequence[Array]) -> tuple[Any, ...]:
         rest = args[self.predictions :]
         return vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
+
+
+def expect_array_or_none(value: Any, name: str) -> Array | None:
+    """Return a weight; raises ArgumentError unless it is an array or ``None``."""
+    if value is not None and not is_array(value):
+        got = repr(value) if isinstance(value, str) else type(value).__name__
+        raise ArgumentError(f'expected {name} to be an array, got {got}; a reduction is given by name: reduction="sum"')
+    return value

@@ -1,9 +1,7 @@
 """Losses of classifiers."""
 
 from nnx import functional
-from nnx.backend import is_array
-from nnx.errors import ArgumentError
-from nnx.losses.base import Loss
+from nnx.losses.base import Loss, expect_array_or_none
 from nnx.types import Array
 
 
@@ -41,13 +39,7 @@ class CrossEntropy(Loss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(reduction)
-        if weight is not None and not is_array(weight):
-            got = repr(weight) if isinstance(weight, str) else type(weight).__name__
-            raise ArgumentError(
-                f"expected weight to be an array, one number for each class, got {got}; "
-                'a reduction is given by name: reduction="sum"'
-            )
-        self.weight = weight
+        self.weight = expect_array_or_none(weight, "weight")
         self.axis = axis
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing

@@ -134,7 +134,7 @@ class TestCrossEntropy:
 
     @pytest.mark.parametrize(("weight", "got"), [("sum", "'sum'"), ([1.0, 2.0], "list"), (2.0, "float")])
     def test_a_weight_that_is_no_array(self, weight, got):
-        with pytest.raises(ArgumentError, match=f'expected weight to be an array, .*got {got}; .*reduction="sum"$'):
+        with pytest.raises(ArgumentError, match=f'expected weight to be an array, got {got}; .*reduction="sum"$'):
             nnx.CrossEntropy(weight)
 
     def test_an_integer_one_hot_target_gets_a_hint(self, xp):

@@ -7,6 +7,7 @@ from typing import Any
 
 from rows import (
     activations,
+    binary,
     containers,
     contraction,
     cross_entropy,
@@ -36,6 +37,7 @@ FAMILIES = {
     "Squares": squares,
     "Absolute differences": robust,
     "Cross-entropy": cross_entropy,
+    "Binary decisions": binary,
     "Variational": variational,
     "Optimizers": optimizers,
 }

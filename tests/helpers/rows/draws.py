@@ -48,3 +48,12 @@ def probabilities(*shape: int) -> Draw:
 
 
 LOGITS = normal((4, CLASSES))
+
+
+def uniform(*shapes: tuple[int, ...]) -> Draw:
+    """Draw from [0.05, 0.95]: probabilities off the ends."""
+    return lambda rng: tuple(rng.uniform(0.05, 0.95, shape) for shape in shapes)
+
+
+def signs(*shapes: tuple[int, ...]) -> Draw:
+    return lambda rng: tuple(2 * rng.integers(2, size=shape) - 1 for shape in shapes)
