@@ -4,6 +4,7 @@ from nnx.functional.activations import exponential, log_softmax, relu, reparamet
 from nnx.functional.binary import bce, bce_with_logits, hinge
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
+from nnx.functional.convolutions import convolution, transposed_convolution
 from nnx.functional.dense import bilinear, linear
 from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.embeddings import embedding
@@ -19,6 +20,7 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bilinear",
+    "convolution",
     "cross_entropy",
     "dropout",
     "einsum",
@@ -44,4 +46,5 @@ __all__ = [
     "sliding_window",
     "smooth_l1",
     "softmax",
+    "transposed_convolution",
 ]

@@ -2,6 +2,7 @@
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.bilinear import Bilinear
+from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nnx.layers.embeddings import Embedding
 from nnx.layers.functions import Identity, Lambda
 from nnx.layers.inspection import layer_outputs
@@ -22,6 +23,12 @@ __all__ = [
     "ChannelDropout",
     "DropPath",
     "Dropout",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Embedding",
     "Exponential",
     "Flatten",

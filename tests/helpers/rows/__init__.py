@@ -10,6 +10,7 @@ from rows import (
     binary,
     containers,
     contraction,
+    convolution,
     cross_entropy,
     embeddings,
     indexing,
@@ -27,6 +28,7 @@ from rows.record import Capability, Row, Wrong
 FAMILIES = {
     "Linear maps": linear,
     "Reshaping and functions as layers": shapes,
+    "Convolution": convolution,
     "Activations": activations,
     "Containers": containers,
     "Special functions": special,
