@@ -2,7 +2,7 @@
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.bilinear import Bilinear
-from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
 from nnx.layers.functions import Identity, Lambda
 from nnx.layers.inspection import layer_outputs
@@ -15,20 +15,21 @@ from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.reshaping import Flatten, Unflatten
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.ties import Tied
+from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
     "AlphaDropout",
     "Bilinear",
     "Buffer",
     "ChannelDropout",
-    "DropPath",
-    "Dropout",
     "Conv1d",
     "Conv2d",
     "Conv3d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "DropPath",
+    "Dropout",
     "Embedding",
     "Exponential",
     "Flatten",
