@@ -58,7 +58,7 @@ def keep_mask(
     seed: int,
     stream: str,
     step: int | Array,
-    first_row: int | None = None,
+    first_row: int | range | None = None,
 ) -> Array:
     """Return booleans that are true with a given probability, in the library and on the device of ``like``.
 
@@ -79,9 +79,10 @@ def keep_mask(
     step : int or integer array of shape ()
         The number of earlier draws from the stream. An array, in the library and on the device of ``like``, is never
         read on the host, so that the step can be counted on the device.
-    first_row : int, optional
+    first_row : int or range, optional
         Draw by rows: the mask is a block of a larger one along the first axis, and begins at this row of it. A row
-        depends on its number and not on the block, so a mask can be drawn piece by piece, and in any order.
+        depends on its number and not on the block, so a mask can be drawn piece by piece, and in any order. A range
+        has the first row of each of several blocks, which are (blocks, rows, ...) then.
 
     Raises
     ------
@@ -97,8 +98,8 @@ def keep_mask(
     """
     threshold = _threshold(probability)
     xp, _ = _target(like)
-    rows = None if first_row is None else _rows(first_row, shape)
-    count = math.prod(shape if rows is None else shape[1:])
+    rows = None if first_row is None else _rows(first_row, shape, like)
+    count = math.prod(shape) // (1 if rows is None else max(rows.shape[0], 1))
     words = _words(-(-count // 2), like, seed, stream, step, rows)
     if library_name(xp) == "numpy":
         halves = words.astype("<i4", copy=False).view("<u2")
@@ -106,7 +107,7 @@ def keep_mask(
         halves = xp.reshape(xp.stack([words & 0xFFFF, (words >> 16) & 0xFFFF], axis=-1), (-1,))
     if rows is None:
         return xp.reshape(halves[:count] < threshold, shape)
-    halves = xp.reshape(halves, (len(rows), 8 * -(-count // 8)))  # whole blocks a row
+    halves = xp.reshape(halves, (rows.shape[0], 8 * -(-count // 8)))  # whole blocks a row
     return xp.reshape(halves[:, :count] < threshold, shape)
 
 
@@ -118,7 +119,7 @@ def scaled_mask(
     seed: int,
     stream: str,
     step: int | Array,
-    first_row: int | None = None,
+    first_row: int | range | None = None,
 ) -> Array:
     """Return :func:`keep_mask` as numbers with the dtype of ``like``: 1 / probability where it is true, else 0.
 
@@ -209,38 +210,40 @@ def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Arr
     return xp.reshape(xp.astype(multiply_into(radius, xp.cos(angle)), like.dtype, copy=False), shape)
 
 
-def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, rows: range | None = None) -> Array:
+def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, rows: Array | None = None) -> Array:
     """Return at least ``count`` words, as bit patterns in int32, along one axis; so many for each of ``rows``."""
     import hashlib  # slow to import, and only noise needs it
 
     blocks = -(-count // 4)
     if blocks > 2**31:
         raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
-    blocks *= 1 if rows is None else len(rows)
     xp, device = _target(like)
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))
-    low, high = (xp.broadcast_to(half, (blocks,)) for half in _step_words(step, like))
+    index = xp.arange(blocks, dtype=xp.int32, device=device)
     if rows is None:
-        index = xp.arange(blocks, dtype=xp.int32, device=device)
         row = xp.zeros((blocks,), dtype=xp.int32, device=device)
     else:
-        both = (len(rows), -(-count // 4))
-        index, row = (
-            xp.arange(start, start + n, dtype=xp.int32, device=device)
-            for start, n in ((0, both[1]), (rows.start, both[0]))
-        )
-        index = xp.reshape(xp.broadcast_to(index, both), (-1,))
-        row = xp.reshape(xp.broadcast_to(row[:, None], both), (-1,))
+        both = (rows.shape[0], blocks)
+        index, row = (xp.reshape(xp.broadcast_to(x, both), (-1,)) for x in (index, rows[:, None]))
+    low, high = (xp.broadcast_to(half, index.shape) for half in _step_words(step, like))
     return philox((index, row, low, high), key, xp=xp, device=device)
 
 
-def _rows(first: int, shape: Shape) -> range:
-    if isinstance(first, bool) or not isinstance(first, (int, np.integer)) or first < 0:
+def _rows(first: int | range, shape: Shape, like: Array) -> Array:
+    """Return the numbers of the rows of a mask, as int32."""
+    blocks = first if isinstance(first, range) else range(int(first), int(first) + 1) if _is_integer(first) else None
+    if blocks is None or (blocks and blocks[0] < 0):
         raise ArgumentError(f"expected first_row to be an integer >= 0, got {first!r}")
-    if not shape:
-        raise ShapeError("expected a mask with at least one axis to draw by rows, got shape ()")
-    return range(int(first), int(first) + shape[0])
+    if len(shape) <= (axis := int(isinstance(first, range))):
+        raise ShapeError(f"expected a mask with at least one axis to draw by rows, got shape {shape}")
+    xp, device = _target(like)
+    starts = xp.arange(blocks.start, blocks.stop, blocks.step, dtype=xp.int32, device=device)
+    return xp.reshape(starts[:, None] + xp.arange(shape[axis], dtype=xp.int32, device=device)[None, :], (-1,))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _step_words(step: int | Array, like: Array) -> tuple[Array, Array]:

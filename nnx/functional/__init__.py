@@ -7,8 +7,10 @@ from nnx.functional.contraction import einsum
 from nnx.functional.convolutions import convolution, transposed_convolution
 from nnx.functional.dense import bilinear, linear
 from nnx.functional.divergences import kl_divergence_standard_normal
+from nnx.functional.dot_product_attention import attention
 from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
+from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
 from nnx.functional.special import erf, logsumexp
@@ -16,7 +18,9 @@ from nnx.functional.squares import mse, mses
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
+    "alibi_bias",
     "alpha_dropout",
+    "attention",
     "bce",
     "bce_with_logits",
     "bilinear",
@@ -42,7 +46,9 @@ __all__ = [
     "pad",
     "relu",
     "reparameterize",
+    "rotary",
     "sigmoid",
+    "sinusoidal_positions",
     "sliding_window",
     "smooth_l1",
     "softmax",

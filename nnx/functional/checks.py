@@ -106,6 +106,13 @@ def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> No
         raise ShapeError(f"expected {name} of shape {tuple(shape)}, {reason}, got {tuple(x.shape)}{advice}")
 
 
+def expect_broadcast(x: Array, shape: tuple[int, ...], name: str, axes: str) -> None:
+    """Raise ShapeError unless an array can be broadcast to a shape, whose axes have names such as "(batch, time)"."""
+    new = len(shape) - x.ndim
+    if new < 0 or any(n not in (1, shape[new + i]) for i, n in enumerate(x.shape)):
+        raise ShapeError(f"expected {name} to broadcast to {axes} = {tuple(shape)}, got {tuple(x.shape)}")
+
+
 def expect_choice(value: Any, choices: tuple[str, ...], name: str) -> None:
     """Raise ArgumentError unless a value is one of some strings."""
     if value not in choices:

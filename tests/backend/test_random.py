@@ -283,6 +283,8 @@ def test_a_mask_by_rows_is_the_same_whatever_the_blocks(xp):
     parts = [to_numpy(keep_mask((n, 3, 3), 0.5, first_row=start, **options)) for start, n in ((0, 2), (2, 3), (5, 0))]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     np.testing.assert_array_equal(whole[0], to_numpy(keep_mask((3, 3), 0.5, **options)))
+    blocks = to_numpy(keep_mask((2, 1, 3, 3), 0.5, first_row=range(1, 5, 3), **options))
+    np.testing.assert_array_equal(blocks[:, 0], whole[1:5:3])
     assert len({row.tobytes() for row in whole}) == 5
     scaled = to_numpy(scaled_mask((2, 9), 0.5, first_row=3, **options))
     np.testing.assert_array_equal(scaled, 2.0 * whole[3:].reshape(2, 9))

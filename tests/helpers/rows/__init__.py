@@ -7,6 +7,7 @@ from typing import Any
 
 from rows import (
     activations,
+    attention,
     binary,
     containers,
     contraction,
@@ -35,6 +36,7 @@ FAMILIES = {
     "Sums of products": contraction,
     "Indexing, padding and windows": indexing,
     "Embeddings": embeddings,
+    "Attention and positions": attention,
     "Regularization": regularization,
     "Squares": squares,
     "Absolute differences": robust,
