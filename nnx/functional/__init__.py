@@ -1,6 +1,7 @@
 """Pure functions of arrays: each a function in array API code, with its hand-written pullback under it."""
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
+from nnx.functional.average_pooling import adaptive_average_pool, average_pool, global_average_pool
 from nnx.functional.binary import bce, bce_with_logits, hinge
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
@@ -10,6 +11,7 @@ from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.dot_product_attention import attention
 from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
+from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
@@ -18,9 +20,12 @@ from nnx.functional.squares import mse, mses
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "alibi_bias",
     "alpha_dropout",
     "attention",
+    "average_pool",
     "bce",
     "bce_with_logits",
     "bilinear",
@@ -32,6 +37,8 @@ __all__ = [
     "erf",
     "exponential",
     "gather",
+    "global_average_pool",
+    "global_max_pool",
     "hinge",
     "huber",
     "index_add",
@@ -40,6 +47,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "mae",
+    "max_pool",
     "mse",
     "mses",
     "one_hot",

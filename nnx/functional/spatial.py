@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, expect_array
 from nnx.types import Array
 
 _NAMES = ("depth", "height", "width")
@@ -54,6 +54,17 @@ def expect_spatial(x: Array, layout: str, count: int, channels: int | str = "cha
         names.insert(axes.channels, channels)
         raise ShapeError(f"expected input of shape ({', '.join(map(str, names))}), got {tuple(x.shape)}")
     return axes
+
+
+def expect_any_spatial(x: Array, layout: str) -> Axes:
+    """Return the axes of an array; raises ShapeError unless it has one, two or three spatial axes."""
+    expect_array(x)
+    if not 3 <= x.ndim <= 5:
+        raise ShapeError(
+            "expected input with a batch axis, a channel axis and one to three spatial axes, such as "
+            f"(batch, channels, height, width), got {tuple(x.shape)}"
+        )
+    return axes_of(layout, x.ndim - 2)
 
 
 class Windows(NamedTuple):

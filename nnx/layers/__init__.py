@@ -1,6 +1,16 @@
 """Modules: parameters together with a call of a function from :mod:`nnx.functional`."""
 
 from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
+from nnx.layers.adaptive_pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+)
 from nnx.layers.bilinear import Bilinear
 from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
@@ -9,6 +19,7 @@ from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer, Parameter
+from nnx.layers.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from nnx.layers.recomputation import Remat, remat
 from nnx.layers.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from nnx.layers.reparameterization import Reparameterization
@@ -18,7 +29,16 @@ from nnx.layers.ties import Tied
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "Bilinear",
     "Buffer",
     "ChannelDropout",
@@ -33,9 +53,14 @@ __all__ = [
     "Embedding",
     "Exponential",
     "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
     "Identity",
     "Lambda",
     "Linear",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Model",
     "Module",
     "Parameter",
