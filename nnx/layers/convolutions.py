@@ -8,6 +8,7 @@ from nnx.errors import ArgumentError
 from nnx.functional.checks import as_integer
 from nnx.functional.spatial import Padding, PerAxis, axes_of, expect_spatial, per_axis, windows
 from nnx.initializers import Initializer
+from nnx.layers.examples import or_one_example
 from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
 from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
@@ -69,6 +70,7 @@ class Convolution(OpenSizeLayer):
     def _size_from(self, x: Array) -> int:
         return int(x.shape[expect_spatial(x, self.layout, self._count).channels])
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map the input to the output, in the layout of both."""
         return functional.convolution(
@@ -125,7 +127,7 @@ class Conv2d(Convolution):
         Whether to add :math:`b`.
     layout : str
         ``"NCHW"`` for channels first, ``"NHWC"`` for channels last, in the input and the output. The weight is the
-        same in both.
+        same in both. A call also takes one example, without the batch axis.
     initializer : Initializer, optional
         Draws the initial weight; default :class:`nnx.initializers.HeNormal`, of standard deviation
         :math:`\sqrt{2 / \mathrm{fan\_in}}`, where ``fan_in`` is in_channels / groups times the size of the kernel. The

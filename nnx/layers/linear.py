@@ -83,9 +83,9 @@ class Linear(OpenSizeLayer):
             raise ShapeError("expected input of shape (..., in_features), got ()")
         return int(x.shape[-1])
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, input: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""
-        return functional.linear(x, self.weight, self.bias)
+        return functional.linear(input, self.weight, self.bias)
 
     def _current_arguments(self) -> dict[str, Any]:
         return {"bias": self.bias is not None} if self.is_settled else {}

@@ -6,6 +6,7 @@ from nnx import functional
 from nnx.functional.spatial import Padding, PerAxis, transposed_windows
 from nnx.initializers import Initializer
 from nnx.layers.convolutions import ANY_SIZE, Convolution
+from nnx.layers.examples import or_one_example
 from nnx.types import Array, DType
 
 
@@ -47,6 +48,7 @@ class _TransposedConvolution(Convolution):
     def _weight_channels(self, in_channels: int) -> tuple[int, int]:
         return in_channels, self.out_channels // self.groups
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map the input to the output, in the layout of both."""
         return functional.transposed_convolution(

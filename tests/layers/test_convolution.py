@@ -91,3 +91,12 @@ def test_an_empty_batch():
     assert layer(np.ones((0, 2, 5, 5), np.float32)).shape == (0, 4, 3, 3)
     assert layer.backward(np.ones((0, 4, 3, 3), np.float32)).shape == (0, 2, 5, 5)
     assert_close(layer.gradients()["weight"], np.zeros((4, 2, 3, 3), np.float32))
+
+
+@pytest.mark.parametrize("make", [nnx.Conv2d, nnx.ConvTranspose2d])
+def test_one_example_without_a_batch_axis(make):
+    layer, x = make(2, 3, 2, rng=0), np.random.default_rng(0).normal(size=(2, 4, 5)).astype("float32")
+    whole = layer(x[None])
+    gradient = layer.backward(np.ones_like(whole))
+    assert_close(layer(x), whole[0])
+    assert_close(layer.backward(np.ones_like(whole[0])), gradient[0])

@@ -632,7 +632,7 @@ class TestWhatAUserMightDo:
         (first, second), named = layer.backward(one)
         assert (first, second, named["scale"]) == (5.0, 15.0, 4.0)
         linear = nnx.Linear(2, 1, rng=0)
-        linear(x=np.ones((1, 2), np.float32))
+        linear(input=np.ones((1, 2), np.float32))
         assert linear.backward(np.ones((1, 1), np.float32)).shape == (1, 2)
 
     def test_a_traced_array_by_name_is_not_kept(self):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from nnx import layers
 from nnx.layers import Buffer, Module
+from nnx.layers.drawing import Drawing
 
 
 class Stored(NamedTuple):
@@ -55,7 +56,7 @@ def _nothing(layer: Any) -> list[Stored]:
 
 LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
     layers.Linear: _linear,
-    layers.Reparameterization: _nothing,  # the counter of its random numbers
+    Drawing: _nothing,  # the counter of its random numbers
 }
 """For each class whose values PyTorch names or stores in another way, all that PyTorch has of them."""
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnx.errors import ArgumentError
-from nnx.io.pytorch.builders import BUILDERS
+from nnx.io.pytorch.layouts import joined
+from nnx.io.pytorch.pair import Convert
 from nnx.io.pytorch.state import load_torch_state_dict
+from nnx.io.pytorch.tables import PAIRS
 from nnx.layers import Module
-
-Convert = Callable[[Any], Module]
 
 
 def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]] | None = None) -> Module:
@@ -54,7 +54,7 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
     converter = _Converter(also or {})
     made = converter.convert(module)
     converter.set_modes()
-    return load_torch_state_dict(made, module.state_dict())
+    return load_torch_state_dict(made, converter.without_constants(module))
 
 
 class _Converter:
@@ -74,16 +74,25 @@ class _Converter:
         for module, made in reversed(self._made.values()):
             made.train(bool(module.training))
 
+    def without_constants(self, module: Any) -> dict[str, Any]:
+        """Return the state of a module without what is no part of the state in nnx, such as class weights."""
+        state = dict(module.state_dict())
+        for path, inner in module.named_modules(remove_duplicate=False):
+            if id(inner) in self._made and (pair := PAIRS.get(type(inner).__name__)):
+                for name in pair.constants:
+                    state.pop(joined(path, name), None)
+        return state
+
     def _built(self, module: Any) -> Module:
         kind = type(module)
         for base in kind.__mro__:
             if base in self._also:
                 return self._also[base](module, self.convert)
         name = kind.__name__
-        if not kind.__module__.startswith("torch.nn.") or name not in BUILDERS:
+        if not kind.__module__.startswith("torch.nn.") or name not in PAIRS:
             raise ArgumentError(
                 f"expected a module of torch.nn that nnx has too, got {kind.__module__}.{name}; pass a function that "
                 f"converts it, from_torch(module, also={{{name}: function}}), or write it in nnx and load its weights "
                 "with load_torch_state_dict"
             )
-        return BUILDERS[name](module, self.convert)
+        return PAIRS[name].build(module, self.convert)

@@ -1,0 +1,28 @@
+"""The losses of ``torch.nn`` and of nnx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nnx.losses as ours
+from nnx.io.pytorch.pair import Convert, Pair, Table, constant, pair_of
+from nnx.layers import Module
+
+
+def _bce(module: Any, convert: Convert) -> Module:
+    return ours.BCE(constant(module.weight), reduction=module.reduction)
+
+
+def _bce_with_logits(module: Any, convert: Convert) -> Module:
+    weight, positive = constant(module.weight), constant(module.pos_weight)
+    return ours.BCEWithLogits(weight, pos_weight=positive, reduction=module.reduction)
+
+
+LOSSES: Table = {
+    "BCELoss": Pair("BCE", _bce, constants=("weight",)),
+    "BCEWithLogitsLoss": Pair("BCEWithLogits", _bce_with_logits, constants=("weight", "pos_weight")),
+    "HuberLoss": pair_of(ours.Huber, reduction="reduction", delta="delta"),
+    "L1Loss": pair_of(ours.MAE, reduction="reduction"),
+    "MSELoss": pair_of(ours.MSE, reduction="reduction"),
+    "SmoothL1Loss": pair_of(ours.SmoothL1, reduction="reduction", beta="beta"),
+}

@@ -1,0 +1,38 @@
+"""The layers of ``torch.nn`` and of nnx with one, two or three spatial axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nnx.layers as ours
+from nnx.io.pytorch.pair import Convert, Pair, Table, dtype_of, refuse
+from nnx.layers import Module
+
+
+def _convolution(kind: type[Any], *names: str) -> Pair:
+    def build(module: Any, convert: Convert) -> Module:
+        refuse(module, padding_mode="zeros")
+        return kind(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,
+            **{name: getattr(module, name) for name in ("stride", "padding", "dilation", "groups", *names)},
+            bias=module.bias is not None,
+            dtype=dtype_of(module),
+        )
+
+    return Pair(kind.__name__, build)
+
+
+def _transposed(kind: type[Any]) -> Pair:
+    return _convolution(kind, "output_padding")
+
+
+SPATIAL: Table = {
+    "Conv1d": _convolution(ours.Conv1d),
+    "Conv2d": _convolution(ours.Conv2d),
+    "Conv3d": _convolution(ours.Conv3d),
+    "ConvTranspose1d": _transposed(ours.ConvTranspose1d),
+    "ConvTranspose2d": _transposed(ours.ConvTranspose2d),
+    "ConvTranspose3d": _transposed(ours.ConvTranspose3d),
+}

@@ -1,0 +1,8 @@
+"""Every class of ``torch.nn`` that nnx has too."""
+
+from nnx.io.pytorch.losses import LOSSES
+from nnx.io.pytorch.pair import Table
+from nnx.io.pytorch.simple_layers import LAYERS
+from nnx.io.pytorch.spatial_layers import SPATIAL
+
+PAIRS: Table = {**LAYERS, **SPATIAL, **LOSSES}

@@ -1,0 +1,96 @@
+"""PyTorch's own samples of its modules: outputs, and gradients of inputs and parameters, are those of PyTorch."""
+
+import pytest
+
+import nnx
+from nnx.io.pytorch.tables import PAIRS
+from nnx.testing import assert_close
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("expecttest", reason="PyTorch's samples need expecttest")
+
+from torch.testing._internal.common_modules import module_db  # noqa: E402
+from torch.utils import _pytree as pytree  # noqa: E402
+
+SAMPLES = {info.name.removeprefix("nn."): info for info in module_db}
+
+
+def is_differentiable(x):
+    return isinstance(x, torch.Tensor) and x.is_floating_point() and x.requires_grad
+
+
+def as_arrays(tree):
+    return pytree.tree_map(lambda x: x.detach().numpy().copy() if isinstance(x, torch.Tensor) else x, tree)
+
+
+def samples(name, training):
+    """Yield a module and the arguments of a call, for each of PyTorch's samples."""
+    info = SAMPLES[name]
+    torch.manual_seed(0)
+    options = {"device": "cpu", "dtype": torch.float64, "requires_grad": True, "training": training}
+    for sample in info.module_inputs_func(info, **options):
+        made, called = sample.constructor_input, sample.forward_input
+        options = {"dtype": torch.float64} if "dtype" in info.module_cls.__init__.__code__.co_varnames else {}
+        module = info.module_cls(*made.args, **{**options, **made.kwargs})
+        yield module.double().train(training), called.args, called.kwargs, sample.desc
+
+
+def differentiated(outputs, cotangents, leaves):
+    """Return PyTorch's gradients of outputs by leaves, zero where an output does not depend on them."""
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    if not pairs or not leaves:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    ys, gs = zip(*pairs, strict=True)
+    return torch.autograd.grad(ys, leaves, gs, materialize_grads=True)
+
+
+def check(module, args, kwargs):
+    """Compare a module of PyTorch with its counterpart on one call."""
+    model = nnx.io.from_torch(module)
+    leaves, structure = pytree.tree_flatten((args, kwargs))
+    slots = [i for i, leaf in enumerate(leaves) if is_differentiable(leaf)]
+    plain = as_arrays(leaves)
+
+    def call(model, *inputs):
+        filled = list(plain)
+        for i, x in zip(slots, inputs, strict=True):
+            filled[i] = x
+        args, kwargs = pytree.tree_unflatten(filled, structure)
+        return model(*args, **kwargs)
+
+    expected = module(*args, **kwargs)
+    found, pullback = nnx.vjp(call, model, *(plain[i] for i in slots))
+    outputs = [y for y in pytree.tree_leaves(expected) if isinstance(y, torch.Tensor)]
+    ours = [y for y in pytree.tree_leaves(found) if nnx.backend.is_array(y)]
+    tolerance = {"rtol": 1e-9, "atol": 1e-11, "check_dtype": False}
+    assert_close(ours, as_arrays(outputs), **tolerance)
+    cotangents = [torch.randn_like(y) for y in outputs]
+    parameters = dict(module.named_parameters())
+    gradients = differentiated(outputs, cotangents, [leaves[i] for i in slots] + list(parameters.values()))
+    of_model, *of_inputs = pullback(as_tree(found, cotangents))
+    assert_close(of_inputs, as_arrays(gradients[: len(slots)]), **tolerance)
+    of_parameters = nnx.io.to_torch_state_dict(model, of_model)
+    assert of_parameters.keys() == parameters.keys()
+    for name, gradient in zip(parameters, gradients[len(slots) :], strict=True):
+        assert_close(of_parameters[name].numpy(), gradient.numpy(), **tolerance)
+
+
+def as_tree(found, cotangents):
+    leaves, structure = pytree.tree_flatten(found)
+    rest = iter(as_arrays(cotangents))
+    return pytree.tree_unflatten([next(rest) if nnx.backend.is_array(x) else x for x in leaves], structure)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() & PAIRS.keys()))
+def test_samples_of(name, training):
+    for module, args, kwargs, description in samples(name, training):
+        try:
+            check(module, args, kwargs)
+        except Exception as error:
+            error.add_note(f"sample {description!r} of {module}")
+            raise
+
+
+def test_most_pairs_have_samples():
+    assert len(SAMPLES.keys() & PAIRS.keys()) > 0.5 * len(PAIRS)
