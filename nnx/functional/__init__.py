@@ -11,6 +11,7 @@ from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.dot_product_attention import attention
 from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
+from nnx.functional.likelihoods import nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.regularization import alpha_dropout, dropout
@@ -50,6 +51,7 @@ __all__ = [
     "max_pool",
     "mse",
     "mses",
+    "nll",
     "one_hot",
     "pad",
     "relu",

@@ -6,7 +6,7 @@ from typing import Any
 
 from nnx.autodiff import stop_gradient, vjp
 from nnx.autodiff.primitives import Primitive
-from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace
+from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace, to_numpy
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.checks import expect_array, expect_choice, expect_real, expect_same_dtype, expect_shape
 from nnx.types import Array, Shape
@@ -107,9 +107,6 @@ def first_where(x: Array, is_wrong: Callable[[Array], Array]) -> Any:
     x = stop_gradient(x)
     if not is_cheap_to_read(x):
         return None
-    xp = namespace(x)
-    wrong = is_wrong(x)
-    if not xp.any(wrong):
-        return None
-    first = xp.reshape(x, (-1,))[xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int8))]
-    return float(first) if is_floating(x) else int(first)
+    host = to_numpy(x)  # JAX, while it compiles a function, would not let us read what comes of its own operations
+    wrong = is_wrong(host)
+    return host[wrong].flat[0].tolist() if wrong.any() else None

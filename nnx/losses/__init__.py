@@ -4,6 +4,7 @@ from nnx.losses.base import Loss
 from nnx.losses.binary import BCE, BCEWithLogits, Hinge
 from nnx.losses.classification import CrossEntropy
 from nnx.losses.divergences import KLDivergenceStandardNormal
+from nnx.losses.likelihoods import NLL
 from nnx.losses.robust import MAE, Huber, SmoothL1
 from nnx.losses.squares import MSE, MSES
 
@@ -12,6 +13,7 @@ __all__ = [
     "MAE",
     "MSE",
     "MSES",
+    "NLL",
     "BCEWithLogits",
     "CrossEntropy",
     "Hinge",

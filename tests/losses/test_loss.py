@@ -161,7 +161,7 @@ class TestCrossEntropy:
 
     def test_shapes(self):
         loss, logits = nnx.CrossEntropy(), np.ones((4, 3))
-        with pytest.raises(ShapeError, match=r"target of shape \(4,\), the logits' without the class axis, got \(3,\)"):
+        with pytest.raises(ShapeError, match=r"of shape \(4,\), that of the logits without the class axis, got \(3,\)"):
             loss(logits, np.ones(3, np.int64))
         with pytest.raises(ShapeError, match=r"target of shape \(4, 3\), as the logits, got \(4, 2\)"):
             loss(logits, np.ones((4, 2)))

@@ -28,7 +28,13 @@ def _(
     is_common = (
         (type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim == 1 and logits.ndim == 2)
         and (weight is None and not label_smoothing and reduction == "mean" and axis in (1, -1) and ignore_index < 0)
-        and (logits.dtype.kind == "f" and logits.dtype.isnative and logits.size and target.shape[0] == logits.shape[0])
+        and (
+            logits.dtype.kind == "f"
+            and logits.dtype.itemsize > 2
+            and logits.dtype.isnative
+            and logits.size
+            and target.shape[0] == logits.shape[0]
+        )
     )
     if not is_common:
         return Declined(

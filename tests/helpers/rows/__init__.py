@@ -15,6 +15,7 @@ from rows import (
     cross_entropy,
     embeddings,
     indexing,
+    likelihoods,
     linear,
     optimizers,
     pooling,
@@ -44,6 +45,7 @@ FAMILIES = {
     "Absolute differences": robust,
     "Cross-entropy": cross_entropy,
     "Binary decisions": binary,
+    "Likelihoods": likelihoods,
     "Variational": variational,
     "Optimizers": optimizers,
 }
