@@ -12,6 +12,8 @@ from nnx.layers.adaptive_pooling import (
     GlobalMaxPool,
 )
 from nnx.layers.bilinear import Bilinear
+from nnx.layers.branches import Parallel, Residual
+from nnx.layers.collecting import ModuleDict, ModuleList
 from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
 from nnx.layers.functions import Identity, Lambda
@@ -63,10 +65,14 @@ __all__ = [
     "MaxPool3d",
     "Model",
     "Module",
+    "ModuleDict",
+    "ModuleList",
+    "Parallel",
     "Parameter",
     "ReLU",
     "Remat",
     "Reparameterization",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "Softmax",

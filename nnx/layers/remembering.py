@@ -194,8 +194,9 @@ def _modules(configured: Configured, arguments: Mapping[str, _Argument]) -> Iter
     """Iterate over the paths and classes of the modules below that did not come with an argument."""
     if isinstance(configured, Node):
         seen: set[int] = set()
+        current = configured._current_arguments()
         for name in configured._child_names:
-            if name not in arguments or not arguments[name].is_attribute:
+            if name not in current and (name not in arguments or not arguments[name].is_attribute):
                 yield from _below(name, vars(configured)[name], seen)
 
 

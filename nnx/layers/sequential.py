@@ -1,20 +1,26 @@
 """Layers one after another."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Self
 
 from nnx.errors import ArgumentError
+from nnx.layers.collecting import ListOfModules, expect_modules
 from nnx.layers.location import locate
 from nnx.layers.module import Module
 
 
-class Sequential(Module):
+class Sequential(ListOfModules):
     r"""Layers one after another: :math:`y = f_n(\dots f_2(f_1(x)))`. ``nnx.Model`` is the same class.
 
     Parameters
     ----------
     layers : iterable of Module
         Their paths are ``"0"``, ``"1"``, ...
+
+    Notes
+    -----
+    It is a list of its layers: ``append``, ``insert``, ``extend``, assignment and ``del`` change it. A slice, and the
+    sum with other layers, are models that share the layers, whose paths there start again at ``"0"``.
 
     Raises
     ------
@@ -30,6 +36,8 @@ class Sequential(Module):
       (1): ReLU()
       (2): Linear(in_features=50, out_features=10)
     )
+    >>> len((nnx.Model([nnx.ReLU(), nnx.Softmax()]) + [nnx.ReLU()])[1:])
+    2
     """
 
     _numbered = "layers"
@@ -43,10 +51,7 @@ class Sequential(Module):
         return super().__new__(cls)
 
     def __init__(self, layers: Iterable[Module]) -> None:
-        self.layers = list(layers)
-        for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Module):
-                raise ArgumentError(f"expected layer {i} to be a Module, got {layer!r}; write a class with a forward")
+        self.layers = expect_modules(layers)
 
     def forward(self, x: Any) -> Any:
         """Call the layers in order, each on the output of the one before."""
@@ -60,15 +65,6 @@ class Sequential(Module):
                 locate(error, layer, (x,))
                 raise
         return x
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __getitem__(self, index: int) -> Module:
-        return self.layers[index]
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self.layers)
 
 
 Model = Sequential

@@ -27,7 +27,79 @@ def _tied_torch(torch, p, x):
     return torch.sigmoid(x @ p["0.weight"] + p["0.bias"]) @ p["0.weight"] + p["0.bias"]
 
 
+def _residual(dtype: str) -> nnx.Module:
+    rng = np.random.default_rng(6)
+    inner = [nnx.Linear(3, 4, rng=rng, dtype=dtype), nnx.Sigmoid(), nnx.Linear(4, 3, rng=rng, dtype=dtype)]
+    return nnx.Residual(inner)
+
+
+def _residual_torch(torch, p, x):
+    hidden = torch.sigmoid(x @ p["inner.0.weight"] + p["inner.0.bias"])
+    return x + hidden @ p["inner.2.weight"] + p["inner.2.bias"]
+
+
+def _with_shortcut(dtype: str) -> nnx.Module:
+    rng = np.random.default_rng(6)
+    return nnx.Residual(nnx.Linear(3, 2, rng=rng, dtype=dtype), nnx.Linear(3, 2, rng=rng, dtype=dtype))
+
+
+def _outputs(p, x, count):
+    return [x @ p[f"{i}.weight"] + p[f"{i}.bias"] for i in range(count)]
+
+
+def _parallel(combine, torch, repr=None, sizes=(2, 2), **options):
+    def make(dtype: str) -> nnx.Module:
+        rng = np.random.default_rng(7)
+        return nnx.Parallel([nnx.Linear(3, n, rng=rng, dtype=dtype) for n in sizes], combine, **options)
+
+    id = "Parallel" if combine == "sum" else f"Parallel-{combine}"
+    return layer(id, make, normal((4, 3)), lambda torch_, p, x: torch(torch_, *_outputs(p, x, len(sizes))), repr=repr)
+
+
 CAPABILITIES = [
+    Capability(
+        "Residual",
+        "what its inner layers take",
+        "x + inner(x)",
+        wrong=Wrong(((4, 5),), r"Linear 'inner.0': expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        rows=(
+            layer(
+                "Residual",
+                _residual,
+                normal((4, 3)),
+                _residual_torch,
+                repr="Residual(\n  (inner): Sequential(\n    (0): Linear(in_features=3, out_features=4)\n"
+                "    (1): Sigmoid()\n    (2): Linear(in_features=4, out_features=3)\n  )\n)",
+            ),
+            layer(
+                "Residual-shortcut",
+                _with_shortcut,
+                normal((4, 3)),
+                lambda torch, p, x: (
+                    x @ (p["inner.weight"] + p["shortcut.weight"]) + p["inner.bias"] + p["shortcut.bias"]
+                ),
+            ),
+        ),
+    ),
+    Capability(
+        "Parallel",
+        "what all its branches take",
+        "sum or torch.cat of the outputs",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 5),), r"Linear '0': expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        rows=(
+            _parallel(
+                "sum",
+                lambda torch, a, b: a + b,
+                repr="Parallel(\n  (0): Linear(in_features=3, out_features=2)\n"
+                "  (1): Linear(in_features=3, out_features=2)\n)",
+            ),
+            _parallel("product", lambda torch, a, b: a * b),
+            _parallel("concatenate", lambda torch, a, b: torch.cat([a, b], -1), sizes=(2, 3)),
+            _parallel("stack", lambda torch, a, b: torch.stack([a, b], 1), axis=1),
+            _parallel("tuple", lambda torch, a, b: (a, b), sizes=(2, 3)),
+        ),
+    ),
     Capability(
         "Sequential",
         "what its first layer takes",
