@@ -2,6 +2,7 @@
 
 from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
 from nnx.functional.average_pooling import adaptive_average_pool, average_pool, global_average_pool
+from nnx.functional.batch_statistics import batch_norm, batch_norm_training
 from nnx.functional.binary import bce, bce_with_logits, hinge
 from nnx.functional.classification import cross_entropy
 from nnx.functional.contraction import einsum
@@ -13,6 +14,7 @@ from nnx.functional.embeddings import embedding
 from nnx.functional.indexing import gather, index_add, one_hot
 from nnx.functional.likelihoods import nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
+from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
@@ -27,6 +29,8 @@ __all__ = [
     "alpha_dropout",
     "attention",
     "average_pool",
+    "batch_norm",
+    "batch_norm_training",
     "bce",
     "bce_with_logits",
     "bilinear",
@@ -40,10 +44,13 @@ __all__ = [
     "gather",
     "global_average_pool",
     "global_max_pool",
+    "group_norm",
     "hinge",
     "huber",
     "index_add",
+    "instance_norm",
     "kl_divergence_standard_normal",
+    "layer_norm",
     "linear",
     "log_softmax",
     "logsumexp",
@@ -56,6 +63,7 @@ __all__ = [
     "pad",
     "relu",
     "reparameterize",
+    "rms_norm",
     "rotary",
     "sigmoid",
     "sinusoidal_positions",

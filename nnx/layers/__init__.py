@@ -11,8 +11,10 @@ from nnx.layers.adaptive_pooling import (
     GlobalAvgPool,
     GlobalMaxPool,
 )
+from nnx.layers.batch_normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from nnx.layers.bilinear import Bilinear
 from nnx.layers.branches import Parallel, Residual
+from nnx.layers.channel_normalization import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from nnx.layers.collecting import ModuleDict, ModuleList
 from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
@@ -20,6 +22,7 @@ from nnx.layers.functions import Identity, Lambda
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
+from nnx.layers.normalization import LayerNorm, RMSNorm
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from nnx.layers.recomputation import Remat, remat
@@ -41,6 +44,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "Buffer",
     "ChannelDropout",
@@ -57,8 +63,13 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "GlobalMaxPool",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "Lambda",
+    "LayerNorm",
     "Linear",
     "MaxPool1d",
     "MaxPool2d",
@@ -69,6 +80,7 @@ __all__ = [
     "ModuleList",
     "Parallel",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Remat",
     "Reparameterization",

@@ -67,6 +67,9 @@ class _Running(threading.local):
     models: list[Any] | None = None
     """The innermost model whose ``forward`` runs in this thread: ``[model, the enclosing entry, members of model]``."""
 
+    buffers: list[tuple[Any, Any]] | None = None
+    """While open sizes are settled, the buffers to set back at the end, with their values."""
+
 
 RUNNING = _Running()
 

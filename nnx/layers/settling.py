@@ -17,17 +17,19 @@ def settle_below(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if not plan_of(module).unsettled:
         return
     before = [(buffer, buffer.snapshot()) for buffer in module.buffers().values()]
-    outer = RUNNING.models
-    RUNNING.models = [module, outer, None]
+    outer, outer_buffers = RUNNING.models, RUNNING.buffers
+    RUNNING.models, RUNNING.buffers = [module, outer, None], before
     try:
         module.forward(*stop_gradient(args), **stop_gradient(kwargs))
     except Exception as error:
         error.add_note("while open sizes were settled: a layer with an open size takes it from a call of that layer")
         raise
     finally:
-        RUNNING.models = outer
-        for buffer, value in before:
+        RUNNING.models, RUNNING.buffers = outer, outer_buffers
+        for buffer, value in reversed(before):  # one that comes twice ends with its first value
             buffer.value = value
+        if outer_buffers is not None:
+            outer_buffers += before
 
 
 def settle_itself(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -40,6 +42,8 @@ def settle_itself(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     outer, RUNNING.models = RUNNING.models, None
     try:
         module.settle(*stop_gradient(args), **stop_gradient(kwargs))
+        if RUNNING.buffers is not None:  # those that were just made, such as running statistics
+            RUNNING.buffers += [(buffer, buffer.snapshot()) for buffer in module.buffers().values()]
     except Exception as error:
         locate(error, module, args)
         raise
