@@ -16,6 +16,9 @@ from nnx.functional.likelihoods import nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
+from nnx.functional.recurrent_gru import gru
+from nnx.functional.recurrent_lstm import lstm
+from nnx.functional.recurrent_rnn import rnn
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
 from nnx.functional.special import erf, logsumexp
@@ -45,6 +48,7 @@ __all__ = [
     "global_average_pool",
     "global_max_pool",
     "group_norm",
+    "gru",
     "hinge",
     "huber",
     "index_add",
@@ -54,6 +58,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsumexp",
+    "lstm",
     "mae",
     "max_pool",
     "mse",
@@ -64,6 +69,7 @@ __all__ = [
     "relu",
     "reparameterize",
     "rms_norm",
+    "rnn",
     "rotary",
     "sigmoid",
     "sinusoidal_positions",

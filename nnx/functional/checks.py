@@ -142,21 +142,31 @@ def as_nonnegative(value: Any, name: str) -> float:
 
     Raises ArgumentError unless it is finite and >= 0.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number < 0 or isinstance(value, str):
+    number = _as_float(value)
+    if not math.isfinite(number) or number < 0:
         raise ArgumentError(f"expected a finite {name} >= 0, got {value!r}")
     return number
 
 
+def as_finite(value: Any, name: str) -> float:
+    """Return a number as a Python float; raises ArgumentError unless it is finite."""
+    number = _as_float(value)
+    if not math.isfinite(number):
+        raise ArgumentError(f"expected a finite {name}, got {value!r}")
+    return number
+
+
+def _as_float(value: Any) -> float:
+    """Return a number as a Python float, and NaN for what is no number."""
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def as_probability(value: Any, name: str) -> float:
     """Return a probability as a Python float; raises ArgumentError unless it is in [0, 1]."""
-    try:
-        number = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _as_float(value)
     if not 0.0 <= number <= 1.0:
         raise ArgumentError(f"expected {name} in [0, 1], got {value!r}")
     return number

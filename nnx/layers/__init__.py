@@ -26,6 +26,8 @@ from nnx.layers.normalization import LayerNorm, RMSNorm
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from nnx.layers.recomputation import Remat, remat
+from nnx.layers.recurrent import GRU, LSTM, RNN
+from nnx.layers.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from nnx.layers.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.reshaping import Flatten, Unflatten
@@ -34,6 +36,9 @@ from nnx.layers.ties import Tied
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -61,6 +66,7 @@ __all__ = [
     "Embedding",
     "Exponential",
     "Flatten",
+    "GRUCell",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GroupNorm",
@@ -68,6 +74,7 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "LSTMCell",
     "Lambda",
     "LayerNorm",
     "Linear",
@@ -81,6 +88,7 @@ __all__ = [
     "Parallel",
     "Parameter",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "Remat",
     "Reparameterization",
