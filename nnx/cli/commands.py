@@ -51,9 +51,10 @@ def _device_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return backend(device(command))
 
 
-OPTIMIZERS = {"sgd": "SGD"}
+OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+RATES = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 # Options that a --config file replaces; the other options take precedence over the file.
-_IN_THE_FILE = ("loss", "hidden", "learning_rate", "optimizer", "momentum", "dtype")
+_IN_THE_FILE = ("loss", "model", "hidden", "learning_rate", "optimizer", "momentum", "dtype")
 
 _run_argument = click.argument("run", type=click.Path(path_type=Path))
 
@@ -82,13 +83,21 @@ def nnx(context: click.Context) -> None:
     help="Data set by name, or a directory of IDX files.",
 )
 @click.option("--loss", type=click.Choice([*LOSSES]), default="cross-entropy", help="Loss.")
-@click.option("--hidden", type=_sizes, metavar="N,N,...", default="50", help="Units of each hidden layer; '' for none.")
+@click.option(
+    "--model", type=click.Choice(["perceptron", "lenet"]), default="perceptron", help="Linear layers, or convolutions."
+)
+@click.option(
+    "--hidden", type=_sizes, metavar="N,N,...", default="50", help="Units of a perceptron's hidden layers; '' for none."
+)
 @click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", default=30, help="Times to go through the training set."
 )
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", default=16, help="Images for each step.")
 @click.option(
-    "--learning-rate", type=click.FloatRange(min=0, min_open=True), metavar="X", default=0.1, help="Size of a step."
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="Size of a step.  [default: 0.1 for sgd, 0.001 for adam and adamw]",
 )
 @click.option("--optimizer", type=click.Choice([*OPTIMIZERS]), default="sgd", help="Update rule.")
 @click.option(
@@ -112,8 +121,9 @@ def train(
 
     The directory holds the weights, the history of the epochs, two plots and the configuration.
 
-    The network is one of linear layers with ReLU between them, or what the file of --config describes: then --data,
-    --epochs, --batch-size, --seed, --backend and --device, where given, go before what the file says.
+    The network is a perceptron, linear layers with ReLU between them, or LeNet, two convolutions and two linear layers,
+    or what the file of --config describes: then --data, --epochs, --batch-size, --seed, --backend and --device, where
+    given, go before what the file says.
 
     The images are standardized with the mean and standard deviation of the training set. Where the data have
     no test set, a fifth validates: of the digits one that the seed draws, of a directory the last in its files.
@@ -123,25 +133,38 @@ def train(
     from nnx.cli.train import train
 
     given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    hidden = None if config else options["hidden"]
-    configuration = _preset(options) if config is None else _from_file(config, given, options)
-    return train(configuration, hidden=hidden, out=out, overwrite=overwrite, console=make_console(quiet=quiet))
+    if config is None:
+        configuration, model = _preset(options, given), _architecture(options, given)
+    else:
+        configuration, model = _from_file(config, given, options), None
+    return train(configuration, model=model, out=out, overwrite=overwrite, console=make_console(quiet=quiet))
 
 
-def _preset(options: dict[str, Any]) -> "Configuration":
+def _architecture(options: dict[str, Any], given: set[str]) -> Callable[[int, int], dict[str, Any]]:
+    """Return the function that gives the configuration of the model for a number of pixels and classes."""
+    from nnx.cli.architectures import lenet, perceptron
+
+    if options["model"] == "lenet":
+        if "hidden" in given:
+            raise click.UsageError("--hidden is for the perceptron: leave it out, or choose --model perceptron")
+        return lambda pixels, classes: lenet(pixels, classes, options["dtype"])
+    return lambda pixels, classes: perceptron((pixels, *options["hidden"], classes), options["dtype"])
+
+
+def _preset(options: dict[str, Any], given: set[str]) -> "Configuration":
     """Return the configuration for the options of ``nnx train``; the model is added when the data are known."""
     from nnx.cli.backends import choose_device
     from nnx.cli.configuration import Configuration
 
+    name = options["optimizer"]
+    if name != "sgd" and "momentum" in given:
+        raise click.UsageError("--momentum is for sgd: leave it out, or choose --optimizer sgd")
+    optimizer = {"type": OPTIMIZERS[name], "learning_rate": options["learning_rate"] or RATES[name]}
     backend, device = choose_device(options["backend"], options["device"])
     return Configuration(
         model={},
         loss={"type": LOSSES[options["loss"]]},
-        optimizer={
-            "type": OPTIMIZERS[options["optimizer"]],
-            "learning_rate": options["learning_rate"],
-            "momentum": options["momentum"],
-        },
+        optimizer=optimizer | ({"momentum": options["momentum"]} if name == "sgd" else {}),
         **{name: options[name] for name in ("data", "epochs", "batch_size", "seed", "dtype")},
         backend=backend,
         device=device,

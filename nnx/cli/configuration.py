@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,14 +152,3 @@ def read_configuration(path: Path, **instead: Any) -> Configuration:
     if isinstance(content, dict) and "configuration" in content:
         content = content["configuration"]
     return Configuration.parse({**content, **instead} if isinstance(content, dict) else content, str(path))
-
-
-def perceptron(sizes: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    """Return the configuration of a network of linear layers with ReLU between them."""
-    layers: list[dict[str, Any]] = []
-    for in_features, out_features in pairwise(sizes):
-        layers += [
-            {"type": "Linear", "in_features": in_features, "out_features": out_features, "dtype": dtype},
-            {"type": "ReLU"},
-        ]
-    return {"type": "Sequential", "layers": layers[:-1]}

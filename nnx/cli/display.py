@@ -1,5 +1,6 @@
 """What the command shows in a terminal or writes to a pipe."""
 
+import inspect
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -89,10 +90,14 @@ def model_name(model: Module) -> str:
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
-    """Return the name of an optimizer for use in a sentence, with the hyperparameters that are not zero."""
-    learning_rate, *rest = optimizer.hyperparameters.items()
-    shown = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in rest if value)
-    return f"{type(optimizer).__name__} with learning rate {learning_rate[1]:g}" + (f", {shown}" if shown else "")
+    """Return the name of an optimizer for use in a sentence, with the hyperparameters that are not the default."""
+    defaults = inspect.signature(type(optimizer)).parameters
+    shown = [
+        f", {name.replace('_', ' ')} {value if isinstance(value, (str, bool, tuple)) else format(value, 'g')}"
+        for name, value in optimizer.hyperparameters.items()
+        if name != "learning_rate" and name in defaults and value != defaults[name].default
+    ]
+    return f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}" + "".join(shown)
 
 
 def _format_row(row: EpochRow) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 
 from nnx.backend import BACKENDS, asarray
 from nnx.cli import LOSSES
-from nnx.cli.configuration import Configuration, perceptron
+from nnx.cli.architectures import perceptron
+from nnx.cli.configuration import Configuration
 from nnx.cli.samples import Standard
 from nnx.data import DataLoader, Dataset, index_to_one_hot
 from nnx.errors import ArgumentError, CheckpointError, DataError

@@ -3,7 +3,7 @@
 import importlib.util
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from nnx.backend import use_backend
 from nnx.cli import INTERRUPTED, OK
-from nnx.cli.configuration import Configuration, perceptron
+from nnx.cli.configuration import Config, Configuration
 from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
 from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Run, claim_folder
 from nnx.cli.samples import Standard, fill_of, load_samples
@@ -47,7 +47,7 @@ class Job:
 def train(
     configuration: Configuration,
     *,
-    hidden: tuple[int, ...] | None,
+    model: Callable[[int, int], Config] | None,
     out: Path | None,
     overwrite: bool,
     console: Console,
@@ -57,9 +57,9 @@ def train(
     Parameters
     ----------
     configuration : Configuration
-    hidden : tuple of int or None
-        Instead of the configuration's model, use linear layers with these numbers of units between the pixels and the
-        classes of the data.
+    model : callable or None
+        Instead of the configuration's model, that of the configuration which this function returns for the numbers of
+        pixels and of classes of the data.
     out : path or None
         See :func:`nnx.cli.runs.claim_folder`.
     overwrite : bool
@@ -78,7 +78,7 @@ def train(
     claimed = claim_folder(out, name, overwrite=overwrite)
     # An overflow is reported once, as a loss that is not finite, instead of by each NumPy function on the way.
     with use_backend(configuration.spec), claimed as folder, np.errstate(all="ignore"):
-        job = _prepare(configuration, hidden, quiet=console.quiet)
+        job = _prepare(configuration, model, quiet=console.quiet)
         _introduce(console, job)
         try:
             _train(job, console)
@@ -98,13 +98,12 @@ def train(
         return OK
 
 
-def _prepare(configuration: Configuration, hidden: tuple[int, ...] | None, *, quiet: bool) -> Job:
+def _prepare(configuration: Configuration, architecture: Callable[[int, int], Config] | None, *, quiet: bool) -> Job:
     samples = load_samples(configuration.data, quiet=quiet)
     parts = samples.divide(configuration.seed)
     pixels = parts.x_train.shape[1]
-    if hidden is not None:
-        sizes = (pixels, *hidden, samples.classes)
-        configuration = replace(configuration, model=perceptron(sizes, configuration.dtype))
+    if architecture is not None:
+        configuration = replace(configuration, model=architecture(pixels, samples.classes))
     run = Run(
         configuration=configuration,
         pixels=pixels,

@@ -20,6 +20,7 @@ class Convolution(OpenSizeLayer):
     """The base of all convolutions: channels, parameters and the options of the function."""
 
     _open_size = "in_channels"
+    in_channels: int | None
     _count: ClassVar[int]
 
     def __init__(

@@ -58,6 +58,7 @@ class Linear(OpenSizeLayer):
     """
 
     _open_size = "in_features"
+    in_features: int | None
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ def write(content, path="mine.json"):
 def test_what_a_file_describes_is_trained_and_saved(nnx_command):
     out = nnx_command("train", "--config", write(WRITTEN), "--out", "run").ok()
     assert "Sequential of 900 parameters on digits: 1,438 images to train" in out
-    assert "cross-entropy, SGD with learning rate 0.5, momentum 0.8, nesterov 1, batches of 100, seed 0" in out
+    assert "cross-entropy, SGD with learning rate 0.5, momentum 0.8, nesterov True, batches of 100, seed 0" in out
     said = nnx_command.config("run")["configuration"]
     assert said["model"]["layers"][0]["in_features"] == 64  # which the data settled
     assert said["model"]["layers"][0]["initializer"] == {"type": "XavierNormal"}

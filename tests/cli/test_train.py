@@ -70,6 +70,20 @@ def test_the_configuration_and_weights_suffice_to_build_the_model_again(nnx_comm
     assert accuracy == pytest.approx(config["outcome"]["best"]["validation_accuracy"])
 
 
+def test_lenet_with_adam(nnx_command):
+    out = nnx_command("train", "--model", "lenet", "--optimizer", "adam", "--epochs", 2, "--out", "run").ok()
+    assert "Sequential of 31,050 parameters on digits" in out
+    assert "cross-entropy, Adam with learning rate 0.001, batches of 16" in out
+    assert nnx_command.config("run")["outcome"]["best"]["validation_accuracy"] > 0.9
+    assert "digit" in nnx_command("evaluate", "run").ok()
+
+
+def test_lenet_needs_square_images(nnx_command):
+    write_part(Path("data"), "train", np.zeros((20, 4, 8), np.uint8), np.arange(20, dtype=np.uint8) % 10)
+    error = nnx_command("train", "--model", "lenet", "--data", "data").failed()
+    assert "expected square images of at least 4x4 pixels for lenet, got 32 pixels" in error
+
+
 def test_same_seed_same_figures_and_another_seed_others(nnx_command):
     for out, seed in (("a", 1), ("b", 1), ("c", 2)):
         nnx_command("train", *SMALL, "--seed", seed, "--out", out).ok()
@@ -205,8 +219,10 @@ class TestDirectories:
         (("--epochs", 0), "Invalid value for '--epochs': 0 is not in the range"),
         (("--learning-rate", -1), "Invalid value for '--learning-rate'"),
         (("--momentum", 1), "Invalid value for '--momentum': 1.0 is not in the range"),
-        (("--optimizer", "newton"), "'newton' is not 'sgd'"),
+        (("--optimizer", "newton"), "'newton' is not one of 'sgd', 'adam', 'adamw'"),
         (("--loss", "hinge"), "'hinge' is not one of 'cross-entropy', 'mse', 'mses'"),
+        (("--optimizer", "adam", "--momentum", 0.5), "--momentum is for sgd: leave it out"),
+        (("--model", "lenet", "--hidden", "5"), "--hidden is for the perceptron: leave it out"),
         (("--hidden", "5,x"), "expected numbers of units such as 50 or 50,50, got '5,x'"),
         (("--hidden", "0"), "expected numbers of units"),
         (("--data", "nowhere"), "expected digits, mnist or a directory, got 'nowhere'"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.cli.configuration import perceptron
+from nnx.cli.architectures import perceptron
 from nnx.cli.samples import fill_of
 from nnx.data import load_digits, write_idx
 
