@@ -5,4 +5,5 @@ pullback itself is differentiated, and must then only be used through operators 
 """
 
 from nnx.kernels.numpy import classification as classification
+from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
