@@ -8,7 +8,6 @@ import torch
 from measure import ratio, settle_allocator
 
 import nnx
-from nnx import functional as F
 
 # Name, batch, channels, height and width, output channels, kernel, options.
 CASES = [
@@ -45,7 +44,7 @@ def step_of_nnx(x, weight, bias, g, options):
     """Return a function that computes the output and three gradients."""
 
     def step():
-        y, pullback = nnx.vjp(lambda *args: F.convolution(*args, **options), x, weight, bias)
+        y, pullback = nnx.vjp(lambda *args: nnx.functional.convolution(*args, **options), x, weight, bias)
         return y, *pullback(g)
 
     return step
@@ -79,7 +78,7 @@ def main():
         if last:
             of_torch = [a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a for a in of_torch]
         theirs = step_of_torch(*of_torch, options)
-        on_numpy, milliseconds, _ = ratio(step_of_nnx(x, weight, bias, g, options), theirs, rounds=9)
+        on_numpy, _, _ = ratio(step_of_nnx(x, weight, bias, g, options), theirs, rounds=9)
         on_torch, _, base = ratio(step_of_nnx(*over, options), theirs, rounds=9)
         print(f"{name:30} {1e3 * base:9.3f} {on_numpy:12.2f} {on_torch:17.2f}")
 

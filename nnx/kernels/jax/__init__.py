@@ -1,1 +1,3 @@
 """Native bodies for JAX arrays: XLA's own implementations, compiled once for each shape, and differentiated by JAX."""
+
+from nnx.kernels.jax import convolutions as convolutions

@@ -3,3 +3,5 @@
 Only heavy functions have one: torch takes 30 microseconds to record a call and go back through it, so that for a small
 one, such as a linear map, the portable body is quicker.
 """
+
+from nnx.kernels.torch import convolutions as convolutions
