@@ -4,6 +4,7 @@ The arguments of a body are plain arrays. The cotangent that its pullback is giv
 pullback itself is differentiated, and must then only be used through operators and its own namespace.
 """
 
+from nnx.kernels.numpy import attention as attention
 from nnx.kernels.numpy import classification as classification
 from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
