@@ -90,7 +90,7 @@ def attention(
     >>> nnx.functional.attention(query, key, value, is_causal=True)[0, :, 0]
     array([3. , 4.5, 6. ])
     """
-    call = _Call(
+    call = Call(
         query,
         key,
         value,
@@ -104,7 +104,7 @@ def attention(
         step=step,
         block=block,
     )
-    return _forward(call)[0]
+    return forward_pass(call)[0]
 
 
 @attention.with_pullback(fresh=True)
@@ -117,12 +117,12 @@ def _(
     bias: Array | None = None,
     **options: Any,
 ) -> tuple[Array, Pullback]:
-    call = _Call(query, key, value, mask, bias, **options)
-    y, log_totals = _forward(call)
-    return y, lambda cotangent: _backward(call, wanted, cotangent, log_totals)
+    call = Call(query, key, value, mask, bias, **options)
+    y, log_totals = forward_pass(call)
+    return y, lambda cotangent: backward_pass(call, wanted, cotangent, log_totals)
 
 
-def _forward(call: "_Call") -> tuple[Array, Array]:
+def forward_pass(call: "Call") -> tuple[Array, Array]:
     """Return the output, and the logarithm of each query's sum of exponentials: 0 for a query without keys."""
     xp = namespace(*call.arrays)
     value = call.cast(xp, call.value)
@@ -139,7 +139,8 @@ def _forward(call: "_Call") -> tuple[Array, Array]:
     return xp.astype(y, call.query.dtype, copy=False), log_totals
 
 
-def _backward(call: "_Call", wanted: Sequence[Any], cotangent: Array, log_totals: Array) -> list[Array | None]:
+def backward_pass(call: "Call", wanted: Sequence[Any], cotangent: Array, log_totals: Array) -> list[Array | None]:
+    """Return the cotangents of the arguments, from weights that are computed again."""
     xp = namespace(cotangent, log_totals, *call.arrays)
     query, key, value, cotangent = (call.cast(xp, x) for x in (call.query, call.key, call.value, cotangent))
     parts: list[list[Array]] = [[] for _ in call.arrays]
@@ -168,7 +169,7 @@ def _backward(call: "_Call", wanted: Sequence[Any], cotangent: Array, log_totals
     ]
 
 
-class _Call:
+class Call:
     """The arguments of a call, and what is computed from them for a block of queries."""
 
     def __init__(

@@ -71,7 +71,7 @@ def test_blocks_cover_each_query_once(monkeypatch):
     monkeypatch.setattr(dot_product_attention, "_BLOCK", 60)
     for time in range(8):
         query, key = np.zeros((2, 2, time, 1)), np.zeros((2, 1, 6, 1))
-        call = dot_product_attention._Call(query, key, key, None, None)
+        call = dot_product_attention.Call(query, key, key, None, None)
         seen = [i for rows in call.blocks() for i in range(rows.start, rows.stop)]
         assert seen == list(range(time))
         assert all(4 * 6 * (rows.stop - rows.start) <= 60 for rows in call.blocks())

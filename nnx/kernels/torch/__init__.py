@@ -4,4 +4,5 @@ Only heavy functions have one: torch takes 30 microseconds to record a call and 
 one, such as a linear map, the portable body is quicker.
 """
 
+from nnx.kernels.torch import attention as attention
 from nnx.kernels.torch import convolutions as convolutions
