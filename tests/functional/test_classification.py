@@ -49,6 +49,8 @@ def cases(draw):
 @given(cases())
 @settings(max_examples=60)
 def test_cross_entropy_with_any_options_is_that_of_pytorch(xp, case):
+    if xp.name == "jax":
+        pytest.skip("JAX compiles each operation for each shape")
     torch = pytest.importorskip("torch", reason="torch is not installed")
     logits, target = torch.tensor(case.logits, requires_grad=True), torch.tensor(case.target)
     expected = torch.nn.functional.cross_entropy(

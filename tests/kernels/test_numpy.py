@@ -37,17 +37,20 @@ ROWS = {
     "cross-entropy, weights": (F.cross_entropy, (normal(6, 4), LABELS, abs(normal(4))), {}),
     "cross-entropy, smoothed": (F.cross_entropy, (normal(6, 4), LABELS), {"label_smoothing": 0.1}),
     "cross-entropy, sum": (F.cross_entropy, (normal(6, 4), LABELS), {"reduction": "sum"}),
+    "cross-entropy, none": (
+        F.cross_entropy,
+        (normal(6, 4), np.where(LABELS == 0, -100, LABELS)),
+        {"reduction": "none"},
+    ),
+    "cross-entropy, sequences": (F.cross_entropy, (normal(3, 2, 4), LABELS.reshape(3, 2)), {"axis": -1}),
+    "cross-entropy, images": (F.cross_entropy, (normal(2, 4, 3), LABELS.reshape(2, 3)), {"reduction": "none"}),
     "cross-entropy, probabilities": (F.cross_entropy, (normal(6, 4), np.eye(4)[LABELS]), {}),
 }
 
 
 DECLINED = {
-    "cross-entropy, ignored",
-    "cross-entropy, all ignored",
-    "cross-entropy, ignored class",
     "cross-entropy, weights",
     "cross-entropy, smoothed",
-    "cross-entropy, sum",
     "cross-entropy, probabilities",
 }
 

@@ -5,4 +5,5 @@ one, such as a linear map, the portable body is quicker.
 """
 
 from nnx.kernels.torch import attention as attention
+from nnx.kernels.torch import classification as classification
 from nnx.kernels.torch import convolutions as convolutions

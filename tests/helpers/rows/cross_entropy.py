@@ -55,42 +55,36 @@ CAPABILITIES = [
         wrong=Wrong(((4, 3), (4, 2)), "expected"),
         rows=(
             cross_entropy_row("mean", LOGITS, labels(4), batch="mean"),
-            cross_entropy_row("sum", LOGITS, labels(4), batch="sum", reduction="sum"),
-            cross_entropy_row("none", LOGITS, labels(4), batch="concat", reduction="none"),
-            cross_entropy_row("one-hot", LOGITS, one_hot(4), batch="mean"),
-            cross_entropy_row("probabilities", both(LOGITS, probabilities(4)), batch="mean"),
-            cross_entropy_row("probabilities-none", both(LOGITS, probabilities(4)), batch="concat", reduction="none"),
+            cross_entropy_row("ignore", LOGITS, labels(4, ignored=7), batch=None, ignore_index=7, label_smoothing=0.2),
             cross_entropy_row(
-                "probabilities-smooth", both(LOGITS, probabilities(4)), batch="mean", label_smoothing=0.1
-            ),
-            cross_entropy_row(
-                "probabilities-weight", LOGITS, both(WEIGHT, probabilities(4)), weighted=True, batch="mean"
-            ),
-            cross_entropy_row("weight", LOGITS, both(WEIGHT, labels(4)), weighted=True, batch=None),
-            cross_entropy_row(
-                "weight-sum", LOGITS, both(WEIGHT, labels(4)), weighted=True, batch="sum", reduction="sum"
-            ),
-            cross_entropy_row(
-                "weight-none", LOGITS, both(WEIGHT, labels(4)), weighted=True, batch="concat", reduction="none"
-            ),
-            cross_entropy_row("ignore", LOGITS, labels(4, ignored=-100), batch=None),
-            cross_entropy_row("ignore-other", LOGITS, labels(4, ignored=7), batch=None, ignore_index=7),
-            cross_entropy_row("ignore-none", LOGITS, labels(4, ignored=-100), batch="concat", reduction="none"),
-            cross_entropy_row("smooth", LOGITS, labels(4), batch="mean", label_smoothing=0.2),
-            cross_entropy_row(
-                "smooth-weight-ignore",
+                "weight-ignore-smooth",
                 LOGITS,
                 both(WEIGHT, labels(4, ignored=-100)),
                 weighted=True,
                 batch=None,
                 label_smoothing=0.2,
             ),
-            cross_entropy_row("images", IMAGES, labels(2, 2, 2), batch="mean"),
-            cross_entropy_row("images-one-hot", IMAGES, one_hot(2, 2, 2, axis=1), batch="mean"),
             cross_entropy_row(
-                "images-weight", IMAGES, both(WEIGHT, labels(2, 2, 2)), weighted=True, batch="concat", reduction="none"
+                "images-weight-none",
+                IMAGES,
+                both(WEIGHT, labels(2, 2, 2)),
+                weighted=True,
+                batch="concat",
+                reduction="none",
             ),
-            cross_entropy_row("last", normal((4, 2, CLASSES)), labels(4, 2), batch="mean", last=True),
+            cross_entropy_row(
+                "last-sum", normal((4, 2, CLASSES)), labels(4, 2), batch="sum", last=True, reduction="sum"
+            ),
+            cross_entropy_row("images-one-hot", IMAGES, one_hot(2, 2, 2, axis=1), batch="mean"),
+            cross_entropy_row("probabilities-none", both(LOGITS, probabilities(4)), batch="concat", reduction="none"),
+            cross_entropy_row(
+                "probabilities-weight-smooth",
+                LOGITS,
+                both(WEIGHT, probabilities(4)),
+                weighted=True,
+                batch="mean",
+                label_smoothing=0.1,
+            ),
             Row(
                 "cross_entropy-differentiable-weight",
                 lambda logits, weight, target: F.cross_entropy(logits, target, weight),

@@ -1,0 +1,73 @@
+"""Cross-entropy of torch: one kernel forward and one backward, for class indices."""
+
+import math
+from typing import Any
+
+import torch
+
+from nnx.autodiff.dispatch import Declined
+from nnx.backend import is_cheap_to_read
+from nnx.functional import cross_entropy
+from nnx.functional.classification import check_cross_entropy
+from nnx.functional.loss_terms import REDUCTIONS
+from nnx.kernels.torch.automatic import native
+
+
+def _check(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Declined | None:
+    check_cross_entropy(logits, target, weight, axis, ignore_index, label_smoothing)
+    if reduction not in REDUCTIONS or target.is_floating_point():
+        return Declined("it is for class indices")
+    if weight is not None and label_smoothing:
+        return Declined("torch does not differentiate for the weights of classes")
+    return None
+
+
+@native(cross_entropy, _check)
+def _(
+    logits: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Any:
+    scores = torch.movedim(logits, axis, 1 if logits.ndim > 1 else 0)
+    scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    index = target.long()
+    wrong = None
+    if not is_cheap_to_read(target):  # a device would abort the process at a class that is out of range
+        wrong = (index != ignore_index) & ((index < 0) | (index >= logits.shape[axis]))
+        index = torch.where(wrong, ignore_index, index)
+    plain = weight is None and wrong is None
+    values = torch.nn.functional.cross_entropy(
+        scores,
+        index,
+        reduction="none" if reduction == "none" or not plain else "sum",
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )
+    if plain and reduction != "mean":
+        return values.to(logits.dtype)
+    counted = (index != ignore_index).to(scores.dtype)
+    if weight is not None:
+        counted = counted * weight.to(scores.dtype)[torch.where(index == ignore_index, 0, index)]
+    if wrong is not None:
+        counted = torch.where(wrong, math.nan, counted)
+    if not plain:
+        values = torch.where(counted == 0, 0.0, values * counted)  # 0 also where the class has probability 0
+        values = values if reduction == "none" else values.sum()
+    if reduction == "mean":
+        total = counted.sum()
+        values = values / torch.where(total == 0, 1.0, total)  # torch's own mean of nothing is NaN
+    return values.to(logits.dtype)
