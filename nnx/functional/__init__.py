@@ -1,6 +1,5 @@
 """Pure functions of arrays: each a function in array API code, with its hand-written pullback under it."""
 
-from nnx.functional.activations import exponential, log_softmax, relu, reparameterize, sigmoid, softmax
 from nnx.functional.average_pooling import adaptive_average_pool, average_pool, global_average_pool
 from nnx.functional.batch_statistics import batch_norm, batch_norm_training
 from nnx.functional.binary import bce, bce_with_logits, hinge
@@ -11,17 +10,24 @@ from nnx.functional.dense import bilinear, linear
 from nnx.functional.divergences import kl_divergence_standard_normal
 from nnx.functional.dot_product_attention import attention
 from nnx.functional.embeddings import embedding
+from nnx.functional.exponential_units import celu, elu, exponential, selu
+from nnx.functional.gates import gelu, hardswish, mish, silu
 from nnx.functional.indexing import gather, index_add, one_hot
 from nnx.functional.likelihoods import nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
+from nnx.functional.rectifiers import hardsigmoid, hardtanh, leaky_relu, prelu, relu, relu6
 from nnx.functional.recurrent_gru import gru
 from nnx.functional.recurrent_lstm import lstm
 from nnx.functional.recurrent_rnn import rnn
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
+from nnx.functional.sampling import reparameterize
+from nnx.functional.sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
+from nnx.functional.softmaxes import log_softmax, softmax
 from nnx.functional.special import erf, logsumexp
+from nnx.functional.split_gates import glu, swiglu
 from nnx.functional.squares import mse, mses
 from nnx.functional.windows import pad, sliding_window
 
@@ -37,44 +43,62 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bilinear",
+    "celu",
     "convolution",
     "cross_entropy",
     "dropout",
     "einsum",
+    "elu",
     "embedding",
     "erf",
     "exponential",
     "gather",
+    "gelu",
     "global_average_pool",
     "global_max_pool",
+    "glu",
     "group_norm",
     "gru",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "hinge",
     "huber",
     "index_add",
     "instance_norm",
     "kl_divergence_standard_normal",
     "layer_norm",
+    "leaky_relu",
     "linear",
+    "log_sigmoid",
     "log_softmax",
     "logsumexp",
     "lstm",
     "mae",
     "max_pool",
+    "mish",
     "mse",
     "mses",
     "nll",
     "one_hot",
     "pad",
+    "prelu",
     "relu",
+    "relu6",
     "reparameterize",
     "rms_norm",
     "rnn",
     "rotary",
+    "selu",
     "sigmoid",
+    "silu",
     "sinusoidal_positions",
     "sliding_window",
     "smooth_l1",
     "softmax",
+    "softplus",
+    "softsign",
+    "swiglu",
+    "tanh",
     "transposed_convolution",
 ]

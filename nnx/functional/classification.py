@@ -7,7 +7,6 @@ from typing import Any
 from nnx.autodiff import Pullback, primitive
 from nnx.backend import is_floating, namespace
 from nnx.errors import ArgumentError
-from nnx.functional.activations import log_softmax
 from nnx.functional.class_targets import (
     Chosen,
     along,
@@ -24,6 +23,7 @@ from nnx.functional.class_targets import (
 )
 from nnx.functional.loss_terms import traced_pullback
 from nnx.functional.precision import in_float32, rule_in_float32
+from nnx.functional.softmaxes import log_softmax
 from nnx.types import Array
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive
 from nnx.backend import namespace
-from nnx.functional.activations import softmax
 from nnx.functional.loss_terms import expect_pair, of_difference, reduce_loss, unreduce
 from nnx.functional.precision import in_float32, rule_in_float32
+from nnx.functional.softmaxes import softmax
 from nnx.types import Array
 
 

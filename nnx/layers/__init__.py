@@ -1,6 +1,5 @@
 """Modules: parameters together with a call of a function from :mod:`nnx.functional`."""
 
-from nnx.layers.activations import Exponential, ReLU, Sigmoid, Softmax
 from nnx.layers.adaptive_pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -18,7 +17,9 @@ from nnx.layers.channel_normalization import GroupNorm, InstanceNorm1d, Instance
 from nnx.layers.collecting import ModuleDict, ModuleList
 from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
+from nnx.layers.exponential_units import CELU, ELU, SELU, Exponential
 from nnx.layers.functions import Identity, Lambda
+from nnx.layers.gates import GELU, GLU, Hardswish, Mish, SiLU, SwiGLU
 from nnx.layers.inspection import layer_outputs
 from nnx.layers.linear import Linear
 from nnx.layers.module import Module
@@ -26,19 +27,27 @@ from nnx.layers.normalization import LayerNorm, RMSNorm
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from nnx.layers.recomputation import Remat, remat
+from nnx.layers.rectifiers import Hardsigmoid, Hardtanh, LeakyReLU, PReLU, ReLU, ReLU6
 from nnx.layers.recurrent import GRU, LSTM, RNN
 from nnx.layers.recurrent_cells import GRUCell, LSTMCell, RNNCell
 from nnx.layers.regularization import AlphaDropout, ChannelDropout, Dropout, DropPath
 from nnx.layers.reparameterization import Reparameterization
 from nnx.layers.reshaping import Flatten, Unflatten
 from nnx.layers.sequential import Model, Sequential
+from nnx.layers.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh
+from nnx.layers.softmaxes import LogSoftmax, Softmax
 from nnx.layers.ties import Tied
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
     "GRU",
     "LSTM",
     "RNN",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -70,6 +79,9 @@ __all__ = [
     "GlobalAvgPool",
     "GlobalMaxPool",
     "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
@@ -77,25 +89,36 @@ __all__ = [
     "LSTMCell",
     "Lambda",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "Mish",
     "Model",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parallel",
     "Parameter",
     "RMSNorm",
     "RNNCell",
     "ReLU",
+    "ReLU6",
     "Remat",
     "Reparameterization",
     "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
+    "SwiGLU",
+    "Tanh",
     "Tied",
     "Unflatten",
     "layer_outputs",
