@@ -12,7 +12,7 @@ from nnx.functional.precision import in_float32
 from nnx.types import Array
 
 # Such that standard normal inputs give outputs of mean 0 and variance 1: the source is named in selu.
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
 @primitive
@@ -117,10 +117,10 @@ def selu(x: Array) -> Array:
     >>> nnx.functional.selu(np.asarray([-1000.0, 1.0])).round(4)
     array([-1.7581,  1.0507])
     """
-    return _unit(x, _SELU_SCALE, _SELU_SCALE * _SELU_ALPHA, 1.0)
+    return _unit(x, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0)
 
 
-with_slope(selu, lambda x: _unit_slope(x, _SELU_SCALE, _SELU_SCALE * _SELU_ALPHA, 1.0))
+with_slope(selu, lambda x: _unit_slope(x, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0))
 
 
 @primitive

@@ -159,10 +159,9 @@ with_slope(mish, _mish_slope)
 
 def _mish_gate(x: Array) -> Array:
     xp = namespace(x)
-    is_negative = x < 0
-    u = xp.exp(xp.where(is_negative, x, -x))
-    above = xp.where(is_negative, u * (u + 2.0), 1.0 + 2.0 * u)  # for positive numbers all is divided by e^2x
-    return above / (above + 2.0 * xp.where(is_negative, 1.0, u * u))
+    power = xp.exp(xp.where(x > 20.0, 20.0, x))  # from there on the gate rounds to 1
+    above = power * (power + 2.0)
+    return above / (above + 2.0)
 
 
 @primitive
