@@ -101,7 +101,7 @@ def check_scores(scores: Array, target: Array, weight: Array | None, axis: int, 
     """Check the scores of classes and the weights of the classes; return the axis counted from 0."""
     namespace(scores, target, weight)
     expect_real(scores, name)
-    axis = normalize_axis(axis, scores.ndim)
+    axis = 0 if axis == 1 == scores.ndim else normalize_axis(axis, scores.ndim)  # those of one example
     if math.prod(scores.shape) == 0:
         raise ShapeError(f"expected at least one example, got {name} of shape {tuple(scores.shape)}")
     if weight is not None:

@@ -53,7 +53,7 @@ def cross_entropy(
         A weight for each class. With reduction ``"mean"``, the sum is divided by the sum of the applied weights for
         class indices, and by the number of examples for probabilities, as in PyTorch.
     axis : int
-        The axis of the classes; default 1. Use -1 if channels come last.
+        The axis of the classes; default 1, or 0 for the logits (classes,) of one example. Use -1 if channels come last.
     reduction : {"mean", "sum", "none"}
         Over the examples.
     ignore_index : int

@@ -5,6 +5,7 @@ from typing import ClassVar
 from nnx import functional
 from nnx.functional.pooling_windows import OutputSize, output_sizes
 from nnx.functional.spatial import axes_of, expect_spatial
+from nnx.layers.examples import or_one_example
 from nnx.layers.module import Module
 from nnx.types import Array
 
@@ -23,6 +24,7 @@ class AdaptivePool(Module):
 class AdaptiveAvgPool(AdaptivePool):
     """The base of adaptive average pooling."""
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map (batch, channels, *sizes) to (batch, channels, *output_size), or so in the other layout."""
         expect_spatial(x, self.layout, self._count)
@@ -86,6 +88,7 @@ class AdaptiveAvgPool3d(AdaptiveAvgPool):
 class AdaptiveMaxPool(AdaptivePool):
     """The base of adaptive max pooling."""
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map (batch, channels, *sizes) to (batch, channels, *output_size), or so in the other layout."""
         expect_spatial(x, self.layout, self._count)

@@ -25,13 +25,14 @@ class _BatchNorm(ChannelNormalization):
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
+        bias: bool = True,
         track_statistics: bool = True,
         axis: int = 1,
         dtype: DType | str = "float32",
     ) -> None:
         self.momentum = None if momentum is None else as_probability(momentum, "momentum")
         self.track_statistics = track_statistics
-        super().__init__(num_features, eps=eps, affine=affine, axis=axis, dtype=dtype)
+        super().__init__(num_features, eps=eps, affine=affine, bias=bias, axis=axis, dtype=dtype)
 
     def _make_parameters(self, size: int, values: InitialValues) -> None:
         super()._make_parameters(size, values)
@@ -48,7 +49,7 @@ class _BatchNorm(ChannelNormalization):
         if not self.track_statistics:
             return functional.batch_norm_training(x, self.weight, self.bias, **options)[0]
         mean, variance = self.running_mean.value, self.running_variance.value
-        if not self.training:
+        if not self.training or 0 in x.shape:  # an empty batch has no statistics to follow
             return functional.batch_norm(x, mean, variance, self.weight, self.bias, **options)
         expect_dtype_of_statistic(x, mean, "running_mean")
         y, of_mean, of_variance = functional.batch_norm_training(x, self.weight, self.bias, **options)
@@ -99,6 +100,8 @@ class BatchNorm2d(_BatchNorm):
         libraries call momentum. ``None`` weighs all batches alike.
     affine : bool
         Whether there are a weight and a bias.
+    bias : bool
+        Whether there is a bias, if there is a weight.
     track_statistics : bool
         Whether there are running statistics; without them evaluation mode uses those of the batch too.
     axis : int

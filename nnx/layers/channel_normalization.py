@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from nnx import functional
 from nnx.errors import ArgumentError, ShapeError
 from nnx.functional.checks import as_integer, as_nonnegative
+from nnx.layers.examples import or_one_example
 from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
 from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
@@ -23,6 +24,7 @@ class ChannelNormalization(OpenSizeLayer):
         *,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         axis: int = 1,
         dtype: DType | str = "float32",
     ) -> None:
@@ -30,13 +32,16 @@ class ChannelNormalization(OpenSizeLayer):
         self.affine = affine
         self.axis = axis
         self.weight: Array | None = None
-        self.bias: Array | None = None
+        self.bias: Array | bool | None = bias
         self._start(num_features, InitialValues(None, None, dtype))
 
     def _make_parameters(self, size: int, values: InitialValues) -> None:
         if self.affine:
             self.weight = Parameter(values.full((size,), 1.0))
-            self.bias = Parameter(values.full((size,), 0.0))
+        self.bias = Parameter(values.full((size,), 0.0)) if self.affine and self.bias else None
+
+    def _current_arguments(self) -> dict[str, Any]:
+        return {"bias": self.bias is not None or not self.affine} if self.is_settled else {}
 
     def _size_from(self, x: Array) -> int:
         self._expect_form(x, "channels")
@@ -68,6 +73,8 @@ class GroupNorm(ChannelNormalization):
         Added to the variance.
     affine : bool
         Whether there are a weight and a bias.
+    bias : bool
+        Whether there is a bias, if there is a weight.
     axis : int
         That of the channels: default 1, -1 where they are last.
     dtype : dtype or str
@@ -108,11 +115,12 @@ class GroupNorm(ChannelNormalization):
         *,
         eps: float = 1e-5,
         affine: bool = True,
+        bias: bool = True,
         axis: int = 1,
         dtype: DType | str = "float32",
     ) -> None:
         self.groups = as_integer(groups, "groups", 1)
-        super().__init__(num_features, eps=eps, affine=affine, axis=axis, dtype=dtype)
+        super().__init__(num_features, eps=eps, affine=affine, bias=bias, axis=axis, dtype=dtype)
 
     def _make_parameters(self, size: int, values: InitialValues) -> None:
         if size % self.groups:
@@ -126,17 +134,21 @@ class GroupNorm(ChannelNormalization):
 
 
 class _InstanceNorm(ChannelNormalization):
+    _count: ClassVar[int]
+
     def __init__(
         self,
         num_features: int | None,
         *,
         eps: float = 1e-5,
         affine: bool = False,
+        bias: bool = True,
         axis: int = 1,
         dtype: DType | str = "float32",
     ) -> None:
-        super().__init__(num_features, eps=eps, affine=affine, axis=axis, dtype=dtype)
+        super().__init__(num_features, eps=eps, affine=affine, bias=bias, axis=axis, dtype=dtype)
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map an input to one of the same shape."""
         self._expect_form(x, self.num_features)
@@ -155,6 +167,7 @@ class InstanceNorm1d(_InstanceNorm):
     """
 
     _forms = ("length",)
+    _count = 1
 
 
 class InstanceNorm2d(_InstanceNorm):
@@ -200,6 +213,7 @@ class InstanceNorm2d(_InstanceNorm):
     """
 
     _forms = ("height width",)
+    _count = 2
 
 
 class InstanceNorm3d(_InstanceNorm):
@@ -213,3 +227,4 @@ class InstanceNorm3d(_InstanceNorm):
     """
 
     _forms = ("depth height width",)
+    _count = 3

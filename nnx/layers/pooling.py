@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from nnx import functional
 from nnx.functional.spatial import Padding, PerAxis, axes_of, expect_spatial, windows
+from nnx.layers.examples import or_one_example
 from nnx.layers.module import Module
 from nnx.types import Array
 
@@ -30,6 +31,7 @@ class MaxPool(Module):
         self.layout = layout
         _check(self._count, layout, kernel_size, stride, padding, dilation)
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map (batch, channels, *sizes), or the other layout, to the same with fewer elements along spatial axes."""
         expect_spatial(x, self.layout, self._count)
@@ -125,6 +127,7 @@ class AvgPool(Module):
         self.layout = layout
         _check(self._count, layout, kernel_size, stride, padding)
 
+    @or_one_example
     def forward(self, x: Array) -> Array:
         """Map (batch, channels, *sizes), or the other layout, to the same with fewer elements along spatial axes."""
         expect_spatial(x, self.layout, self._count)

@@ -74,11 +74,20 @@ class RecurrentCell(OpenSizeLayer):
         return int(x.shape[-1]) if x.ndim else 0
 
     def forward(self, x: Array, state: State = None) -> State:
-        """Map (batch, in_features) and the state before to the state after, (batch, hidden_features)."""
+        """Map (batch, in_features) and the state before to the state after, (batch, hidden_features).
+
+        One example (in_features,) has a state (hidden_features,).
+        """
         expect_array(x)
+        xp = namespace(x)
+        if x.ndim == 1:  # one example, whose state has no batch axis either
+            states = as_states(state, self.states)
+            first = [None if array is None else xp.expand_dims(array, axis=0) for array in states]
+            found = self.forward(xp.expand_dims(x, axis=0), first if len(first) > 1 else first[0])
+            return tuple(array[0, :] for array in found) if len(first) > 1 else found[0, :]
         if x.ndim != 2 or self.in_features not in (None, x.shape[1]):
             raise ShapeError(f"expected input of shape (batch, {self.in_features}), got {tuple(x.shape)}")
-        _, *after = self.over_sequence(namespace(x).expand_dims(x, axis=1), as_states(state, self.states))
+        _, *after = self.over_sequence(xp.expand_dims(x, axis=1), as_states(state, self.states))
         return tuple(after) if len(after) > 1 else after[0]
 
     def over_sequence(

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nnx import layers
+from nnx.io.pytorch.calls import SequenceLayer
 from nnx.layers import Buffer, Module
 from nnx.layers.drawing import Drawing
+from nnx.layers.recurrent_base import Recurrent, RecurrentCell
 
 
 class Stored(NamedTuple):
@@ -18,7 +20,7 @@ class Stored(NamedTuple):
     name : str
         PyTorch's name, below the path of the module.
     own : tuple of str
-        The names of the module's values. They follow each other along the first axis of PyTorch's.
+        The paths of the values below the module. They follow each other along the first axis of PyTorch's.
     transposed : bool
         Whether each of them is the transpose of its part.
     """
@@ -50,33 +52,77 @@ def _linear(layer: Any) -> list[Stored]:
     return [Stored("weight", ("weight",), transposed=True), Stored("bias", ("bias",))]
 
 
+def _batch_norm(layer: Any) -> list[Stored]:
+    buffers = {"running_mean": "running_mean", "running_var": "running_variance", "num_batches_tracked": "num_batches"}
+    return [*_alike("weight", "bias"), *(Stored(name, (own,)) for name, own in buffers.items())]
+
+
+def _cell(path: str, suffix: str) -> list[Stored]:
+    weights = {"weight_ih": "weight", "weight_hh": "recurrent_weight"}
+    biases = {"bias_ih": "bias", "bias_hh": "recurrent_bias"}
+    return [
+        *(Stored(name + suffix, (joined(path, own),), transposed=True) for name, own in weights.items()),
+        *(Stored(name + suffix, (joined(path, own),)) for name, own in biases.items()),
+    ]
+
+
+def _recurrent(layer: Any) -> list[Stored]:
+    directions = len(layer.cells) // layer.layers
+    return [
+        stored
+        for k in range(len(layer.cells))
+        for stored in _cell(f"cells.{k}", f"_l{k // directions}" + "_reverse" * (k % directions))
+    ]
+
+
+def _alike(*names: str) -> list[Stored]:
+    return [Stored(name, (name,)) for name in names]
+
+
 def _nothing(layer: Any) -> list[Stored]:
     return []
 
 
 LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
-    layers.Linear: _linear,
     Drawing: _nothing,  # the counter of its random numbers
+    Recurrent: _recurrent,
+    RecurrentCell: lambda cell: _cell("", ""),
+    layers.BatchNorm1d: _batch_norm,
+    layers.BatchNorm2d: _batch_norm,
+    layers.BatchNorm3d: _batch_norm,
+    layers.Linear: _linear,
 }
-"""For each class whose values PyTorch names or stores in another way, all that PyTorch has of them."""
+"""For each class whose values PyTorch names or stores in another way, all of them, down to the modules inside."""
 
-INSIDE: Mapping[type[Module], str] = {}
+INSIDE: Mapping[type[Module], str] = {SequenceLayer: "layer"}
 """Classes around a module of this name, where PyTorch has one module: the values inside belong to the path outside."""
 
 
 def entries(model: Module) -> Iterator[Entry]:
     """Yield the entries of PyTorch's ``state_dict`` for a model, also those that PyTorch saves a second time."""
     found = list(_all_paths(model, "", ""))
-    own_path: dict[int, str] = {}
-    first = [own_path.setdefault(id(module), path) == path for path, _, module in found]
+    own_path = {id(module): path for path, module in model.named_modules()}
+    first = [own_path[id(module)] == path for path, _, module in found]
     for (_, name, module), is_first in zip(found, first, strict=True):
-        held = [*module._parameter_names, *(key for key, value in vars(module).items() if isinstance(value, Buffer))]
         layout = _entry_of(LAYOUTS, module)
-        for stored in layout(module) if layout else [Stored(key, (key,)) for key in (*held, *module._ties)]:
-            if all(key in held or key in module._ties for key in stored.own):
-                sources = tuple(_source(module, key, stored.transposed, own_path) for key in stored.own)
-                is_tied = any(key in module._ties for key in stored.own)
+        for stored in layout(module) if layout else _alike(*_held(module)):
+            ends = [_end(module, path) for path in stored.own]
+            if all(key in _held(end) for end, key in ends):
+                sources = tuple(_source(end, key, stored.transposed, own_path) for end, key in ends)
+                is_tied = any(key in end._ties for end, key in ends)
                 yield Entry(joined(name, stored.name), sources, is_tied or not is_first)
+
+
+def _held(module: Any) -> list[str]:
+    """Return the names of a module's own parameters, buffers and ties."""
+    buffers = [name for name, value in vars(module).items() if isinstance(value, Buffer)]
+    return [*module._parameter_names, *buffers, *module._ties]
+
+
+def _end(module: Any, path: str) -> tuple[Any, str]:
+    """Return the module below another that has a value, and the value's name in it."""
+    inner, _, name = path.rpartition(".")
+    return dict(module.named_modules())[inner] if inner else module, name
 
 
 def _source(module: Any, name: str, transposed: bool, paths: Mapping[int, str]) -> Source:
@@ -88,6 +134,8 @@ def _source(module: Any, name: str, transposed: bool, paths: Mapping[int, str]) 
 def _all_paths(module: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:
     """Yield a module and all below it with their paths in nnx and in PyTorch, a shared one at each of its places."""
     yield path, name, module
+    if _entry_of(LAYOUTS, module):
+        return
     hidden = _entry_of(INSIDE, module)
     for child, below in module.named_children():
         yield from _all_paths(below, joined(path, child), name if child == hidden else joined(name, child))

@@ -9,6 +9,15 @@ from nnx.io.pytorch.pair import Convert, Pair, Table, constant, pair_of
 from nnx.layers import Module
 
 
+def _cross_entropy(module: Any, convert: Convert) -> Module:
+    return ours.CrossEntropy(
+        constant(module.weight),
+        reduction=module.reduction,
+        ignore_index=module.ignore_index,
+        label_smoothing=module.label_smoothing,
+    )
+
+
 def _bce(module: Any, convert: Convert) -> Module:
     return ours.BCE(constant(module.weight), reduction=module.reduction)
 
@@ -21,6 +30,7 @@ def _bce_with_logits(module: Any, convert: Convert) -> Module:
 LOSSES: Table = {
     "BCELoss": Pair("BCE", _bce, constants=("weight",)),
     "BCEWithLogitsLoss": Pair("BCEWithLogits", _bce_with_logits, constants=("weight", "pos_weight")),
+    "CrossEntropyLoss": Pair("CrossEntropy", _cross_entropy, constants=("weight",)),
     "HuberLoss": pair_of(ours.Huber, reduction="reduction", delta="delta"),
     "L1Loss": pair_of(ours.MAE, reduction="reduction"),
     "MSELoss": pair_of(ours.MSE, reduction="reduction"),

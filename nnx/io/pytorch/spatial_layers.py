@@ -28,7 +28,39 @@ def _transposed(kind: type[Any]) -> Pair:
     return _convolution(kind, "output_padding")
 
 
+def _max_pool(kind: type[Any]) -> Pair:
+    def build(module: Any, convert: Convert) -> Module:
+        refuse(module, return_indices=False)
+        named = {name: getattr(module, name) for name in ("stride", "padding", "dilation", "ceil_mode")}
+        return kind(module.kernel_size, **named)
+
+    return Pair(kind.__name__, build)
+
+
+def _average_pool(kind: type[Any]) -> Pair:
+    def build(module: Any, convert: Convert) -> Module:
+        if hasattr(module, "divisor_override"):
+            refuse(module, divisor_override=None)
+        named = {name: getattr(module, name) for name in ("stride", "padding", "ceil_mode", "count_include_pad")}
+        return kind(module.kernel_size, **named)
+
+    return Pair(kind.__name__, build)
+
+
+def _adaptive_pool(kind: type[Any]) -> Pair:
+    def build(module: Any, convert: Convert) -> Module:
+        if hasattr(module, "return_indices"):
+            refuse(module, return_indices=False)
+        return kind(module.output_size)
+
+    return Pair(kind.__name__, build)
+
+
 SPATIAL: Table = {
+    **{f"AdaptiveAvgPool{n}d": _adaptive_pool(getattr(ours, f"AdaptiveAvgPool{n}d")) for n in (1, 2, 3)},
+    **{f"AdaptiveMaxPool{n}d": _adaptive_pool(getattr(ours, f"AdaptiveMaxPool{n}d")) for n in (1, 2, 3)},
+    **{f"AvgPool{n}d": _average_pool(getattr(ours, f"AvgPool{n}d")) for n in (1, 2, 3)},
+    **{f"MaxPool{n}d": _max_pool(getattr(ours, f"MaxPool{n}d")) for n in (1, 2, 3)},
     "Conv1d": _convolution(ours.Conv1d),
     "Conv2d": _convolution(ours.Conv2d),
     "Conv3d": _convolution(ours.Conv3d),

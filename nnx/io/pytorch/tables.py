@@ -1,8 +1,10 @@
 """Every class of ``torch.nn`` that nnx has too."""
 
 from nnx.io.pytorch.losses import LOSSES
+from nnx.io.pytorch.normalization import NORMALIZATION
 from nnx.io.pytorch.pair import Table
+from nnx.io.pytorch.sequences import SEQUENCES
 from nnx.io.pytorch.simple_layers import LAYERS
 from nnx.io.pytorch.spatial_layers import SPATIAL
 
-PAIRS: Table = {**LAYERS, **SPATIAL, **LOSSES}
+PAIRS: Table = {**LAYERS, **SPATIAL, **NORMALIZATION, **SEQUENCES, **LOSSES}
