@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fitting import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,70 +27,43 @@ def test_the_transpose_enlarges(xp):
     assert_close(found, xp.asarray([[[10.0, 2.0, 20.0, 0.0]]]))
 
 
-@st.composite
-def problems(draw):
-    """Draw options that fit together, and the shapes of x and weight."""
-    count = draw(st.integers(1, 3))
-
-    def axes(least, most):
-        return tuple(draw(st.integers(least, most)) for _ in range(count))
-
-    kernel, dilation, stride = axes(1, 3), axes(1, 2), axes(1, 4)
-    same = draw(st.booleans())
-    padding = "same" if same else tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(count))
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    least = [1] * count if same else [max(1, n - sum(pair)) for n, pair in zip(spans, padding, strict=True)]
-    sizes = tuple(n + draw(st.integers(0, 4)) for n in least)
-    groups, per_group, out = (draw(st.integers(1, 3)) for _ in range(3))
-    batch = draw(st.integers(0, 2))
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return (batch, groups * per_group, *sizes), (groups * out, per_group, *kernel), options, draw(st.booleans())
-
-
-def by_torch(torch, x, weight, bias, *, padding, **options):
-    count = x.ndim - 2
-    if padding == "same":
-        padding = windows(x.shape[2:], weight.shape[2:], options["stride"], "same", options["dilation"]).padding
-    flat = [width for pair in reversed(padding) for width in pair]
-    function = getattr(torch.nn.functional, f"conv{count}d")
-    return function(torch.nn.functional.pad(x, flat), weight, bias, **options)
+def by_torch(torch, x, weight, bias, case):
+    """Return PyTorch's output and gradients for one random cotangent, which comes first."""
+    pads = windows(x.shape[2:], weight.shape[2:], case.stride, case.padding, case.dilation).padding
+    convolve = getattr(torch.nn.functional, f"conv{x.ndim - 2}d")
+    leaves = [torch.asarray(a).requires_grad_() for a in (x, weight, bias)]
+    padded = torch.nn.functional.pad(leaves[0], [width for pair in reversed(pads) for width in pair])
+    y = convolve(padded, *leaves[1:], stride=case.stride, dilation=case.dilation, groups=case.groups)
+    g = np.random.default_rng(1).normal(size=tuple(y.shape))
+    return g, y.detach().numpy(), *(part.numpy() for part in torch.autograd.grad(y, leaves, torch.asarray(g)))
 
 
 @settings(max_examples=40, deadline=None)
-@given(problems())
-def test_as_in_pytorch(problem):
-    """The transpose is held to the same numbers: it is the derivative of the convolution."""
+@given(convolutions(), st.booleans())
+def test_both_are_as_in_pytorch(case, last):
+    """The transpose is held to the same numbers, since it is the derivative of the convolution."""
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    x_shape, weight_shape, options, last = problem
     rng = np.random.default_rng(0)
-    x, weight, bias = rng.normal(size=x_shape), rng.normal(size=weight_shape), rng.normal(size=weight_shape[0])
-    leaves = [torch.asarray(a).requires_grad_() for a in (x, weight, bias)]
-    expected = by_torch(torch, *leaves, **options)
-    g = rng.normal(size=tuple(expected.shape))
-    gradients = [part.numpy() for part in torch.autograd.grad(expected, leaves, torch.asarray(g))]
+    x, weight, bias = rng.normal(size=case.x), rng.normal(size=case.weight), rng.normal(size=case.weight[0])
+    g, y, to_x, to_weight, to_bias = by_torch(torch, x, weight, bias, case)
+    without_bias = y - bias.reshape(-1, *[1] * (x.ndim - 2))
+    if last:
+        x, g, y, to_x, without_bias = (np.moveaxis(a, 1, -1) for a in (x, g, y, to_x, without_bias))
+    options = {**case.options, "layout": "NHWC" if last else "NCHW"}
+    close = {"rtol": 1e-10, "atol": 1e-12}
 
-    def moved(a):
-        return np.moveaxis(a, 1, -1) if last else a
+    found, pullback = nnx.vjp(lambda *args: F.convolution(*args, **options), x, weight, bias)
+    assert_close((found, pullback(g)), (y, (to_x, to_weight, to_bias)), **close)
+    if case.padding != "same":  # with "same" the transpose enlarges to size * stride, which may be more than x
+        extra = {"output_padding": left_over(case)}
+        found, pullback = nnx.vjp(lambda *args: F.transposed_convolution(*args, **options, **extra), g, weight)
+        assert_close((found, pullback(x)), (to_x, (without_bias, to_weight)), **close)
 
-    layout = "NHWC" if last else "NCHW"
-    y, pullback = nnx.vjp(lambda *args: F.convolution(*args, **options, layout=layout), moved(x), weight, bias)
-    assert_close(y, moved(expected.detach().numpy()), rtol=1e-10, atol=1e-12)
-    to_x, to_weight, to_bias = pullback(moved(g))
-    assert_close((to_x, to_weight, to_bias), (moved(gradients[0]), *gradients[1:]), rtol=1e-10, atol=1e-12)
 
-    if options["padding"] != "same":
-        sizes, short = x_shape[2:], F.transposed_convolution
-        options["output_padding"] = tuple(
-            (n + sum(pair) - d * (k - 1) - 1) % s
-            for n, pair, d, k, s in zip(
-                sizes, options["padding"], options["dilation"], weight_shape[2:], options["stride"], strict=True
-            )
-        )
-        back, pullback = nnx.vjp(lambda *args: short(*args, **options, layout=layout), moved(g), weight)
-        assert_close(back, moved(gradients[0]), rtol=1e-10, atol=1e-12)
-        to_g, to_weight = pullback(moved(x))
-        without_bias = expected.detach().numpy() - bias.reshape(-1, *[1] * len(sizes))
-        assert_close((to_g, to_weight), (moved(without_bias), gradients[1]), rtol=1e-10, atol=1e-12)
+def left_over(case):
+    """Return how many elements at the end of each axis are in no window."""
+    by_axis = zip(case.x[2:], case.padding, case.weight[2:], case.dilation, case.stride, strict=True)
+    return tuple((size + sum(pair) - d * (k - 1) - 1) % s for size, pair, k, d, s in by_axis)
 
 
 def test_shapes_that_do_not_fit(xp):

@@ -1,6 +1,7 @@
 """Strategies that draw shapes which fit together, and arrays in every layout of memory."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -42,3 +43,39 @@ def laid_out(draw: st.DrawFn, shape: tuple[int, ...], dtype: str = "float64") ->
         return np.repeat(values, 2, axis=-1)[..., ::2]
     values.flags.writeable = layout != "read-only"
     return values
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The shapes of ``convolution``: x (batch, channels, *sizes), weight (out, channels / groups, *kernel); options."""
+
+    x: tuple[int, ...]
+    weight: tuple[int, ...]
+    padding: Any
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("padding", "stride", "dilation", "groups")}
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Convolution:
+    """Draw a convolution over one to three spatial axes whose kernel fits into the padded input."""
+    count = draw(st.integers(1, 3))
+
+    def axes(least: int, most: int) -> tuple[int, ...]:
+        return tuple(draw(st.integers(least, most)) for _ in range(count))
+
+    kernel, dilation, stride = axes(1, 3), axes(1, 2), axes(1, 4)
+    padding = draw(st.just("same") | st.just(tuple(zip(axes(0, 2), axes(0, 2), strict=True))))
+    least = [1] * count
+    if padding != "same":
+        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        least = [max(1, n - sum(pair)) for n, pair in zip(spans, padding, strict=True)]
+    sizes = tuple(n + more for n, more in zip(least, axes(0, 4), strict=True))
+    groups, per_group, out = (draw(st.integers(1, 3)) for _ in range(3))
+    x = (draw(st.integers(0, 2)), groups * per_group, *sizes)
+    return Convolution(x, (groups * out, per_group, *kernel), padding, stride, dilation, groups)

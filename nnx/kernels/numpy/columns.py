@@ -88,12 +88,12 @@ def _unfold(source: Any, windows: Windows, axis: int, where: slice, scratch: Scr
     lead, place = (slice(None),) * batch, batch + 1 + axis
     taps = _taps(windows, axis, where.start, where.stop)
     shape = [*source.shape[:batch], len(taps), *source.shape[batch:]]
-    shape[place + 1] = where.stop - where.start
+    count = shape[place + 1] = where.stop - where.start
     after = (slice(None),) * (place - batch)
     found = scratch.zeros(axis, tuple(shape))
     for tap, (windows_of_tap, inside) in enumerate(taps):
         found[(*lead, tap, *after, windows_of_tap)] = source[(*lead, *after, inside)]
-        if axis == 0:  # other windows than before may reach into the padding
+        if count < windows.output[axis]:  # other windows may have been here, that do not reach into the padding
             found[(*lead, tap, *after, slice(0, windows_of_tap.start))] = 0
             found[(*lead, tap, *after, slice(windows_of_tap.stop, None))] = 0
     return found

@@ -40,7 +40,6 @@ def _are_common(x: Any, weight: Any, bias: Any) -> bool:
         type(weight) is np.ndarray
         and (bias is None or type(bias) is np.ndarray)
         and x.dtype in _DTYPES
-        and x.dtype.isnative
         and weight.dtype == x.dtype
     )
 
@@ -73,7 +72,7 @@ def _correlate(x: Any, weight: Any, bias: Any, plan: Plan) -> Any:
     windows, groups = plan.windows, plan.groups
     y, view = _allocated(np.empty, x.shape[0], weight.shape[0], windows.output, x.dtype, plan.axes)
     if _is_pointwise(plan):
-        np.matmul(_of_groups(weight, groups, 2), _by_example(x, plan), out=_by_example(y, plan))
+        np.matmul(_matrix(weight, groups), _by_example(x, plan), out=_by_example(y, plan))
         if bias is not None:
             view += _as_channels(bias, view)
         return y
@@ -133,10 +132,6 @@ def _matrix(weight: Any, groups: int) -> Any:
     """Return the weight as (groups, out of a group, rows of the columns)."""
     turned = weight.transpose(0, 1, *range(weight.ndim - 1, 1, -1))
     return turned.reshape(groups, weight.shape[0] // groups, weight.size // weight.shape[0])
-
-
-def _of_groups(weight: Any, groups: int, axes: int) -> Any:
-    return weight.reshape(groups, weight.shape[0] // groups, weight.shape[1])
 
 
 def _allocated(
