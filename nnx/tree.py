@@ -10,6 +10,9 @@ tree without leaves. An object of any other class is a leaf, unless it defines:
 ``__tree_release__()``, optional
     Makes such a copy stop sharing, before it goes to the caller of :func:`tree_map` or :func:`tree_replace`.
 
+``__tree_arrays__()``, optional
+    Returns a dict of all arrays by dotted path, where there are more than the leaves: a module may have frozen ones.
+
 ``__tree_buffers__()``, optional
     Returns the buffers that the object shares with such copies.
 """
@@ -24,7 +27,9 @@ from nnx.types import Tree
 Rebuild = Callable[[Sequence[Any]], Tree]
 
 
-def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str, Any], Rebuild]:
+def tree_split(
+    tree: Tree, *, objects_as_dicts: bool = False, all_arrays: bool = False
+) -> tuple[dict[str, Any], Rebuild]:
     """Return the leaves of a tree by dotted path, and a function that builds the same tree from other leaves.
 
     Parameters
@@ -32,6 +37,8 @@ def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str,
     tree : tree
     objects_as_dicts : bool
         Build dicts from path to leaf instead of objects such as modules: the structure of a gradient.
+    all_arrays : bool
+        Together with ``objects_as_dicts``: take all arrays of such objects, not only their leaves.
 
     Examples
     --------
@@ -42,9 +49,9 @@ def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str,
     {'a': 10, 'b': (20, None)}
     """
     if isinstance(tree, dict):
-        return _joined(list(tree), list(tree.values()), _dict_like(tree), objects_as_dicts)
+        return _joined(list(tree), list(tree.values()), _dict_like(tree), objects_as_dicts, all_arrays)
     if isinstance(tree, (list, tuple)):
-        return _joined(range(len(tree)), tree, _sequence_like(tree), objects_as_dicts)
+        return _joined(range(len(tree)), tree, _sequence_like(tree), objects_as_dicts, all_arrays)
     if tree is None:
         return {}, lambda leaves: None
     split = getattr(type(tree), "__tree_split__", None)
@@ -52,6 +59,8 @@ def tree_split(tree: Tree, *, objects_as_dicts: bool = False) -> tuple[dict[str,
         return {"": tree}, lambda leaves: leaves[0]
     found, rebuild = split(tree)
     if objects_as_dicts:
+        if all_arrays and hasattr(type(tree), "__tree_arrays__"):
+            found = type(tree).__tree_arrays__(tree)
         paths = list(found)
         return found, lambda leaves: dict(zip(paths, leaves, strict=True))
     return found, rebuild
@@ -166,10 +175,14 @@ def _released(tree: Tree) -> Tree:
 
 
 def _joined(
-    keys: Sequence[Any], children: Sequence[Tree], make: Callable[[list[Tree]], Tree], objects_as_dicts: bool
+    keys: Sequence[Any],
+    children: Sequence[Tree],
+    make: Callable[[list[Tree]], Tree],
+    objects_as_dicts: bool,
+    all_arrays: bool,
 ) -> tuple[dict[str, Any], Rebuild]:
     """Split each child, and join the leaves under the keys."""
-    parts = [tree_split(child, objects_as_dicts=objects_as_dicts) for child in children]
+    parts = [tree_split(child, objects_as_dicts=objects_as_dicts, all_arrays=all_arrays) for child in children]
     found = {
         f"{key}.{path}" if path else str(key): leaf
         for key, (leaves, _) in zip(keys, parts, strict=True)

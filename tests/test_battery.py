@@ -319,7 +319,7 @@ def test_every_function_layer_and_loss_has_a_record_of_its_own():
     names = [record.name.removeprefix("functional.") for record in CAPABILITIES]
     assert len(set(names)) == len(names)
     bases = {"Buffer", "Loss", "Model", "Module", "Parameter", "Tied"}
-    not_called = {"ModuleDict", "ModuleList", "layer_outputs", "remat"}
+    not_called = {"ModuleDict", "ModuleList", "freeze", "layer_outputs", "remat", "unfreeze"}
     for room in (nnx.functional, nnx.layers, nnx.losses):
         assert set(room.__all__) - bases - not_called <= set(names), room.__name__
 

@@ -54,7 +54,7 @@ def to_device(tree: Tree, spec: str) -> Tree:
         target = backend or backend_of(value)
         return _move(value, target, target.device(device_name))
 
-    leaves, rebuild = tree_split(tree, objects_as_dicts=True)
+    leaves, rebuild = tree_split(tree, objects_as_dicts=True, all_arrays=True)
     return rebuild([move(leaf) for leaf in leaves.values()])
 
 
@@ -67,7 +67,7 @@ def to_numpy(tree: Tree) -> Tree:
     >>> nnx.to_numpy([np.ones(2), "kept"])
     [array([1., 1.]), 'kept']
     """
-    leaves, rebuild = tree_split(tree, objects_as_dicts=True)
+    leaves, rebuild = tree_split(tree, objects_as_dicts=True, all_arrays=True)
     return rebuild([_host(leaf) if is_array(leaf) else leaf for leaf in leaves.values()])
 
 

@@ -18,6 +18,7 @@ from nnx.layers.collecting import ModuleDict, ModuleList
 from nnx.layers.convolutions import Conv1d, Conv2d, Conv3d
 from nnx.layers.embeddings import Embedding
 from nnx.layers.exponential_units import CELU, ELU, SELU, Exponential
+from nnx.layers.freezing import freeze, unfreeze
 from nnx.layers.functions import Identity, Lambda
 from nnx.layers.gates import GELU, GLU, Hardswish, Mish, SiLU, SwiGLU
 from nnx.layers.inspection import layer_outputs
@@ -121,6 +122,8 @@ __all__ = [
     "Tanh",
     "Tied",
     "Unflatten",
+    "freeze",
     "layer_outputs",
     "remat",
+    "unfreeze",
 ]

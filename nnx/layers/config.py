@@ -15,19 +15,23 @@ from nnx import functional
 from nnx.backend import asarray, dtype_name, is_array, to_numpy
 from nnx.errors import ArgumentError
 from nnx.layers.node import Node
-from nnx.layers.plan import plan_of, walk
+from nnx.layers.plan import Plan, freeze_slots, plan_of, walk
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 from nnx.layers.ties import Tied
 
 _MOST_ELEMENTS = 10_000  # of an array in a configuration, where it becomes text
-_TAGS = frozenset({"type", "ties"})
+_TAGS = frozenset({"type", "ties", "frozen"})
 
 
 def config_of(configured: Any) -> dict[str, Any]:
     """Return the configuration of a module, loss or optimizer; see :meth:`nnx.Module.config`."""
     found: dict[str, Any] = _Writer().of(configured, ())
-    ties = list(_ties(configured)) if isinstance(configured, Node) else []
-    return {**found, "ties": ties} if ties else found
+    if isinstance(configured, Node):
+        plan = plan_of(configured)
+        trained = frozenset(plan.paths)
+        of_graph = {"ties": list(_ties(plan)), "frozen": [path for path in plan.all_paths if path not in trained]}
+        found |= {name: value for name, value in of_graph.items() if value}
+    return found
 
 
 class _Writer:
@@ -134,6 +138,8 @@ def build(
         raise ArgumentError(f"config: expected a list of ties, got {ties!r}")
     for tie in ties:
         _tie(made, tie)
+    if "frozen" in config:
+        _freeze(made, config["frozen"])
     return made
 
 
@@ -146,6 +152,13 @@ def _tie(root: Any, tie: Any) -> None:
                 setattr(modules[module], name, Tied(modules[owner], source, transpose=transpose))
                 return
     raise ArgumentError(f"config: expected a tie between attributes of modules that are in the model, got {tie}")
+
+
+def _freeze(root: Any, frozen: Any) -> None:
+    plan = plan_of(root) if isinstance(root, Node) else None
+    if plan is None or not isinstance(frozen, list) or not {*map(str, frozen)} <= {*plan.all_paths}:
+        raise ArgumentError(f"config: expected paths of parameters that are frozen, got {frozen}")
+    freeze_slots(root, frozenset(frozen))
 
 
 class _Reader:
@@ -236,8 +249,7 @@ class _Reader:
             raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} cannot be made: {error}") from error
 
 
-def _ties(root: Any) -> Iterable[dict[str, Any]]:
-    plan = plan_of(root)
+def _ties(plan: Plan) -> Iterable[dict[str, Any]]:
     paths = dict(enumerate(plan.module_paths))
     for i, name, owner, tie in plan.ties:
         if i in paths and owner in paths:

@@ -70,6 +70,10 @@ class Graph(Configured, Node):
             found[path] = modules[i].__dict__[name]
         return found
 
+    def trainable_parameters(self) -> dict[str, Array]:
+        """Return the parameters that are not frozen, by dotted path; see :func:`nnx.freeze`."""
+        return self.__tree_split__()[0]
+
     def replace_parameters(self, values: Mapping[str, Array]) -> None:
         """Replace parameters by new arrays, by dotted path.
 
@@ -116,9 +120,12 @@ class Graph(Configured, Node):
             plan = usable_plan(self)
         modules = (self, *plan.below)
         leaves = {}
-        for path, i, name in plan.parameters:
+        for path, i, name in plan.trained:
             leaves[path] = modules[i].__dict__[name]
         return leaves, partial(plan.copy, self)
+
+    def __tree_arrays__(self) -> dict[str, Array]:
+        return self.parameters()
 
     def __tree_release__(self) -> None:
         """Turn a copy that :meth:`__tree_split__` made into an independent model, with its own buffers."""
@@ -205,6 +212,8 @@ class Graph(Configured, Node):
                 if names != but:
                     members[names] = tuple(n for n in getattr(self, names) if n != name)
             members["_ties"] = {n: tie for n, tie in self._ties.items() if n != name}
+            if name in self._frozen:
+                members["_frozen"] = self._frozen - {name}
         return found
 
     def _refuse_change(self, what: str) -> None:

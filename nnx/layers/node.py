@@ -16,6 +16,7 @@ class Node:
     is_settled: bool = True  # False in a layer whose sizes are taken from the first input
     _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index only, as in Sequential
     _parameter_names: tuple[str, ...] = ()
+    _frozen: frozenset[str] = frozenset()  # those parameters that transforms leave alone; replaced, never mutated
     _child_names: tuple[str, ...] = ()  # attributes that are, or may hold, modules
     _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never mutated
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nnx.backend import memory_key
 from nnx.errors import ArgumentError, NnxError, UsageError
-from nnx.layers.containers import Watched, WatchedDict, WatchedList, followed, locked
+from nnx.layers.containers import Watched, WatchedList
 from nnx.layers.hidden import MARKED, PLAIN, refuse_hidden
-from nnx.layers.node import STAMP, Node, set_plan
+from nnx.layers.node import STAMP, Node, set_plan, structure_changed
 from nnx.layers.parameter import Buffer
+from nnx.layers.templates import Constant, Container, filled, template_of
 from nnx.layers.ties import Tied
 
-_NO_CHILDREN = frozenset({"_parameter_names", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
+_NO_CHILDREN = frozenset({"_parameter_names", "_frozen", "_child_names", "_ties", "_kept", "_gradients", "_arguments"})
 
 # Copies are made in every differentiated call. These bypass what classes define: no constructor, no checks of
 # attributes, no invalidation of plans.
@@ -30,34 +31,19 @@ class Slot(NamedTuple):
     name: str
 
 
-class _Container(NamedTuple):
-    """A template by which a container is copied."""
-
-    kind: type
-    keys: tuple[Any, ...]
-    items: tuple[Any, ...]
-    where: str
-    is_list_of_modules: bool  # then the items are indices; else each is an index, a container or a constant
-
-
-class _Constant(NamedTuple):
-    """A value that copies share as it is: a constant, or a locked list or dict of constants, which may be large."""
-
-    value: Any
-
-
 class Plan:
     """What a model holds. The plan does not refer to the model itself, which refers to it: that would be a cycle.
 
     Attributes
     ----------
-    paths : tuple of str
-        The paths of the parameters.
+    paths, all_paths : tuple of str
+        The paths of the parameters that are trained, and of all.
     module_paths : tuple of str
         The paths of the modules; the first is that of the model itself, ``""``.
     below : tuple of Module
         All other modules, in that order, then those that are copied with the model but have no path.
-    parameters, buffers : tuple of Slot
+    parameters, trained, buffers : tuple of Slot
+        Those of ``parameters`` that are not frozen are ``trained``: the leaves of the model as a tree.
     ties : tuple of (index of the module, name, index of the owner, :class:`Tied`)
     unsettled : list of str
         The paths of modules with open sizes.
@@ -75,7 +61,7 @@ class Plan:
         links = []
         for i, module in enumerate(modules):  # grows in the loop by modules that named_children does not name
             found = [(name, module.__dict__[name]) for name in module._child_names]
-            links += [(i, name, self._template(value, name, modules, index)) for name, value in found]
+            links += [(i, name, template_of(value, name, modules, index, self.containers)) for name, value in found]
         self.module_paths = tuple(path for path, _ in named)
         self.below = tuple(modules[1:])
         self.links = tuple(links)
@@ -90,8 +76,10 @@ class Plan:
         self.unsettled = [path for path, module in named if not module.is_settled]
         if self.unsettled:
             self.problem = (UsageError, _unsettled_text(self.unsettled, type(root).__name__))
-        self.paths = tuple(slot.path for slot in self.parameters)
-        if len(set(self.paths)) < len(self.parameters):
+        self.trained = tuple([slot for slot in self.parameters if slot.name not in modules[slot.module]._frozen])
+        self.paths = tuple(slot.path for slot in self.trained)
+        self.all_paths = tuple(slot.path for slot in self.parameters)
+        if len(set(self.all_paths)) < len(self.parameters):
             text = f"{type(root).__name__} has two parameters of one path; rename a key or an attribute"
             self.problem = (ArgumentError, text)
 
@@ -127,7 +115,7 @@ class Plan:
         root : Module
             The model of this plan.
         leaves : sequence of arrays
-            The values of the parameters, in order; by default those of the model.
+            The values of the parameters that are trained, in order; by default those of the model.
         marks : dict
             Attributes for every copy.
         made : list, optional
@@ -144,42 +132,22 @@ class Plan:
         for i, name, template in self.links:
             if type(template) is int:
                 made[i].__dict__[name] = made[template]
-            elif type(template) is _Constant and is_locked:
+            elif type(template) is Constant and is_locked:
                 made[i].__dict__[name] = template.value
-            elif type(template) is _Container and template.is_list_of_modules:  # the common case, without a call
+            elif type(template) is Container and template.is_list_of_modules:  # the common case, without a call
                 children = _new_list(WatchedList)
                 _extend(children, map(made.__getitem__, template.items))
                 children.where, children.is_locked = template.where, is_locked
                 made[i].__dict__[name] = children
             else:
-                made[i].__dict__[name] = _filled(template, made, is_locked)
+                made[i].__dict__[name] = filled(template, made, is_locked)
         if leaves:  # before the ties, whose constructor reads the parameters
-            for (_, i, name), leaf in zip(self.parameters, leaves, strict=True):
+            for (_, i, name), leaf in zip(self.trained, leaves, strict=True):
                 made[i].__dict__[name] = leaf
         for i, name, owner, tie in self.ties:
             members = made[i].__dict__
             members["_ties"] = {**members["_ties"], name: Tied(made[owner], tie.name, transpose=tie.transpose)}
         return made[0]
-
-    def _template(self, value: Any, where: str, modules: list[Any], index: dict[int, int]) -> Any:
-        if isinstance(value, Node):
-            found = index.get(id(value))
-            if found is None:
-                found = index[id(value)] = len(modules)
-                modules.append(value)
-            return found
-        if not isinstance(value, (Watched, tuple)):
-            refuse_hidden(value, where)
-            return _Constant(value)
-        if isinstance(value, Watched):
-            self.containers.append(value)
-        held: Any = value.values() if isinstance(value, dict) else value
-        keys = tuple(value) if isinstance(value, dict) else ()
-        if PLAIN.issuperset(map(type, held)):
-            return _Constant(locked(value) if isinstance(value, Watched) else value)
-        items = tuple([self._template(item, f"{where}.{i}", modules, index) for i, item in enumerate(held)])
-        is_list_of_modules = type(value) is WatchedList and set(map(type, items)) == {int}
-        return _Container(type(value), keys, items, where, is_list_of_modules)
 
     def _buffers(self, named: Sequence[tuple[str, Any]]) -> Iterator[Slot]:
         for i, (path, module) in enumerate(named):
@@ -253,6 +221,17 @@ def usable_plan(root: Any) -> Plan:
     return plan
 
 
+def freeze_slots(root: Any, paths: Collection[str], is_frozen: bool = True) -> None:
+    """Freeze or unfreeze the parameters of these paths."""
+    plan = plan_of(root)
+    modules = (root, *plan.below)
+    for path, i, name in plan.parameters:
+        if path in paths:
+            before = modules[i]._frozen
+            modules[i].__dict__["_frozen"] = before | {name} if is_frozen else before - {name}
+    structure_changed()
+
+
 def walk(root: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over a module, under the path ``""``, and all below it; a shared one comes once, under its first path."""
     seen: set[int] = set()
@@ -275,22 +254,3 @@ def children(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (Watched, tuple)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):  # type: ignore[arg-type]
             yield from children(f"{name}.{key}" if name else str(key), item)
-
-
-def _filled(template: Any, made: list[Any], is_locked: bool) -> Any:
-    if type(template) is int:
-        return made[template]
-    if type(template) is _Constant:
-        is_shared = is_locked or not isinstance(template.value, Watched)
-        return template.value if is_shared else followed(template.value, template.value.where)
-    kind, keys, items, where, _ = template
-    parts = [_filled(item, made, is_locked) for item in items]
-    if issubclass(kind, tuple):
-        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-    copy = kind.__new__(kind)
-    if kind is WatchedDict:
-        dict.update(copy, zip(keys, parts, strict=True))
-    else:
-        list.extend(copy, parts)
-    copy.where, copy.is_locked = where, is_locked
-    return copy

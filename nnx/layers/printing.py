@@ -48,7 +48,8 @@ def _text(module: Any, paths: Mapping[int, str], above: tuple[int, ...]) -> str:
         owner = paths.get(id(tie.owner))
         at = type(tie.owner).__name__ if owner is None else repr(f"{owner}.{tie.name}" if owner else tie.name)
         ties.append(f"{name}=Tied({at}{', transpose=True' if tie.transpose else ''})")
-    inside = ", ".join(filter(None, (module.describe(), *ties)))
+    frozen = [name for name in module._parameter_names if name in module._frozen]
+    inside = ", ".join(filter(None, (module.describe(), *ties, f"frozen={frozen}" if frozen else "")))
     lines = []
     for name, child in module.named_children():
         text = (

@@ -62,7 +62,7 @@ def update_parameters(
     slots: list[Slot] = []
     ordered = []
     parameter: Any = None
-    for path, i, name in plan.parameters:
+    for path, i, name in plan.trained:
         members = modules[i].__dict__
         slots.append((members, name))
         gradient: Any = gradients.get(path)
@@ -102,7 +102,10 @@ def _refuse_paths(gradients: Any, paths: Sequence[str]) -> NoReturn:
             f"{type(gradients).__name__}"
         )
     missing, extra = sorted(set(paths) - gradients.keys()), sorted(gradients.keys() - set(paths))
-    raise ArgumentError(f"expected a gradient for each parameter; missing {missing}, not in the model {extra}")
+    raise ArgumentError(
+        f"expected a gradient for each parameter; missing {missing}, not in the model {extra}"
+        + (", or frozen there" if extra else "")
+    )
 
 
 def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
@@ -128,7 +131,7 @@ def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
     """Raise UsageError: the state of an optimizer is for other parameters than the model has."""
     gone, new = [path for path in had if path not in paths], [path for path in paths if path not in had]
     raise UsageError(
-        f"the model's parameters have changed since this optimizer was made: gone {gone}, new {new}; "
+        f"the model's trainable parameters have changed since this optimizer was made: gone {gone}, new {new}; "
         "make a new optimizer"
     )
 

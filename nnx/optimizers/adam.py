@@ -1,9 +1,7 @@
 """Adam and AdamW."""
 
-import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from nnx.backend import dtype_name, is_real_floating, namespace
@@ -11,6 +9,7 @@ from nnx.backend.blocks import PerParameter
 from nnx.errors import ArgumentError, DTypeError
 from nnx.functional.checks import as_nonnegative
 from nnx.layers import Module
+from nnx.layers.patterns import as_patterns, chosen
 from nnx.layers.plan import usable_plan
 from nnx.optimizers.optimizer import Optimizer
 from nnx.types import Array, DType
@@ -116,8 +115,8 @@ class AdamW(Adam):
     weight_decay : float
         :math:`\lambda`, multiplied by the learning rate.
     no_decay : str or sequence of str
-        Patterns of the paths of parameters that do not shrink, such as ``("*bias", "*norm*")``: ``*`` stands for any
-        characters, dots included, ``?`` for one, ``[abc]`` for one of these.
+        Patterns of the paths of parameters that do not shrink, such as ``("*bias", "*norm*")``, as in
+        :func:`nnx.freeze`.
 
     Raises
     ------
@@ -153,7 +152,7 @@ class AdamW(Adam):
         no_decay: str | Sequence[str] = (),
     ) -> None:
         super().__init__(model, learning_rate, betas=betas, eps=eps, weight_decay=weight_decay)
-        self._hyperparameters["no_decay"] = _as_patterns(no_decay)
+        self._hyperparameters["no_decay"] = as_patterns(no_decay, "no_decay")
 
     @staticmethod
     def rule(
@@ -170,8 +169,10 @@ class AdamW(Adam):
         found = self._hyperparameters
         if not found["no_decay"]:
             return found
-        decays = _decays(usable_plan(self.model).paths, found["no_decay"], found["weight_decay"])
-        return found | {"weight_decay": decays}
+        plan = usable_plan(self.model)
+        spared = chosen(plan.all_paths, found["no_decay"], "no_decay")
+        decay = found["weight_decay"]
+        return found | {"weight_decay": PerParameter(0.0 if path in spared else decay for path in plan.paths)}
 
 
 def _adam(
@@ -228,18 +229,6 @@ def _zeros_like(parameter: Array) -> Array:
     return xp.zeros_like(parameter, dtype=xp.float32 if is_half else parameter.dtype)
 
 
-@functools.lru_cache(maxsize=32)
-def _decays(paths: tuple[str, ...], patterns: tuple[str, ...], decay: float) -> PerParameter:
-    """Return the weight decay of each parameter: 0 for those whose path matches a pattern."""
-    for pattern in patterns:
-        if not any(fnmatchcase(path, pattern) for path in paths):
-            raise ArgumentError(
-                f"no_decay: expected patterns of paths of parameters, got {pattern!r}, which matches "
-                f"none of {', '.join(paths)}"
-            )
-    return PerParameter(0.0 if any(fnmatchcase(path, p) for p in patterns) else decay for path in paths)
-
-
 def _as_betas(betas: Any) -> tuple[float, float]:
     try:
         beta1, beta2 = map(float, betas)
@@ -248,10 +237,3 @@ def _as_betas(betas: Any) -> tuple[float, float]:
     if not (0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0):
         raise ArgumentError(f"expected betas to be two numbers in [0, 1), got {betas!r}")
     return beta1, beta2
-
-
-def _as_patterns(patterns: Any) -> tuple[str, ...]:
-    found = (patterns,) if isinstance(patterns, str) else tuple(patterns) if isinstance(patterns, Iterable) else (None,)
-    if not all(isinstance(pattern, str) for pattern in found):
-        raise ArgumentError(f"expected no_decay to be patterns of paths, such as '*bias', got {patterns!r}")
-    return found

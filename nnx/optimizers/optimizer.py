@@ -247,7 +247,7 @@ class Optimizer(Configured):
         return self._hyperparameters
 
     def _started(self) -> State:
-        parameters = self.model.parameters()
+        parameters = self.model.trainable_parameters()
         if self._state is None:
             self._state, self._paths = self.init([*parameters.values()], self._for_rule()), (*parameters,)
         elif self._state and self._paths != (*parameters,):
