@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 from nnx.backend import namespace
+from nnx.errors import ShapeError
 from nnx.types import Array
 
 
@@ -16,6 +17,10 @@ def or_one_example(forward: Callable[[Any, Array], Array]) -> Callable[[Any, Arr
         if x.ndim != self._count + 1:
             return forward(self, x)
         xp = namespace(x)
-        return xp.squeeze(forward(self, xp.expand_dims(x, axis=0)), axis=0)
+        try:
+            return xp.squeeze(forward(self, xp.expand_dims(x, axis=0)), axis=0)
+        except ShapeError as error:
+            error.message += f", as a batch of one example {tuple(x.shape)}"
+            raise
 
     return one_or_many

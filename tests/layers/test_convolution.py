@@ -100,3 +100,5 @@ def test_one_example_without_a_batch_axis(make):
     gradient = layer.backward(np.ones_like(whole))
     assert_close(layer(x), whole[0])
     assert_close(layer.backward(np.ones_like(whole[0])), gradient[0])
+    with pytest.raises(ShapeError, match=r"expected .* got \(1, 3, 4, 5\), as a batch of one example \(3, 4, 5\)$"):
+        layer(np.ones((3, 4, 5), np.float32))

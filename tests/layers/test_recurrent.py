@@ -188,8 +188,8 @@ def test_what_a_cell_refuses(kind):
     wrong = np.ones((4, 2), np.float32)
     with pytest.raises(ShapeError, match=r"expected hidden of shape \(4, 3\), .*, got \(4, 2\)"):
         cell(x, (wrong, wrong) if kind is nnx.LSTMCell else wrong)
-    with pytest.raises(ShapeError, match=r"Cell: expected input of shape \(batch, 2\), got \(2,\)"):
-        cell(x[0])
+    with pytest.raises(ShapeError, match=r"Cell: expected input of shape \(batch, 2\), got \(1, 4, 2\)"):
+        cell(x[None])
     with pytest.raises(ArgumentError, match="expected hidden_features to be an integer of at least 1, got 0"):
         kind(2, 0)
 

@@ -227,7 +227,7 @@ CAPABILITIES = [
             kind.__name__,
             f"x (batch, num_features, {', '.join(axes)})",
             f"torch.nn.{kind.__name__}",
-            wrong=Wrong(((4, 2),), rf"{kind.__name__}: expected input \(batch, 3, {', '.join(axes)}\), got \(4, 2\)"),
+            wrong=Wrong(((4,),), rf"{kind.__name__}: expected input \(batch, 3, {', '.join(axes)}\), got \(4,\)"),
             rows=(
                 _channel_layer(
                     kind,
