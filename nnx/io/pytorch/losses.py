@@ -27,6 +27,10 @@ def _bce_with_logits(module: Any, convert: Convert) -> Module:
     return ours.BCEWithLogits(weight, pos_weight=positive, reduction=module.reduction)
 
 
+def _nll(module: Any, convert: Convert) -> Module:
+    return ours.NLL(constant(module.weight), reduction=module.reduction, ignore_index=module.ignore_index)
+
+
 LOSSES: Table = {
     "BCELoss": Pair("BCE", _bce, constants=("weight",)),
     "BCEWithLogitsLoss": Pair("BCEWithLogits", _bce_with_logits, constants=("weight", "pos_weight")),
@@ -34,5 +38,6 @@ LOSSES: Table = {
     "HuberLoss": pair_of(ours.Huber, reduction="reduction", delta="delta"),
     "L1Loss": pair_of(ours.MAE, reduction="reduction"),
     "MSELoss": pair_of(ours.MSE, reduction="reduction"),
+    "NLLLoss": Pair("NLL", _nll, constants=("weight",)),
     "SmoothL1Loss": pair_of(ours.SmoothL1, reduction="reduction", beta="beta"),
 }

@@ -25,6 +25,14 @@ def _embedding(module: Any, convert: Convert) -> Module:
     )
 
 
+def _list(module: Any, convert: Convert) -> Module:
+    return ours.ModuleList([convert(layer) for layer in module])
+
+
+def _dict(module: Any, convert: Convert) -> Module:
+    return ours.ModuleDict({name: convert(layer) for name, layer in module.items()})
+
+
 def _sequential(module: Any, convert: Convert) -> Module:
     return ours.Sequential([convert(layer) for layer in module])
 
@@ -42,8 +50,8 @@ LAYERS: Table = {
     "Flatten": pair_of(ours.Flatten, start_axis="start_dim", end_axis="end_dim"),
     "Identity": pair_of(ours.Identity),
     "Linear": Pair("Linear", _linear, "the weight is transposed"),
-    "ReLU": pair_of(ours.ReLU),
+    "ModuleDict": Pair("ModuleDict", _dict),
+    "ModuleList": Pair("ModuleList", _list),
     "Sequential": Pair("Sequential", _sequential),
-    "Sigmoid": pair_of(ours.Sigmoid),
     "Unflatten": pair_of(ours.Unflatten, axis="dim", shape="unflattened_size"),
 }

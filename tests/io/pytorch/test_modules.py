@@ -51,3 +51,26 @@ def test_own_classes():
         nnx.io.from_torch(original)
     model = nnx.io.from_torch(original, also={Doubled: lambda module, convert: OurDoubled(convert(module.inner))})
     assert_close(model[0].inner.weight, original[0].inner.weight.detach().numpy().T)
+
+
+def test_lists_and_dicts_of_modules():
+    original = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.ModuleList([nn.Linear(3, 1)])})
+    model = nnx.io.from_torch(original)
+    assert list(nnx.io.to_torch_state_dict(model)) == list(original.state_dict())
+    assert_close(model["b"][0].weight, original["b"][0].weight.detach().numpy().T)
+
+
+@pytest.mark.parametrize(
+    ("original", "match"),
+    [
+        (nn.Softmax(), "torch.nn.Softmax: expected an axis as dim, got None; name it"),
+        (
+            nn.Conv2d(1, 1, 3, padding_mode="reflect"),
+            "torch.nn.Conv2d: expected padding_mode='zeros', all that nnx has",
+        ),
+        (nn.Embedding(3, 2, max_norm=1.0), "torch.nn.Embedding: expected max_norm=None, all that nnx has, got 1.0"),
+    ],
+)
+def test_options_that_nnx_does_not_have(original, match):
+    with pytest.raises(ArgumentError, match=match):
+        nnx.io.from_torch(original)
