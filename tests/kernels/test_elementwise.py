@@ -9,8 +9,13 @@ import nnx
 from nnx import functional as F
 from nnx.testing import assert_close
 
-KERNELS = [F.sigmoid, F.tanh, F.log_sigmoid, F.softplus, F.silu, F.mish, F.elu, F.selu, F.celu]
-OPTIONS = [(F.softplus, {"beta": 2.0}), (F.elu, {"alpha": -0.5}), (F.celu, {"alpha": 0.5})]
+KERNELS = [F.gelu, F.sigmoid, F.tanh, F.log_sigmoid, F.softplus, F.silu, F.mish, F.elu, F.selu, F.celu]
+OPTIONS = [
+    (F.gelu, {"approximate": "tanh"}),
+    (F.softplus, {"beta": 2.0}),
+    (F.elu, {"alpha": -0.5}),
+    (F.celu, {"alpha": 0.5}),
+]
 CASES = [*((f, {}) for f in KERNELS), *OPTIONS]
 each = pytest.mark.parametrize(("function", "options"), CASES, ids=str)
 

@@ -9,3 +9,4 @@ from nnx.kernels.numpy import classification as classification
 from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
 from nnx.kernels.numpy import elementwise as elementwise
+from nnx.kernels.numpy import gelu as gelu
