@@ -69,6 +69,9 @@ class Convolution(OpenSizeLayer):
         return channels // self.groups
 
     def _size_from(self, x: Array) -> int:
+        axes = axes_of(self.layout, self._count)
+        if x.ndim == self._count + 1:  # one example
+            return int(x.shape[axes.channels - 1])
         return int(x.shape[expect_spatial(x, self.layout, self._count).channels])
 
     @or_one_example

@@ -43,6 +43,15 @@ def test_channels_from_the_first_input(xp, kind, layout):
     assert repr(model[0]) == repr(expected)
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_channels_from_one_example(layout):
+    layer = nnx.Conv2d(None, 3, 2, layout=layout)
+    layer(np.ones((4, 5, 6), np.float32))
+    assert layer.in_channels == (4 if layout == "NCHW" else 6)
+    with pytest.raises(ShapeError, match=r"expected input of shape \(batch, channels, height, width\), got \(5, 6\)"):
+        nnx.Conv2d(None, 3, 2)(np.ones((5, 6), np.float32))
+
+
 def test_layouts_have_the_same_weight_and_numbers(xp):
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4))
     with nnx.use_backend(xp.spec):
