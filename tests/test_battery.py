@@ -124,10 +124,12 @@ def by_torch(torch, row: Row, dtype: str):
     to_torch = lambda x: torch.as_tensor(x, dtype=getattr(torch, dtype) if x.dtype.kind == "f" else None)  # noqa: E731
     inputs = [to_torch(x).requires_grad_() for x in row.inputs(rng)]
     constants = [to_torch(c) for c in row.constants(rng)]
-    parameters = {}
+    parameters, trained = {}, []
     if row.make is not None:
-        parameters = {path: to_torch(np.array(w)).requires_grad_() for path, w in row.make(dtype).parameters().items()}
-    leaves = [*parameters.values(), *inputs]
+        module = row.make(dtype)
+        parameters = {path: to_torch(np.array(w)) for path, w in module.parameters().items()}
+        trained = [parameters[path].requires_grad_() for path in module.trainable_parameters()]
+    leaves = [*trained, *inputs]
     value = row.torch(torch, *([parameters] if row.make else []), *inputs, *constants)
     values = tree_leaves(value)
     rng = row.rng()
@@ -315,11 +317,14 @@ def test_pytorch_has_what_the_record_names(record):
                 found = getattr(found, part)
 
 
+SURGERY = {"add_lora", "freeze", "merge_lora", "replace", "unfreeze"}
+
+
 def test_every_function_layer_and_loss_has_a_record_of_its_own():
     names = [record.name.removeprefix("functional.") for record in CAPABILITIES]
     assert len(set(names)) == len(names)
     bases = {"Buffer", "Loss", "Model", "Module", "Parameter", "Tied"}
-    not_called = {"ModuleDict", "ModuleList", "freeze", "layer_outputs", "remat", "unfreeze"}
+    not_called = {"ModuleDict", "ModuleList", "layer_outputs", "remat", *SURGERY}
     for room in (nnx.functional, nnx.layers, nnx.losses):
         assert set(room.__all__) - bases - not_called <= set(names), room.__name__
 

@@ -1,5 +1,6 @@
 """Modules: parameters together with a call of a function from :mod:`nnx.functional`."""
 
+from nnx.layers.adapters import LoRA, add_lora, merge_lora
 from nnx.layers.adaptive_pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -37,6 +38,7 @@ from nnx.layers.reshaping import Flatten, Unflatten
 from nnx.layers.sequential import Model, Sequential
 from nnx.layers.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh
 from nnx.layers.softmaxes import LogSoftmax, Softmax
+from nnx.layers.surgery import replace
 from nnx.layers.ties import Tied
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
@@ -92,6 +94,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LoRA",
     "LogSigmoid",
     "LogSoftmax",
     "MaxPool1d",
@@ -122,8 +125,11 @@ __all__ = [
     "Tanh",
     "Tied",
     "Unflatten",
+    "add_lora",
     "freeze",
     "layer_outputs",
+    "merge_lora",
     "remat",
+    "replace",
     "unfreeze",
 ]

@@ -28,9 +28,10 @@ def config_of(configured: Any) -> dict[str, Any]:
     found: dict[str, Any] = _Writer().of(configured, ())
     if isinstance(configured, Node):
         plan = plan_of(configured)
-        trained = frozenset(plan.paths)
-        of_graph = {"ties": list(_ties(plan)), "frozen": [path for path in plan.all_paths if path not in trained]}
-        found |= {name: value for name, value in of_graph.items() if value}
+        if ties := list(_ties(plan)):
+            found["ties"] = ties
+        if len(plan.paths) < len(plan.all_paths) or any(module._freezes for module in (configured, *plan.below)):
+            found["frozen"] = [path for path in plan.all_paths if path not in frozenset(plan.paths)]
     return found
 
 
@@ -158,7 +159,8 @@ def _freeze(root: Any, frozen: Any) -> None:
     plan = plan_of(root) if isinstance(root, Node) else None
     if plan is None or not isinstance(frozen, list) or not {*map(str, frozen)} <= {*plan.all_paths}:
         raise ArgumentError(f"config: expected paths of parameters that are frozen, got {frozen}")
-    freeze_slots(root, frozenset(frozen))
+    freeze_slots(root, plan.all_paths, is_frozen=False)
+    freeze_slots(root, frozen)
 
 
 class _Reader:

@@ -17,6 +17,7 @@ class Node:
     _numbered: ClassVar[str] = ""  # the attribute whose children are named by their index only, as in Sequential
     _parameter_names: tuple[str, ...] = ()
     _frozen: frozenset[str] = frozenset()  # those parameters that transforms leave alone; replaced, never mutated
+    _freezes: ClassVar[bool] = False  # whether the constructor freezes parameters
     _child_names: tuple[str, ...] = ()  # attributes that are, or may hold, modules
     _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never mutated
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward

@@ -11,6 +11,16 @@ def _linear(torch, x, weight, bias=None):
     return y if bias is None else y + bias
 
 
+def _adapted(dtype, **options):
+    layer = nnx.LoRA(nnx.Linear(3, 2, rng=0, dtype=dtype), 2, **options, rng=1)
+    layer.up = layer.up + 0.5  # else the gradient of the other factor is zero
+    return layer
+
+
+def _lora(torch, p, x, factor=1.0):
+    return torch.nn.functional.linear(x, (p["base.weight"] + factor * p["down"] @ p["up"]).T, p["base.bias"])
+
+
 def _layer(torch, p, x):
     return torch.nn.functional.linear(x, p["weight"].T, p.get("bias"))
 
@@ -91,6 +101,29 @@ CAPABILITIES = [
                 lambda dtype: nnx.Bilinear(3, 2, 2, bias=False, rng=0, dtype=dtype),
                 normal((4, 3), (4, 2)),
                 _bilinear_layer,
+            ),
+        ),
+    ),
+    Capability(
+        "LoRA",
+        "x (..., in_features)",
+        "torch.nn.Linear with a change of its weight",
+        dtypes=("half", "real", "complex"),
+        wrong=Wrong(((4, 5),), r"Linear 'base': expected input of shape \(\.\.\., 3\), got \(4, 5\)"),
+        derivatives="every order, of the change alone",
+        rows=(
+            layer(
+                "LoRA",
+                _adapted,
+                normal((4, 3)),
+                _lora,
+                repr="LoRA(rank=2\n  (base): Linear(in_features=3, out_features=2, frozen=['weight', 'bias'])\n)",
+            ),
+            layer(
+                "LoRA-alpha",
+                lambda dtype: _adapted(dtype, alpha=3.0),
+                normal((4, 2, 3)),
+                lambda torch, p, x: _lora(torch, p, x, factor=1.5),
             ),
         ),
     ),
