@@ -1,7 +1,9 @@
 """Time a convolution, forward and all gradients: nnx on NumPy arrays, and nnx over torch arrays, against PyTorch.
 
-Run it on one core: ``OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/convolution.py``.
+Times are of the processor, in one thread: ``OMP_NUM_THREADS=1 python benchmarks/convolution.py``.
 """
+
+import time
 
 import numpy as np
 import torch
@@ -78,8 +80,8 @@ def main():
         if last:
             of_torch = [a.contiguous(memory_format=torch.channels_last) if a.ndim == 4 else a for a in of_torch]
         theirs = step_of_torch(*of_torch, options)
-        on_numpy, _, _ = ratio(step_of_nnx(x, weight, bias, g, options), theirs, rounds=9)
-        on_torch, _, base = ratio(step_of_nnx(*over, options), theirs, rounds=9)
+        on_numpy, _, _ = ratio(step_of_nnx(x, weight, bias, g, options), theirs, 15, time.process_time)
+        on_torch, _, base = ratio(step_of_nnx(*over, options), theirs, 15, time.process_time)
         print(f"{name:30} {1e3 * base:9.3f} {on_numpy:12.2f} {on_torch:17.2f}")
 
 
