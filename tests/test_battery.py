@@ -159,12 +159,12 @@ def test_batch_is_the_sum_of_its_examples(row):
     inputs, constants = row.arrays(Host(), "float64")
     first = [row.module(Host(), "float64")] if row.make else []
     arrays = [*inputs, *constants]
-    whole = row.call(*first, *arrays)
+    whole = row.call(*first, *row.in_order(*arrays))
     count = next(len(a) for place, a in enumerate(arrays) if place not in row.unbatched)
     parts = []
     for i in range(count):
         one = [a if place in row.unbatched else a[i : i + 1] for place, a in enumerate(arrays)]
-        parts.append(row.call(*first, *one))
+        parts.append(row.call(*first, *row.in_order(*one)))
     join = {
         "concat": lambda *xs: np.concatenate([np.atleast_1d(x) for x in xs]),
         "sum": lambda *xs: sum(xs),

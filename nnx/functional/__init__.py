@@ -3,17 +3,17 @@
 from nnx.functional.average_pooling import adaptive_average_pool, average_pool, global_average_pool
 from nnx.functional.batch_statistics import batch_norm, batch_norm_training
 from nnx.functional.binary import bce, bce_with_logits, hinge
-from nnx.functional.classification import cross_entropy
+from nnx.functional.classification import cross_entropy, nll
 from nnx.functional.contraction import einsum
 from nnx.functional.convolutions import convolution, transposed_convolution
 from nnx.functional.dense import bilinear, linear
-from nnx.functional.divergences import kl_divergence_standard_normal
+from nnx.functional.divergences import kl_divergence, kl_divergence_standard_normal
 from nnx.functional.dot_product_attention import attention
 from nnx.functional.embeddings import embedding
 from nnx.functional.exponential_units import celu, elu, exponential, selu
 from nnx.functional.gates import gelu, hardswish, mish, silu
 from nnx.functional.indexing import gather, index_add, one_hot
-from nnx.functional.likelihoods import nll
+from nnx.functional.likelihoods import gaussian_nll, poisson_nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
@@ -53,6 +53,7 @@ __all__ = [
     "erf",
     "exponential",
     "gather",
+    "gaussian_nll",
     "gelu",
     "global_average_pool",
     "global_max_pool",
@@ -66,6 +67,7 @@ __all__ = [
     "huber",
     "index_add",
     "instance_norm",
+    "kl_divergence",
     "kl_divergence_standard_normal",
     "layer_norm",
     "leaky_relu",
@@ -82,6 +84,7 @@ __all__ = [
     "nll",
     "one_hot",
     "pad",
+    "poisson_nll",
     "prelu",
     "relu",
     "relu6",

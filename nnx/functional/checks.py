@@ -142,7 +142,7 @@ def as_nonnegative(value: Any, name: str) -> float:
 
     Raises ArgumentError unless it is finite and >= 0.
     """
-    number = _as_float(value)
+    number = value if type(value) is float else _as_float(value)  # a float costs no call
     if not math.isfinite(number) or number < 0:
         raise ArgumentError(f"expected a finite {name} >= 0, got {value!r}")
     return number

@@ -97,6 +97,26 @@ def along(vector: Array, ndim: int, axis: int) -> Array:
     return namespace(vector).reshape(vector, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
+def soft(target: Array, weight: Array | None, axis: int, label_smoothing: float) -> Array:
+    """Return w_k t_k for each logit."""
+    found = target
+    if label_smoothing:
+        found = (1.0 - label_smoothing) * target + label_smoothing / target.shape[axis]
+    return found if weight is None else found * along(weight, target.ndim, axis)
+
+
+def expected(weights: Array, log_probabilities: Array, axis: int) -> Array:
+    """Return the weighted sum of the log-probabilities over the classes."""
+    xp = namespace(weights, log_probabilities)
+    return xp.sum(weights * where_it_counts(weights, log_probabilities), axis=axis)
+
+
+def where_it_counts(weights: Array, log_probabilities: Array) -> Array:
+    """Return the log-probabilities, with 0 for a -inf of weight 0: their product counts as 0, and would be NaN."""
+    xp = namespace(weights, log_probabilities)
+    return xp.where((weights == 0) & (log_probabilities == -math.inf), 0.0, log_probabilities)
+
+
 def check_scores(scores: Array, target: Array, weight: Array | None, axis: int, name: str) -> int:
     """Check the scores of classes and the weights of the classes; return the axis counted from 0."""
     namespace(scores, target, weight)

@@ -1,4 +1,4 @@
-"""Cross-entropy of logits with class indices or probabilities."""
+"""Cross-entropy of logits, and negative log-likelihood of log-probabilities."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,13 @@ from nnx.functional.class_targets import (
     check_scores,
     choose,
     divisor_of,
+    expected,
     one_hot_mask,
     picked,
     reduce_by,
+    soft,
     unreduce_by,
+    where_it_counts,
     without,
 )
 from nnx.functional.loss_terms import traced_pullback
@@ -87,8 +90,8 @@ def cross_entropy(
     log_probabilities = log_softmax(logits, axis=axis)
     if is_floating(target):
         count = math.prod(without(logits.shape, axis))
-        weights = _soft(target, weight, axis, label_smoothing)
-        return reduce_by(-_expected(weights, log_probabilities, axis), count, reduction)
+        weights = soft(target, weight, axis, label_smoothing)
+        return reduce_by(-expected(weights, log_probabilities, axis), count, reduction)
     chosen = choose(logits, target, weight, axis, ignore_index)
     values = _of_indices(chosen, log_probabilities, weight, axis, label_smoothing)
     return reduce_by(values, divisor_of(chosen, reduction), reduction)
@@ -111,11 +114,11 @@ def _(
     options: dict[str, Any] = {"axis": axis, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
     by_weight = traced_pullback(cross_entropy, wanted, (logits, target, weight), 2, reduction=reduction, **options)
     log_probabilities = log_softmax(logits, axis=axis)
-    soft = is_floating(target)
+    is_soft = is_floating(target)
     divisor: Any
-    if soft:
-        weights, divisor = _soft(target, weight, axis, label_smoothing), math.prod(without(logits.shape, axis))
-        values = -_expected(weights, log_probabilities, axis)
+    if is_soft:
+        weights, divisor = soft(target, weight, axis, label_smoothing), math.prod(without(logits.shape, axis))
+        values = -expected(weights, log_probabilities, axis)
     else:
         chosen = choose(logits, target, weight, axis, ignore_index)
         divisor = divisor_of(chosen, reduction)
@@ -124,17 +127,106 @@ def _(
     def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
         scale = unreduce_by(cotangent, divisor, reduction, axis)
         to_logits = to_target = None
-        if wanted[0] and soft:
+        if wanted[0] and is_soft:
             xp = namespace(cotangent, log_probabilities, weights)
             mass = xp.sum(weights, axis=axis, keepdims=True)  # 1 for each example, unless weighted
             to_logits = scale * (xp.exp(log_probabilities) * mass - weights)
         elif wanted[0]:
             to_logits = _to_logits(scale, chosen, log_probabilities, weight, axis, label_smoothing)
-        if wanted[1] and soft:
-            scaled = (label_smoothing - 1.0) * scale * _where_it_counts(weights, log_probabilities)
+        if wanted[1] and is_soft:
+            scaled = (label_smoothing - 1.0) * scale * where_it_counts(weights, log_probabilities)
             to_target = scaled if weight is None else scaled * along(weight, logits.ndim, axis)
         return to_logits, to_target, by_weight(cotangent)
 
+    return reduce_by(values, divisor, reduction), pullback
+
+
+@primitive
+@in_float32
+def nll(
+    log_probabilities: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> Array:
+    r"""Negative log-likelihood of class indices: :math:`-w_t \log p_t`.
+
+    Parameters
+    ----------
+    log_probabilities : array, shape (batch, classes, ...)
+        Real floating-point, such as the output of :func:`log_softmax` along the axis of the classes; for logits, use
+        :func:`cross_entropy`.
+    target : array, shape (batch, ...), integer
+        Class indices.
+    weight : array, shape (classes,), optional
+        A weight for each class. With reduction ``"mean"``, the sum is divided by the sum of the applied weights.
+    axis : int
+        The axis of the classes; default 1. Use -1 if channels come last.
+    reduction : {"mean", "sum", "none"}
+        Over the examples.
+    ignore_index : int
+        Examples with this class index are ignored; if all are, the loss is 0.
+
+    Returns
+    -------
+    loss : array, shape ()
+        For ``"none"`` the shape (batch, ...).
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or there is no example.
+    DTypeError
+        If the log-probabilities hold integers, or the target does not.
+    ArgumentError
+        If a class index is out of range. On a device whose memory cannot be read without waiting, the loss is NaN
+        instead.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> p = np.asarray([[0.25, 0.75], [0.5, 0.5]])
+    >>> nnx.functional.nll(np.log(p), np.asarray([0, 1]), reduction="none").round(4)
+    array([1.3863, 0.6931])
+    """
+    axis, target = _check_nll(log_probabilities, target, weight, axis, ignore_index)
+    chosen = choose(log_probabilities, target, weight, axis, ignore_index)
+    found = picked(chosen, log_probabilities, axis)
+    values = -namespace(found).squeeze(found, axis=axis)
+    return reduce_by(values, divisor_of(chosen, reduction), reduction)
+
+
+@nll.with_pullback(fresh=True)
+@rule_in_float32
+def _(
+    wanted: Sequence[Any],
+    log_probabilities: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    axis: int = 1,
+    reduction: str = "mean",
+    ignore_index: int = -100,
+) -> tuple[Array, Pullback]:
+    axis, target = _check_nll(log_probabilities, target, weight, axis, ignore_index)
+    chosen, shape = choose(log_probabilities, target, weight, axis, ignore_index), tuple(log_probabilities.shape)
+    divisor = divisor_of(chosen, reduction)
+    args, options = (log_probabilities, target, weight), {"axis": axis, "ignore_index": ignore_index}
+    by_weight = traced_pullback(nll, wanted, args, 2, reduction=reduction, **options)
+
+    def pullback(cotangent: Array) -> tuple[Array | None, None, Array | None]:
+        to_input = None
+        if wanted[0]:
+            xp = namespace(cotangent, chosen.weight)
+            share = chosen.weight * unreduce_by(cotangent, divisor, reduction, axis)
+            to_input = xp.where(one_hot_mask(chosen, shape, axis), -share, 0.0)
+        return to_input, None, by_weight(cotangent)
+
+    found = picked(chosen, log_probabilities, axis)
+    values = -namespace(found).squeeze(found, axis=axis)
     return reduce_by(values, divisor, reduction), pullback
 
 
@@ -147,7 +239,7 @@ def _of_indices(
     if label_smoothing:
         ones = xp.ones_like(log_probabilities)
         weights = ones if weight is None else ones * along(weight, log_probabilities.ndim, axis)
-        total = xp.expand_dims(_expected(weights, log_probabilities, axis), axis=axis)
+        total = xp.expand_dims(expected(weights, log_probabilities, axis), axis=axis)
         total = chosen.counted * xp.where(chosen.counted == 0, 0.0, total)
         found = (1.0 - label_smoothing) * found + (label_smoothing / log_probabilities.shape[axis]) * total
     return -xp.squeeze(found, axis=axis)
@@ -172,25 +264,6 @@ def _to_logits(
     return xp.where(one_hot_mask(chosen, log_probabilities.shape, axis), found - share, found)
 
 
-def _soft(target: Array, weight: Array | None, axis: int, label_smoothing: float) -> Array:
-    """Return w_k t_k for each logit."""
-    soft = target
-    if label_smoothing:
-        soft = (1.0 - label_smoothing) * target + label_smoothing / target.shape[axis]
-    return soft if weight is None else soft * along(weight, target.ndim, axis)
-
-
-def _expected(weights: Array, log_probabilities: Array, axis: int) -> Array:
-    xp = namespace(weights, log_probabilities)
-    return xp.sum(weights * _where_it_counts(weights, log_probabilities), axis=axis)
-
-
-def _where_it_counts(weights: Array, log_probabilities: Array) -> Array:
-    """Return the log-probabilities, with 0 for a -inf of weight 0: their product counts as 0, and would be NaN."""
-    xp = namespace(weights, log_probabilities)
-    return xp.where((weights == 0) & (log_probabilities == -math.inf), 0.0, log_probabilities)
-
-
 def check_cross_entropy(
     logits: Array, target: Array, weight: Array | None, axis: int, ignore_index: int, label_smoothing: float
 ) -> tuple[int, Array]:
@@ -202,3 +275,10 @@ def check_cross_entropy(
         return axis, check_indices(logits, target, axis, ignore_index, "logits")
     check_probabilities(logits, target, axis, "logits")
     return axis, target
+
+
+def _check_nll(
+    log_probabilities: Array, target: Array, weight: Array | None, axis: int, ignore_index: int
+) -> tuple[int, Array]:
+    axis = check_scores(log_probabilities, target, weight, axis, "log_probabilities")
+    return axis, check_indices(log_probabilities, target, axis, ignore_index, "log_probabilities")

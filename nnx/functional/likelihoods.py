@@ -1,116 +1,198 @@
 """Negative log-likelihoods of targets under a predicted distribution."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnx.autodiff import Pullback, primitive
+from nnx.autodiff import Pullback, primitive, stop_gradient
+from nnx.autodiff.rules.parts import Spec
+from nnx.autodiff.rules.shapes import match
 from nnx.backend import namespace
-from nnx.functional.class_targets import (
-    check_indices,
-    check_scores,
-    choose,
-    divisor_of,
-    one_hot_mask,
-    picked,
-    reduce_by,
-    unreduce_by,
-)
-from nnx.functional.loss_terms import traced_pullback
+from nnx.errors import ArgumentError
+from nnx.functional.checks import expect_real, expect_same_dtype, expect_shape
+from nnx.functional.loss_terms import expect_pair, first_where, of_difference, reduce_loss, traced_pullback, unreduce
 from nnx.functional.precision import in_float32, rule_in_float32
 from nnx.types import Array
 
 
 @primitive
 @in_float32
-def nll(
-    log_probabilities: Array,
+def gaussian_nll(
+    input: Array,
     target: Array,
-    weight: Array | None = None,
+    variance: Array,
     *,
-    axis: int = 1,
+    full: bool = False,
+    eps: float = 1e-6,
     reduction: str = "mean",
-    ignore_index: int = -100,
 ) -> Array:
-    r"""Negative log-likelihood of class indices: :math:`-w_t \log p_t`.
+    r"""Negative log-likelihood of a normal distribution: :math:`\tfrac{1}{2} (\log v + (x - t)^2 / v)`.
 
     Parameters
     ----------
-    log_probabilities : array, shape (batch, classes, ...)
-        Real floating-point, such as the output of :func:`log_softmax` along the axis of the classes; for logits, use
-        :func:`cross_entropy`.
-    target : array, shape (batch, ...), integer
-        Class indices.
-    weight : array, shape (classes,), optional
-        A weight for each class. With reduction ``"mean"``, the sum is divided by the sum of the applied weights.
-    axis : int
-        The axis of the classes; default 1. Use -1 if channels come last.
+    input, target : arrays of one shape, real floating-point
+        Predicted means, and what was observed.
+    variance : array
+        Of the shape of ``input``, or with length 1 at the last axis; not negative.
+    full : bool
+        Whether to add the constant :math:`\tfrac{1}{2} \log 2 \pi`.
+    eps : float
+        A smaller variance counts as this one. Its derivative is still passed on, so that it can grow, as in PyTorch.
     reduction : {"mean", "sum", "none"}
-        Over the examples.
-    ignore_index : int
-        Examples with this class index are ignored; if all are, the loss is 0.
 
     Returns
     -------
     loss : array, shape ()
-        For ``"none"`` the shape (batch, ...).
+        For ``"none"`` the shape of ``input``.
 
     Raises
     ------
     ShapeError
-        If the shapes do not fit, or there is no example.
+        If the shapes do not fit, or there is no element.
     DTypeError
-        If the log-probabilities hold integers, or the target does not.
+        If an array holds integers or complex numbers, or the dtypes differ.
     ArgumentError
-        If a class index is out of range. On a device whose memory cannot be read without waiting, the loss is NaN
-        instead.
+        If a variance is negative, which is not checked on a device whose memory cannot be read without waiting; or if
+        ``eps`` is not positive.
+
+    Notes
+    -----
+    Source: D. A. Nix and A. S. Weigend, "Estimating the mean and variance of the target probability distribution",
+    ICNN 1994.
 
     Examples
     --------
     >>> import numpy as np, nnx
-    >>> p = np.asarray([[0.25, 0.75], [0.5, 0.5]])
-    >>> nnx.functional.nll(np.log(p), np.asarray([0, 1]), reduction="none").round(4)
-    array([1.3863, 0.6931])
+    >>> mean, target, variance = np.asarray([1.0]), np.asarray([3.0]), np.asarray([4.0])
+    >>> round(float(nnx.functional.gaussian_nll(mean, target, variance)), 4)
+    1.1931
     """
-    axis, target = _check_nll(log_probabilities, target, weight, axis, ignore_index)
-    chosen = choose(log_probabilities, target, weight, axis, ignore_index)
-    found = picked(chosen, log_probabilities, axis)
-    values = -namespace(found).squeeze(found, axis=axis)
-    return reduce_by(values, divisor_of(chosen, reduction), reduction)
+    _check_gaussian(input, target, variance, eps)
+    difference, bounded = input - target, _at_least(variance, eps)
+    values = 0.5 * (namespace(bounded).log(bounded) + difference * difference / bounded)
+    return reduce_loss(values + 0.5 * math.log(2.0 * math.pi) if full else values, reduction)
 
 
-@nll.with_pullback(fresh=True)
+@gaussian_nll.with_pullback(fresh=True)
 @rule_in_float32
 def _(
     wanted: Sequence[Any],
-    log_probabilities: Array,
+    input: Array,
     target: Array,
-    weight: Array | None = None,
+    variance: Array,
     *,
-    axis: int = 1,
+    full: bool = False,
+    eps: float = 1e-6,
     reduction: str = "mean",
-    ignore_index: int = -100,
 ) -> tuple[Array, Pullback]:
-    axis, target = _check_nll(log_probabilities, target, weight, axis, ignore_index)
-    chosen, shape = choose(log_probabilities, target, weight, axis, ignore_index), tuple(log_probabilities.shape)
-    divisor = divisor_of(chosen, reduction)
-    args, options = (log_probabilities, target, weight), {"axis": axis, "ignore_index": ignore_index}
-    by_weight = traced_pullback(nll, wanted, args, 2, reduction=reduction, **options)
+    loss = gaussian_nll(input, target, variance, full=full, eps=eps, reduction=reduction)
+    difference, bounded = input - target, _at_least(variance, eps)
 
-    def pullback(cotangent: Array) -> tuple[Array | None, None, Array | None]:
+    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
+        scale = unreduce(cotangent, reduction, difference.shape)
+        error = difference / bounded
+        to_variance = None
+        if wanted[2]:
+            by_element = scale * (0.5 / bounded - 0.5 * (error * error))
+            to_variance = match(by_element, Spec(tuple(variance.shape), variance.dtype))
+        return *of_difference(wanted, scale * error), to_variance
+
+    return loss, pullback
+
+
+@primitive
+@in_float32
+def poisson_nll(
+    input: Array,
+    target: Array,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Array:
+    r"""Negative log-likelihood of a Poisson distribution: :math:`e^x - t x`, or :math:`x - t \log(x + \epsilon)`.
+
+    Parameters
+    ----------
+    input, target : arrays of one shape, real floating-point
+        Predicted rates or their logarithms, and the counts that were observed.
+    log_input : bool
+        Whether the input is the logarithm of the rate: the first formula, which is the default.
+    full : bool
+        Whether to add Stirling's approximation of :math:`\log t!`, which is
+        :math:`t \log t - t + \tfrac{1}{2} \log(2 \pi t)`, for targets greater than 1.
+    eps : float
+        Keeps the logarithm of a rate of 0 finite.
+    reduction : {"mean", "sum", "none"}
+
+    Returns
+    -------
+    loss : array, shape ()
+        For ``"none"`` the shape of ``input``.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ, or there is no element.
+    DTypeError
+        If an array holds integers or complex numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> nnx.functional.poisson_nll(np.asarray([0.0, 1.0]), np.asarray([2.0, 1.0]), reduction="none").round(4)
+    array([1.    , 1.7183])
+    """
+    expect_pair(input, target)
+    xp = namespace(input, target)
+    values = xp.exp(input) - target * input if log_input else input - target * xp.log(input + eps)
+    if full:
+        many = xp.where(target > 1, target, 1.0)
+        values = values + xp.where(target > 1, (many + 0.5) * xp.log(many) - many + 0.5 * math.log(2.0 * math.pi), 0.0)
+    return reduce_loss(values, reduction)
+
+
+@poisson_nll.with_pullback(fresh=True)
+@rule_in_float32
+def _(
+    wanted: Sequence[Any],
+    input: Array,
+    target: Array,
+    *,
+    log_input: bool = True,
+    full: bool = False,
+    eps: float = 1e-8,
+    reduction: str = "mean",
+) -> tuple[Array, Pullback]:
+    options: dict[str, Any] = {"log_input": log_input, "full": full, "eps": eps, "reduction": reduction}
+    by_target = traced_pullback(poisson_nll, wanted, (input, target), 1, **options)
+
+    def pullback(cotangent: Array) -> tuple[Array | None, Array | None]:
         to_input = None
         if wanted[0]:
-            xp = namespace(cotangent, chosen.weight)
-            share = chosen.weight * unreduce_by(cotangent, divisor, reduction, axis)
-            to_input = xp.where(one_hot_mask(chosen, shape, axis), -share, 0.0)
-        return to_input, None, by_weight(cotangent)
+            xp = namespace(cotangent, input, target)
+            slope = xp.exp(input) - target if log_input else 1.0 - target / (input + eps)
+            to_input = slope * unreduce(cotangent, reduction, input.shape)
+        return to_input, by_target(cotangent)
 
-    found = picked(chosen, log_probabilities, axis)
-    values = -namespace(found).squeeze(found, axis=axis)
-    return reduce_by(values, divisor, reduction), pullback
+    return poisson_nll(input, target, **options), pullback
 
 
-def _check_nll(
-    log_probabilities: Array, target: Array, weight: Array | None, axis: int, ignore_index: int
-) -> tuple[int, Array]:
-    axis = check_scores(log_probabilities, target, weight, axis, "log_probabilities")
-    return axis, check_indices(log_probabilities, target, axis, ignore_index, "log_probabilities")
+def _at_least(variance: Array, eps: float) -> Array:
+    """Return the variance, replaced where it is small, but with its derivative."""
+    plain = stop_gradient(variance)
+    return variance + namespace(plain).where(plain < eps, eps - plain, 0.0)
+
+
+def _check_gaussian(input: Array, target: Array, variance: Array, eps: float) -> None:
+    expect_pair(input, target)
+    if not eps > 0:
+        raise ArgumentError(f"expected eps > 0, got {eps}")
+    namespace(input, variance)
+    expect_real(variance, "variance")
+    if tuple(variance.shape) != (*input.shape[:-1], 1):
+        expect_shape(variance, input.shape, "variance", "as the input, or with 1 at the last axis")
+    expect_same_dtype(input, variance, "variance", "input")
+    if (wrong := first_where(variance, lambda v: v < 0)) is not None:
+        raise ArgumentError(f"expected variances of at least 0, got {wrong}; for logarithms, use exp")

@@ -2,9 +2,9 @@
 
 from nnx.losses.base import Loss
 from nnx.losses.binary import BCE, BCEWithLogits, Hinge
-from nnx.losses.classification import CrossEntropy
-from nnx.losses.divergences import KLDivergenceStandardNormal
-from nnx.losses.likelihoods import NLL
+from nnx.losses.classification import NLL, CrossEntropy
+from nnx.losses.divergences import KLDivergence, KLDivergenceStandardNormal
+from nnx.losses.likelihoods import GaussianNLL, PoissonNLL
 from nnx.losses.robust import MAE, Huber, SmoothL1
 from nnx.losses.squares import MSE, MSES
 
@@ -16,9 +16,12 @@ __all__ = [
     "NLL",
     "BCEWithLogits",
     "CrossEntropy",
+    "GaussianNLL",
     "Hinge",
     "Huber",
+    "KLDivergence",
     "KLDivergenceStandardNormal",
     "Loss",
+    "PoissonNLL",
     "SmoothL1",
 ]

@@ -24,7 +24,7 @@ class _Call(NamedTuple):
 
 
 class Loss(Module):
-    """Base class of losses. A subclass defines ``forward``; its first ``predictions`` arguments are differentiated.
+    """Base class of losses. A subclass defines ``forward``; its arguments at ``predictions`` are differentiated.
 
     A loss is a module: ``to`` moves the arrays that it holds, such as class weights, and after ``eval()`` a call keeps
     nothing.
@@ -32,13 +32,14 @@ class Loss(Module):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        Over the examples, for all losses alike.
+        Over the examples, for all losses alike; the class attribute ``reductions`` has the choices.
     """
 
-    predictions: int = 1
+    predictions: tuple[int, ...] = (0,)
+    reductions: tuple[str, ...] = REDUCTIONS
 
     def __init__(self, reduction: str = "mean") -> None:
-        expect_choice(reduction, REDUCTIONS, "reduction")
+        expect_choice(reduction, self.reductions, "reduction")
         self.reduction = reduction
 
     def forward(self, *args: Array) -> Array:
@@ -58,7 +59,7 @@ class Loss(Module):
             if self._is_copy or not self.training or TracedArray in map(type, args):
                 return self.forward(*args)
             own["_kept"] = None  # before the call, so that two sets of residuals are never held
-            origins = [*map(origin_of, args[: self.predictions])]
+            origins = [*map(origin_of, map(args.__getitem__, self.predictions))]
             for origin in origins:
                 if origin is not None and origin.is_recorded:
                     value, pullback = self._vjp(args)
@@ -104,8 +105,13 @@ class Loss(Module):
         raise UsageError("a loss has no backward; hand its gradient to the model: model.backward(loss.gradient())")
 
     def _vjp(self, args: Sequence[Array]) -> tuple[Any, ...]:
-        rest = args[self.predictions :]
-        return vjp(lambda *inputs: self.forward(*inputs, *rest), *args[: self.predictions])
+        def forward(*inputs: Array) -> Array:
+            found = list(args)
+            for index, input in zip(self.predictions, inputs, strict=True):
+                found[index] = input
+            return self.forward(*found)
+
+        return vjp(forward, *map(args.__getitem__, self.predictions))
 
 
 def expect_array_or_none(value: Any, name: str) -> Array | None:

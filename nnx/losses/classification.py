@@ -55,3 +55,46 @@ class CrossEntropy(Loss):
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )
+
+
+class NLL(Loss):
+    """Negative log-likelihood of log-probabilities; see :func:`nnx.functional.nll`. For logits: :class:`CrossEntropy`.
+
+    Parameters
+    ----------
+    weight : array, shape (classes,), optional
+        A weight for each class.
+    axis : int
+        The axis of the classes.
+    reduction : {"mean", "sum", "none"}
+    ignore_index : int
+        Examples with this class index are ignored.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.NLL()
+    >>> round(float(loss(np.log(np.asarray([[0.5, 0.5]])), np.asarray([1]))), 4)
+    0.6931
+    >>> loss.gradient()
+    array([[ 0., -1.]])
+    """
+
+    def __init__(
+        self, weight: Array | None = None, *, axis: int = 1, reduction: str = "mean", ignore_index: int = -100
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = expect_array_or_none(weight, "weight")
+        self.axis = axis
+        self.ignore_index = ignore_index
+
+    def forward(self, log_probabilities: Array, target: Array) -> Array:
+        """Return the loss of log-probabilities (batch, classes, ...) and class indices (batch, ...)."""
+        return functional.nll(
+            log_probabilities,
+            target,
+            self.weight,
+            axis=self.axis,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+        )

@@ -1,6 +1,7 @@
 """Divergences between distributions."""
 
 from nnx import functional
+from nnx.functional.divergences import KL_REDUCTIONS
 from nnx.losses.base import Loss
 from nnx.types import Array
 
@@ -20,8 +21,40 @@ class KLDivergenceStandardNormal(Loss):
     (array([[2.]]), array([[0.]]))
     """
 
-    predictions = 2
+    predictions = (0, 1)
 
     def forward(self, mean: Array, variance: Array) -> Array:
         """Return the loss of mean and variance, both (batch, latent)."""
         return functional.kl_divergence_standard_normal(mean, variance, reduction=self.reduction)
+
+
+class KLDivergence(Loss):
+    """Divergence of log-probabilities from a target of probabilities; see :func:`nnx.functional.kl_divergence`.
+
+    Its default reduction is ``"batchmean"``, the mean of the examples' divergences; ``"mean"`` is over all elements.
+
+    Parameters
+    ----------
+    log_target : bool
+        Whether the target holds logarithms of probabilities.
+    reduction : {"batchmean", "mean", "sum", "none"}
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.KLDivergence()
+    >>> round(float(loss(np.log(np.asarray([[0.5, 0.5]])), np.asarray([[0.25, 0.75]]))), 4)
+    0.1308
+    >>> loss.gradient()
+    array([[-0.25, -0.75]])
+    """
+
+    reductions = KL_REDUCTIONS
+
+    def __init__(self, *, log_target: bool = False, reduction: str = "batchmean") -> None:
+        super().__init__(reduction)
+        self.log_target = log_target
+
+    def forward(self, input: Array, target: Array) -> Array:
+        """Return the loss of log-probabilities (batch, ...) and a target of the same shape."""
+        return functional.kl_divergence(input, target, log_target=self.log_target, reduction=self.reduction)

@@ -1,48 +1,79 @@
 """Negative log-likelihoods of targets under a predicted distribution."""
 
 from nnx import functional
-from nnx.losses.base import Loss, expect_array_or_none
+from nnx.losses.base import Loss
 from nnx.types import Array
 
 
-class NLL(Loss):
-    """Negative log-likelihood of log-probabilities; see :func:`nnx.functional.nll`. For logits: :class:`CrossEntropy`.
+class GaussianNLL(Loss):
+    """Negative log-likelihood of a normal distribution; see :func:`nnx.functional.gaussian_nll`.
+
+    It is called with the predicted mean, the target and the predicted variance, in PyTorch's order, and its gradient is
+    the pair of those of mean and variance.
 
     Parameters
     ----------
-    weight : array, shape (classes,), optional
-        A weight for each class.
-    axis : int
-        The axis of the classes.
+    full : bool
+        Whether to add the constant.
+    eps : float
+        A smaller variance counts as this one.
     reduction : {"mean", "sum", "none"}
-    ignore_index : int
-        Examples with this class index are ignored.
 
     Examples
     --------
     >>> import numpy as np, nnx
-    >>> loss = nnx.NLL()
-    >>> round(float(loss(np.log(np.asarray([[0.5, 0.5]])), np.asarray([1]))), 4)
-    0.6931
+    >>> loss = nnx.GaussianNLL()
+    >>> round(float(loss(np.asarray([1.0]), np.asarray([3.0]), np.asarray([4.0]))), 4)
+    1.1931
     >>> loss.gradient()
-    array([[ 0., -1.]])
+    (array([-0.5]), array([0.]))
+    """
+
+    predictions = (0, 2)
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.full = full
+        self.eps = eps
+
+    def forward(self, input: Array, target: Array, variance: Array) -> Array:
+        """Return the loss of means (batch, ...), a target of the same shape, and variances (batch, ...) or (..., 1)."""
+        return functional.gaussian_nll(input, target, variance, full=self.full, eps=self.eps, reduction=self.reduction)
+
+
+class PoissonNLL(Loss):
+    """Negative log-likelihood of counts; see :func:`nnx.functional.poisson_nll`.
+
+    Parameters
+    ----------
+    log_input : bool
+        Whether the input is the logarithm of the rate.
+    full : bool
+        Whether to add an approximation of the constant.
+    eps : float
+        Keeps the logarithm of a rate of 0 finite.
+    reduction : {"mean", "sum", "none"}
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> loss = nnx.PoissonNLL()
+    >>> float(loss(np.asarray([0.0]), np.asarray([2.0])))
+    1.0
+    >>> loss.gradient()
+    array([-1.])
     """
 
     def __init__(
-        self, weight: Array | None = None, *, axis: int = 1, reduction: str = "mean", ignore_index: int = -100
+        self, *, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
-        self.weight = expect_array_or_none(weight, "weight")
-        self.axis = axis
-        self.ignore_index = ignore_index
+        self.log_input = log_input
+        self.full = full
+        self.eps = eps
 
-    def forward(self, log_probabilities: Array, target: Array) -> Array:
-        """Return the loss of log-probabilities (batch, classes, ...) and class indices (batch, ...)."""
-        return functional.nll(
-            log_probabilities,
-            target,
-            self.weight,
-            axis=self.axis,
-            reduction=self.reduction,
-            ignore_index=self.ignore_index,
+    def forward(self, input: Array, target: Array) -> Array:
+        """Return the loss of rates (batch, ...), or their logarithms, and counts of the same shape."""
+        return functional.poisson_nll(
+            input, target, log_input=self.log_input, full=self.full, eps=self.eps, reduction=self.reduction
         )

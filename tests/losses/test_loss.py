@@ -165,10 +165,17 @@ class TestCrossEntropy:
             loss(logits, np.ones(3, np.int64))
         with pytest.raises(ShapeError, match=r"target of shape \(4, 3\), as the logits, got \(4, 2\)"):
             loss(logits, np.ones((4, 2)))
-        with pytest.raises(ShapeError, match="expected an array that has axis 1, got one with 1 axes"):
-            loss(np.ones(3), np.ones(3))
+        with pytest.raises(ShapeError, match="expected an array that has axis 2, got one with 2 axes"):
+            nnx.CrossEntropy(axis=2)(logits, logits)
         with pytest.raises(ShapeError, match=r"expected weight of shape \(3,\), one for each class, got \(2,\)"):
             nnx.CrossEntropy(weight=np.ones(2))(logits, np.ones(4, np.int64))
+
+    def test_one_example(self, xp):
+        logits, target = xp.asarray([1.0, 2.0, 3.0], "float64"), xp.asarray(2, "int64")
+        loss = nnx.CrossEntropy()
+        expected = nnx.functional.log_softmax(logits)
+        assert_close(loss(logits, target), -expected[2])
+        assert_close(loss.gradient(), xp.namespace.exp(expected) - xp.asarray([0.0, 0.0, 1.0], "float64"))
 
     def test_labels_as_a_column(self):
         loss, logits = nnx.CrossEntropy(), np.ones((4, 3))

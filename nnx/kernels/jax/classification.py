@@ -43,6 +43,7 @@ def _(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Any:
+    axis = axis if logits.ndim > 1 else 0
     classes = logits.shape[axis]
     index = as_class_indices(target)
     kept = index != ignore_index

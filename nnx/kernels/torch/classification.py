@@ -42,7 +42,8 @@ def _(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
 ) -> Any:
-    scores = torch.movedim(logits, axis, 1 if logits.ndim > 1 else 0)
+    axis = axis if logits.ndim > 1 else 0
+    scores = torch.movedim(logits, axis, min(1, logits.ndim - 1))
     scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     index = target.long()
     wrong = None

@@ -13,6 +13,7 @@ from rows import (
     contraction,
     convolution,
     cross_entropy,
+    divergences,
     embeddings,
     indexing,
     likelihoods,
@@ -50,6 +51,7 @@ FAMILIES = {
     "Cross-entropy": cross_entropy,
     "Binary decisions": binary,
     "Likelihoods": likelihoods,
+    "Divergences": divergences,
     "Variational": variational,
     "Optimizers": optimizers,
 }

@@ -57,3 +57,8 @@ def uniform(*shapes: tuple[int, ...]) -> Draw:
 
 def signs(*shapes: tuple[int, ...]) -> Draw:
     return lambda rng: tuple(2 * rng.integers(2, size=shape) - 1 for shape in shapes)
+
+
+def counts(*shapes: tuple[int, ...]) -> Draw:
+    """Draw whole numbers as floats, 0 and 1 among them."""
+    return lambda rng: tuple(rng.integers(0, 5, size=shape).astype(float) for shape in shapes)

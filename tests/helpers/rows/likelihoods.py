@@ -2,7 +2,8 @@
 
 import nnx
 from nnx import functional as F
-from rows.draws import CLASSES, LOGITS, both, labels, normal, positive
+from rows.draws import CLASSES, LOGITS, both, counts, labels, normal, positive
+from rows.pairs import NONE, SUM, function, record
 from rows.record import Capability, Row, Wrong, loss
 
 WEIGHT = positive((CLASSES,))
@@ -18,6 +19,14 @@ def _weighted(torch, log_p, weight, target):
 
 def _nll(torch, x, t):
     return torch.nn.functional.nll_loss(x, t)
+
+
+def _gaussian(torch, mean, variance, target, **options):
+    return torch.nn.functional.gaussian_nll_loss(mean, target, variance, **options)
+
+
+MEAN_AND_VARIANCE = both(normal((4, 3)), positive((4, 3)))
+COUNTS = counts((4, 3))
 
 
 CAPABILITIES = [
@@ -71,4 +80,53 @@ CAPABILITIES = [
             ),
         ),
     ),
+    Capability(
+        "functional.gaussian_nll",
+        "input, target and variance of one shape; variance may have length 1 at the last axis",
+        "torch.nn.functional.gaussian_nll_loss",
+        wrong=Wrong(((4, 3), (4, 2), (4, 3)), r"expected target of shape \(4, 3\), as the input, got \(4, 2\)"),
+        rows=(
+            Row(
+                "gaussian_nll-mean",
+                F.gaussian_nll,
+                both(normal((4, 3), (4, 3)), positive((4, 3))),
+                lambda torch, *args: torch.nn.functional.gaussian_nll_loss(*args),
+                batch="mean",
+            ),
+            Row(
+                "gaussian_nll-full-none",
+                lambda x, v, t: F.gaussian_nll(x, t, v, full=True, reduction="none"),
+                both(normal((4, 3)), positive((4, 1))),
+                lambda torch, x, v, t: _gaussian(torch, x, v, t, full=True, reduction="none"),
+                normal((4, 3)),
+            ),
+        ),
+    ),
+    function(
+        "poisson_nll",
+        "poisson_nll_loss",
+        ("mean", {}),
+        ("full-none", {"full": True, **NONE}),
+        ("rate-sum", {"log_input": False, **SUM}),
+        inputs=positive((4, 3)),
+        constants=COUNTS,
+    ),
+    Capability(
+        "GaussianNLL",
+        "input, target and variance of one shape; variance may have length 1 at the last axis",
+        "torch.nn.GaussianNLLLoss",
+        wrong=Wrong(((4, 3), (4, 2), (4, 3)), "GaussianNLL: expected target of shape"),
+        rows=(
+            loss(
+                "GaussianNLL",
+                nnx.GaussianNLL(full=True),
+                MEAN_AND_VARIANCE,
+                lambda torch, x, v, t: _gaussian(torch, x, v, t, full=True),
+                normal((4, 3)),
+                order=(0, 2, 1),
+                repr="GaussianNLL(full=True)",
+            ),
+        ),
+    ),
+    record(nnx.PoissonNLL, "PoissonNLLLoss", constants=COUNTS),
 ]

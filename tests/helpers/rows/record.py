@@ -33,7 +33,8 @@ class Row:
 
     A layer is called in training mode, or else, with ``training=False``, in evaluation mode. ``batch`` says how a batch
     of n follows from n batches of one: "concat", "sum" or "mean"; the arrays at the positions ``unbatched`` have no
-    batch axis.
+    batch axis. ``order`` has the indices of inputs and constants in the order in which the call takes them, if that is
+    another one.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Row:
     make: Callable[[str], nnx.Module] | None = None
     batch: str | None = "concat"
     unbatched: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
     training: bool = True
     repr: str | None = None
 
@@ -57,6 +59,10 @@ class Row:
         constants = [library.asarray(c, dtype if c.dtype.kind == "f" else c.dtype.name) for c in self.constants(rng)]
         return inputs, constants
 
+    def in_order(self, *arrays: Any) -> tuple[Any, ...]:
+        """Return inputs and constants in the order of the call."""
+        return tuple(arrays[i] for i in self.order) if self.order else arrays
+
     def module(self, library: Any, dtype: str) -> nnx.Module:
         """Return the layer, made on an array library."""
         with nnx.use_backend(library.spec):
@@ -66,7 +72,7 @@ class Row:
         """Return a function of what is differentiated, and its arguments, on an array library."""
         inputs, constants = self.arrays(library, dtype)
         if self.make is None:
-            return (lambda *inputs: self.call(*inputs, *constants)), inputs
+            return (lambda *inputs: self.call(*self.in_order(*inputs, *constants))), inputs
         return (lambda module, *inputs: _pure(self.call, module, *inputs, *constants)), [
             self.module(library, dtype),
             *inputs,
