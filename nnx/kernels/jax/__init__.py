@@ -3,3 +3,4 @@
 from nnx.kernels.jax import attention as attention
 from nnx.kernels.jax import classification as classification
 from nnx.kernels.jax import convolutions as convolutions
+from nnx.kernels.jax import pooling as pooling

@@ -10,3 +10,4 @@ from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
 from nnx.kernels.numpy import elementwise as elementwise
 from nnx.kernels.numpy import gelu as gelu
+from nnx.kernels.numpy import pooling as pooling

@@ -8,3 +8,4 @@ from nnx.kernels.torch import activations as activations
 from nnx.kernels.torch import attention as attention
 from nnx.kernels.torch import classification as classification
 from nnx.kernels.torch import convolutions as convolutions
+from nnx.kernels.torch import pooling as pooling
