@@ -32,8 +32,8 @@ def _(wanted: Sequence[Any], x: Any, **options: Any) -> tuple[Any, Pullback] | D
 def _pooled(
     function: Primitive[..., Any], wanted: Sequence[Any], x: Any, options: Any, axes: Axes, over: Windows
 ) -> tuple[Any, Pullback] | Declined:
-    if math.prod(over.kernel) > _SHORT or not x.dtype.isnative:
-        return Declined(f"a window has more than {_SHORT} elements, or the byte order is not the machine's")
+    if math.prod(over.kernel) > _SHORT:
+        return Declined(f"a window has more than {_SHORT} elements")
     covered = _covered(x, axes, over)
     if not wanted[0]:
         return _maxima(covered, axes, over), lambda g: (None,)
