@@ -60,7 +60,7 @@ class Host:
 def derivatives(row: Row, library, dtype: str):
     """Return value, gradients, and the derivatives of the gradients: all of one row that numbers can tell."""
     function, args = row.subject(library, dtype)
-    rng = row.rng()
+    rng = row.rng(1)
 
     def random_like(tree):
         return tree_map(lambda x: library.asarray(rng.normal(size=tuple(x.shape)), dtype), tree)
@@ -132,7 +132,7 @@ def by_torch(torch, row: Row, dtype: str):
     leaves = [*trained, *inputs]
     value = row.torch(torch, *([parameters] if row.make else []), *inputs, *constants)
     values = tree_leaves(value)
-    rng = row.rng()
+    rng = row.rng(1)
     total = sum((part * to_torch(rng.normal(size=tuple(part.shape)))).sum() for part in values)
     gradients = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
     along = [to_torch(rng.normal(size=tuple(g.shape))) for g in gradients]
@@ -178,7 +178,7 @@ def test_backward_gives_what_vjp_gives(xp, row):
     function, (module, *inputs) = row.subject(xp, "float64")
     value, pullback = nnx.vjp(function, module, *inputs)
     assert_close(function(module, *inputs), value)
-    rng = row.rng()
+    rng = row.rng(1)
     cotangent = tree_map(lambda x: xp.asarray(rng.normal(size=tuple(x.shape)), "float64"), value)
     of_parameters, *of_inputs = pullback(cotangent)
     found = module.backward(cotangent, input_gradient=True)
@@ -254,7 +254,7 @@ def test_nothing_is_written(xp, row):
         pytest.skip("JAX's arrays cannot be written")
     function, args = row.subject(xp, "float64")
     value, pullback = nnx.vjp(function, *args)
-    cotangent = tree_map(lambda x: xp.asarray(row.rng().normal(size=tuple(x.shape)), "float64"), value)
+    cotangent = tree_map(lambda x: xp.asarray(row.rng(1).normal(size=tuple(x.shape)), "float64"), value)
     held = [args, cotangent, value, pullback(cotangent)]
     before = copied(held)
     pullback(cotangent)

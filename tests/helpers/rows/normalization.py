@@ -5,7 +5,7 @@ from nnx import functional as F
 from rows.draws import both, normal, positive
 from rows.record import Capability, Row, Wrong, layer
 
-_CHANNELS = normal((3, 4, 2), (4,), (4,))
+_CHANNELS = normal((3, 4, 3), (4,), (4,))
 _OF_BATCH = r"expected more than one value a channel in training, .* got \(1, 4\)"
 
 
@@ -58,8 +58,8 @@ CAPABILITIES = [
             Row(
                 "layer_norm",
                 F.layer_norm,
-                normal((4, 3), (3,), (3,)),
-                lambda torch, x, w, b: torch.nn.functional.layer_norm(x, (3,), w, b),
+                normal((4, 6), (6,), (6,)),
+                lambda torch, x, w, b: torch.nn.functional.layer_norm(x, (6,), w, b),
                 unbatched=(1, 2),
             ),
             Row(
@@ -77,7 +77,7 @@ CAPABILITIES = [
         "torch.nn.functional.rms_norm",
         wrong=Wrong(((4, 5), (3,)), r"expected weight of shape \(5,\), as the last axes of the input, got \(3,\)"),
         rows=(
-            Row("rms_norm", F.rms_norm, normal((4, 3), (3,)), _rms_norm, unbatched=(1,)),
+            Row("rms_norm", F.rms_norm, normal((4, 6), (6,)), _rms_norm, unbatched=(1,)),
             Row(
                 "rms_norm-two-axes",
                 lambda x: F.rms_norm(x, num_axes=2),
@@ -173,14 +173,14 @@ CAPABILITIES = [
         "LayerNorm",
         "x (..., *shape)",
         "torch.nn.LayerNorm",
-        wrong=Wrong(((4, 2),), r"LayerNorm: expected input of shape \(\.\.\., 3\), got \(4, 2\)"),
+        wrong=Wrong(((4, 2),), r"LayerNorm: expected input of shape \(\.\.\., 6\), got \(4, 2\)"),
         rows=(
             layer(
                 "LayerNorm",
-                lambda dtype: nnx.LayerNorm(3, dtype=dtype),
-                normal((4, 3)),
-                lambda torch, p, x: torch.nn.functional.layer_norm(x, (3,), p["weight"], p["bias"]),
-                repr="LayerNorm(shape=3)",
+                lambda dtype: nnx.LayerNorm(6, dtype=dtype),
+                normal((4, 6)),
+                lambda torch, p, x: torch.nn.functional.layer_norm(x, (6,), p["weight"], p["bias"]),
+                repr="LayerNorm(shape=6)",
             ),
             layer(
                 "LayerNorm-without-bias",
@@ -195,14 +195,14 @@ CAPABILITIES = [
         "RMSNorm",
         "x (..., *shape)",
         "torch.nn.RMSNorm",
-        wrong=Wrong(((4, 2),), r"RMSNorm: expected input of shape \(\.\.\., 3\), got \(4, 2\)"),
+        wrong=Wrong(((4, 2),), r"RMSNorm: expected input of shape \(\.\.\., 6\), got \(4, 2\)"),
         rows=(
             layer(
                 "RMSNorm",
-                lambda dtype: nnx.RMSNorm(3, dtype=dtype),
-                normal((4, 3)),
+                lambda dtype: nnx.RMSNorm(6, dtype=dtype),
+                normal((4, 6)),
                 lambda torch, p, x: _rms_norm(torch, x, p["weight"]),
-                repr="RMSNorm(shape=3)",
+                repr="RMSNorm(shape=6)",
             ),
         ),
     ),

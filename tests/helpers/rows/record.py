@@ -49,8 +49,9 @@ class Row:
     training: bool = True
     repr: str | None = None
 
-    def rng(self) -> np.random.Generator:
-        return np.random.default_rng(zlib.crc32(self.id.encode()))
+    def rng(self, stream: int = 0) -> np.random.Generator:
+        """Return a generator for the arguments or, as another stream, for cotangents: these must not be the input."""
+        return np.random.default_rng((zlib.crc32(self.id.encode()), stream))
 
     def arrays(self, library: Any, dtype: str) -> tuple[list[Any], list[Any]]:
         """Return inputs and constants on an array library; integers and booleans are what they are in any row."""
