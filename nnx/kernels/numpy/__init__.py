@@ -5,9 +5,11 @@ pullback itself is differentiated, and must then only be used through operators 
 """
 
 from nnx.kernels.numpy import attention as attention
+from nnx.kernels.numpy import batch_statistics as batch_statistics
 from nnx.kernels.numpy import classification as classification
 from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
 from nnx.kernels.numpy import elementwise as elementwise
 from nnx.kernels.numpy import gelu as gelu
 from nnx.kernels.numpy import pooling as pooling
+from nnx.kernels.numpy import normalization as normalization
