@@ -144,7 +144,14 @@ def _(
 
 
 def given_channels(
-    x: Array, mean: Array, variance: Array, weight: Array | None, bias: Array | None, *, axis: int
+    x: Array,
+    mean: Array,
+    variance: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    axis: int = 1,
+    eps: float = 0.0,
 ) -> Layout:
     """Return the layout of :func:`batch_norm`, after a check of its arguments."""
     expect_real(x)
@@ -163,7 +170,9 @@ def expect_dtype_of_statistic(x: Array, statistic: Array, name: str) -> None:
         expect_same_dtype(x, statistic, name)
 
 
-def channels_of_batch(x: Array, weight: Array | None, bias: Array | None, *, axis: int) -> Layout:
+def channels_of_batch(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, axis: int = 1, eps: float = 0.0
+) -> Layout:
     """Return the layout of :func:`batch_norm_training`, after a check of its arguments."""
     expect_real(x)
     layout = layout_of_batch(tuple(x.shape), axis)

@@ -266,15 +266,19 @@ def _(
     return y, pull_standardized(wanted, x, weight, bias, statistics, layout, eps)
 
 
-def last_axes(x: Array, weight: Array | None = None, bias: Array | None = None, *, num_axes: int) -> Layout:
-    """Return the layout of :func:`layer_norm`, after a check of its arguments."""
+def last_axes(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, num_axes: int = 1, eps: float = 0.0
+) -> Layout:
+    """Return the layout of :func:`layer_norm` and :func:`rms_norm`, after a check of their arguments."""
     expect_real(x)
     layout = layout_of_last_axes(tuple(x.shape), num_axes)
     check_parameters(x, weight, bias, layout.own, "as the last axes of the input")
     return layout
 
 
-def of_groups(x: Array, weight: Array | None, bias: Array | None, *, groups: int, axis: int) -> Layout:
+def of_groups(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, groups: int, axis: int = 1, eps: float = 0.0
+) -> Layout:
     """Return the layout of :func:`group_norm`, after a check of its arguments."""
     expect_real(x)
     layout = layout_of_groups(tuple(x.shape), axis, groups)
@@ -282,7 +286,9 @@ def of_groups(x: Array, weight: Array | None, bias: Array | None, *, groups: int
     return layout
 
 
-def of_instances(x: Array, weight: Array | None, bias: Array | None, *, axis: int) -> Layout:
+def of_instances(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, axis: int = 1, eps: float = 0.0
+) -> Layout:
     """Return the layout of :func:`instance_norm`, after a check of its arguments."""
     expect_real(x)
     layout = layout_of_groups(tuple(x.shape), axis, None)

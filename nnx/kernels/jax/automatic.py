@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax import numpy as jnp
 
 from nnx.autodiff import Primitive, Pullback, TracedArray
 from nnx.autodiff.dispatch import Declined
@@ -48,10 +49,13 @@ def native(function: Primitive[..., Any], check: Check, *, device: str | None = 
             if not slots:
                 return made, lambda g: (None,) * len(args)
             output, jax_pullback = made
+            shapes = [(part.shape, part.dtype) for part in output] if isinstance(output, tuple) else []
 
             def pullback(g: Any) -> Sequence[Any]:
-                if type(g) is TracedArray:
+                if type(g) is TracedArray or (shapes and TracedArray in map(type, g)):
                     return function.portable_pullback(wanted, *args, **options)(g)
+                if shapes:  # of several outputs; None where no cotangent arrived
+                    g = tuple(jnp.zeros(*like) if part is None else part for part, like in zip(g, shapes, strict=True))
                 found: list[Any] = [None] * len(args)
                 now = tuple(k for k, i in enumerate(slots) if wanted[i])  # it may have been narrowed
                 for k, cotangent in zip(now, _apply(jax_pullback, g, now), strict=True):

@@ -11,5 +11,5 @@ from nnx.kernels.numpy import convolutions as convolutions
 from nnx.kernels.numpy import dense as dense
 from nnx.kernels.numpy import elementwise as elementwise
 from nnx.kernels.numpy import gelu as gelu
-from nnx.kernels.numpy import pooling as pooling
 from nnx.kernels.numpy import normalization as normalization
+from nnx.kernels.numpy import pooling as pooling

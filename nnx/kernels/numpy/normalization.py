@@ -39,22 +39,10 @@ def _register(
         return y, pullback
 
 
-def _layer_axes(x: Any, weight: Any, bias: Any, *, num_axes: int = 1) -> Layout:
-    return last_axes(x, weight, bias, num_axes=num_axes)
-
-
-def _group_axes(x: Any, weight: Any, bias: Any, *, groups: int, axis: int = 1) -> Layout:
-    return of_groups(x, weight, bias, groups=groups, axis=axis)
-
-
-def _instance_axes(x: Any, weight: Any, bias: Any, *, axis: int = 1) -> Layout:
-    return of_instances(x, weight, bias, axis=axis)
-
-
-_register(layer_norm, _layer_axes, 1e-5)
-_register(rms_norm, _layer_axes, 1e-6, is_centered=False)
-_register(group_norm, _group_axes, 1e-5)
-_register(instance_norm, _instance_axes, 1e-5)
+_register(layer_norm, last_axes, 1e-5)
+_register(rms_norm, last_axes, 1e-6, is_centered=False)
+_register(group_norm, of_groups, 1e-5)
+_register(instance_norm, of_instances, 1e-5)
 
 
 def _standardize(x: Any, y: Any, weight: Any, bias: Any, form: Form, eps: float, is_centered: bool) -> Any:
