@@ -12,6 +12,8 @@ from nnx.functional.precision import in_float32, rule_in_float32
 from nnx.functional.spatial import Axes, Padding, PerAxis, Windows, expect_spatial, transposed_windows, windows
 from nnx.types import Array
 
+Cotangents = tuple[Array | None, Array | None, Array | None]
+
 
 @primitive
 @in_float32
@@ -85,20 +87,19 @@ def _(
 ) -> tuple[Array, Pullback]:
     y = convolution(x, weight, bias, **options)
     plan = plan_convolution(x, weight, bias, **options)
-    kept_x = x if wanted[1] else None
-    kept_weight = weight if wanted[0] else None
-    wants_bias = bias is not None and wanted[2]
+    residuals = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+    return y, lambda g: convolution_cotangents(wanted, residuals, plan, g)
 
-    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
-        g = _channels_first(cotangent, plan.axes)
-        to_x = to_weight = None
-        if kept_weight is not None and wanted[0]:
-            to_x = _in_layout(spread(g, kept_weight, plan.windows, plan.groups), plan.axes)
-        if kept_x is not None:
-            to_weight = correlate_with_output(_channels_first(kept_x, plan.axes), g, plan.windows, plan.groups)
-        return to_x, to_weight, _of_bias(g) if wants_bias else None
 
-    return y, pullback
+def convolution_cotangents(wanted: Sequence[Any], kept: "Residuals", plan: "Plan", g: Array) -> Cotangents:
+    """Return the cotangents of x, weight and bias for that of y. Kernels call it when that is traced."""
+    g = _channels_first(g, plan.axes)
+    to_x = to_weight = None
+    if kept.weight is not None and wanted[0]:
+        to_x = _in_layout(spread(g, kept.weight, plan.windows, plan.groups), plan.axes)
+    if kept.x is not None and wanted[1]:
+        to_weight = correlate_with_output(_channels_first(kept.x, plan.axes), g, plan.windows, plan.groups)
+    return to_x, to_weight, _of_bias(g) if kept.wants_bias else None
 
 
 @primitive
@@ -169,20 +170,27 @@ def _(
 ) -> tuple[Array, Pullback]:
     y = transposed_convolution(x, weight, bias, **options)
     plan = plan_transposed(x, weight, bias, **options)
-    kept_x = x if wanted[1] else None
-    kept_weight = weight if wanted[0] else None
-    wants_bias = bias is not None and wanted[2]
+    residuals = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+    return y, lambda g: transposed_cotangents(wanted, residuals, plan, g)
 
-    def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
-        g = _channels_first(cotangent, plan.axes)
-        to_x = to_weight = None
-        if kept_weight is not None and wanted[0]:
-            to_x = _in_layout(correlate(g, kept_weight, plan.windows, plan.groups), plan.axes)
-        if kept_x is not None:
-            to_weight = correlate_with_output(g, _channels_first(kept_x, plan.axes), plan.windows, plan.groups)
-        return to_x, to_weight, _of_bias(g) if wants_bias else None
 
-    return y, pullback
+def transposed_cotangents(wanted: Sequence[Any], kept: "Residuals", plan: "Plan", g: Array) -> Cotangents:
+    """Return the cotangents of x, weight and bias for that of y. Kernels call it when that is traced."""
+    g = _channels_first(g, plan.axes)
+    to_x = to_weight = None
+    if kept.weight is not None and wanted[0]:
+        to_x = _in_layout(correlate(g, kept.weight, plan.windows, plan.groups), plan.axes)
+    if kept.x is not None and wanted[1]:
+        to_weight = correlate_with_output(g, _channels_first(kept.x, plan.axes), plan.windows, plan.groups)
+    return to_x, to_weight, _of_bias(g) if kept.wants_bias else None
+
+
+class Residuals(NamedTuple):
+    """What a pullback keeps: of x and weight only what it needs."""
+
+    x: Array | None
+    weight: Array | None
+    wants_bias: bool
 
 
 class Plan(NamedTuple):

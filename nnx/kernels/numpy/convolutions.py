@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from nnx.autodiff import Primitive, Pullback, TracedArray
+from nnx.autodiff import Pullback, TracedArray
 from nnx.autodiff.dispatch import Declined
 from nnx.functional import convolution, transposed_convolution
-from nnx.functional.convolutions import Plan, plan_convolution, plan_transposed
+from nnx.functional.convolutions import (
+    Plan,
+    Residuals,
+    convolution_cotangents,
+    plan_convolution,
+    plan_transposed,
+    transposed_cotangents,
+)
 from nnx.functional.spatial import Axes, Windows, span
 from nnx.kernels.numpy.columns import Scratch, folded, unfolded
 
@@ -21,18 +28,34 @@ _DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.comp
 def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None, **options: Any) -> tuple[Any, Pullback] | Declined:
     if not _are_common(x, weight, bias):
         return _OTHER
-    plan = plan_convolution(x, weight, bias, **options)
-    y = _correlate(x, weight, bias, plan)
-    return y, _pullback(convolution, wanted, (x, weight, bias), options, plan)
+    plan, shape = plan_convolution(x, weight, bias, **options), weight.shape
+    kept = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+
+    def pullback(g: Any) -> Sequence[Any]:
+        if type(g) is TracedArray:
+            return convolution_cotangents(wanted, kept, plan, g)
+        to_x = None if kept.weight is None or not wanted[0] else _spread(g, kept.weight, None, plan)
+        to_weight = None if kept.x is None or not wanted[1] else _weight_gradient(kept.x, g, shape, plan)
+        return to_x, to_weight, _bias_gradient(g, plan) if kept.wants_bias else None
+
+    return _correlate(x, weight, bias, plan), pullback
 
 
 @transposed_convolution.kernel("numpy", fresh=True)
 def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None, **options: Any) -> tuple[Any, Pullback] | Declined:
     if not _are_common(x, weight, bias):
         return _OTHER
-    plan = plan_transposed(x, weight, bias, **options)
-    y = _spread(x, weight, bias, plan)
-    return y, _pullback(transposed_convolution, wanted, (x, weight, bias), options, plan)
+    plan, shape = plan_transposed(x, weight, bias, **options), weight.shape
+    kept = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+
+    def pullback(g: Any) -> Sequence[Any]:
+        if type(g) is TracedArray:
+            return transposed_cotangents(wanted, kept, plan, g)
+        to_x = None if kept.weight is None or not wanted[0] else _correlate(g, kept.weight, None, plan)
+        to_weight = None if kept.x is None or not wanted[1] else _weight_gradient(g, kept.x, shape, plan)
+        return to_x, to_weight, _bias_gradient(g, plan) if kept.wants_bias else None
+
+    return _spread(x, weight, bias, plan), pullback
 
 
 def _are_common(x: Any, weight: Any, bias: Any) -> bool:
@@ -42,30 +65,6 @@ def _are_common(x: Any, weight: Any, bias: Any) -> bool:
         and x.dtype in _DTYPES
         and weight.dtype == x.dtype
     )
-
-
-def _pullback(
-    function: Primitive[..., Any], wanted: Sequence[Any], args: tuple[Any, ...], options: dict[str, Any], plan: Plan
-) -> Pullback:
-    transposed = function is transposed_convolution
-    x, weight, bias = args
-    kept_x = x if wanted[1] else None
-    kept_weight = weight if wanted[0] else None
-    to_input: Callable[..., Any] = _correlate if transposed else _spread
-
-    def pullback(g: Any) -> Sequence[Any]:
-        if type(g) is TracedArray:
-            return function.portable_pullback(wanted, *args, **options)(g)
-        to_x = to_weight = to_bias = None
-        if kept_weight is not None and wanted[0]:
-            to_x = to_input(g, kept_weight, None, plan)
-        if kept_x is not None and wanted[1]:
-            to_weight = _weight_gradient(*((g, kept_x) if transposed else (kept_x, g)), weight, plan)
-        if bias is not None and wanted[2]:
-            to_bias = np.add.reduce(g, axis=(0, *plan.axes.spatial))
-        return to_x, to_weight, to_bias
-
-    return pullback
 
 
 def _correlate(x: Any, weight: Any, bias: Any, plan: Plan) -> Any:
@@ -112,20 +111,22 @@ def _spread(y: Any, weight: Any, bias: Any, plan: Plan) -> Any:
     return x
 
 
-def _weight_gradient(x: Any, y: Any, weight: Any, plan: Plan) -> Any:
+def _weight_gradient(x: Any, y: Any, shape: tuple[int, ...], plan: Plan) -> Any:
     windows, groups = plan.windows, plan.groups
-    out = weight.shape[0] // groups
     if _is_pointwise(plan):
         products = np.matmul(_by_example(y, plan), _by_example(x, plan).swapaxes(-1, -2))
-        return np.add.reduce(products, axis=0).reshape(weight.shape)
+        return np.add.reduce(products, axis=0).reshape(shape)
     scratch, source = Scratch(x.dtype), _channels_first(y, plan.axes)
-    rows = weight.size // weight.shape[0]
-    total = np.zeros((groups, out, rows), x.dtype)
+    total = np.zeros((groups, shape[0] // groups, math.prod(shape[1:])), x.dtype)
     for where, columns in unfolded(_channels_first(x, plan.axes), windows, groups, scratch):
-        part = source[where].reshape(groups, out, columns.shape[2])
+        part = source[where].reshape(groups, total.shape[1], columns.shape[2])
         total += np.matmul(part, columns.swapaxes(1, 2), out=scratch.zeros("weight", total.shape))
-    turned = total.reshape(weight.shape[:2] + weight.shape[:1:-1])
-    return np.ascontiguousarray(turned.transpose(0, 1, *range(weight.ndim - 1, 1, -1)))
+    turned = total.reshape(shape[:2] + shape[:1:-1])  # the taps of the last axis come first in columns
+    return np.ascontiguousarray(turned.transpose(0, 1, *range(len(shape) - 1, 1, -1)))
+
+
+def _bias_gradient(g: Any, plan: Plan) -> Any:
+    return np.add.reduce(g, axis=(0, *plan.axes.spatial))
 
 
 def _matrix(weight: Any, groups: int) -> Any:
