@@ -67,6 +67,10 @@ class Primitive(Generic[P, R]):
         The form of the function that also returns its tangent.
     kernels : list of Kernel
         Faster bodies; see :meth:`kernel`.
+    flops : callable or None
+        The rule of :meth:`with_flops`.
+    counts_inside : bool
+        Whether its operations are counted one by one if there is no such rule.
     """
 
     function: Callable[P, R]
@@ -74,6 +78,7 @@ class Primitive(Generic[P, R]):
     plain_tangent_rule: TangentRule | None = None
     tangent_rule: TangentRule | None = None
     fresh: bool = False
+    flops: Callable[..., int] | None = None
     signature: Any = None  # the standard's, for its own functions: other arguments are refused
 
     def __init__(
@@ -91,7 +96,7 @@ class Primitive(Generic[P, R]):
         self.name: str = name or str(getattr(function, "__name__", function))
         self.rule: PullbackRule = self._without_rule
         self.plain_rule = self.rule
-        self.retraced = retraced
+        self.retraced = self.counts_inside = retraced
         self.takes_keywords = takes_keywords
         self.may_hide_traced = may_hide_traced
         self.may_have_kernels = may_have_kernels
@@ -159,6 +164,11 @@ class Primitive(Generic[P, R]):
         The rule is ``rule(args, tangents, options) -> (output, tangent)``. A tangent is ``None`` where it is zero.
         """
         self.tangent_rule = self.plain_tangent_rule = rule
+        return rule
+
+    def with_flops(self, rule: Callable[..., int]) -> Callable[..., int]:
+        """Register the number of floating-point operations, ``rule(output, *args, **options)``; a decorator."""
+        self.flops = rule
         return rule
 
     def kernel(

@@ -22,6 +22,7 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*again, **kwargs)
 
         node = TreeCall(run, args, f"remat({getattr(function, '__name__', function)})")
+        node.primitive.counts_inside = True
         buffers = tree_buffers(args)
 
         @node.primitive.with_pullback

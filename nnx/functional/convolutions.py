@@ -1,5 +1,6 @@
 """Convolution and its transpose over one, two or three spatial axes."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -102,6 +103,11 @@ def convolution_cotangents(wanted: Sequence[Any], kept: "Residuals", plan: "Plan
     return to_x, to_weight, _of_bias(g) if kept.wants_bias else None
 
 
+@convolution.with_flops
+def _(output: Array, x: Array, weight: Array, *_: Any, **options: Any) -> int:
+    return 2 * math.prod(output.shape) * math.prod(weight.shape[1:])
+
+
 @primitive
 @in_float32
 def transposed_convolution(
@@ -191,6 +197,11 @@ class Residuals(NamedTuple):
     x: Array | None
     weight: Array | None
     wants_bias: bool
+
+
+@transposed_convolution.with_flops
+def _(output: Array, x: Array, weight: Array, *_: Any, **options: Any) -> int:
+    return 2 * math.prod(x.shape) * math.prod(weight.shape[1:])
 
 
 class Plan(NamedTuple):

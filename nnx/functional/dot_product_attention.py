@@ -122,6 +122,11 @@ def _(
     return y, lambda cotangent: backward_pass(call, wanted, cotangent, log_totals)
 
 
+@attention.with_flops
+def _(output: Array, query: Array, key: Array, *_: Any, **options: Any) -> int:
+    return 2 * math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + output.shape[-1])
+
+
 def forward_pass(call: "Call") -> tuple[Array, Array]:
     """Return the output, and the logarithm of each query's sum of exponentials: 0 for a query without keys."""
     xp = namespace(*call.arrays)

@@ -1,10 +1,15 @@
 """Inspect a model: the output of every layer, and a table of the layers."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+from nnx.autodiff.counting import FlopCounter
 from nnx.backend import asarray, is_array, namespace
+from nnx.errors import TraceError
 from nnx.layers.parameter import Buffer
+from nnx.layers.plan import plan_of
 from nnx.tree import tree_leaves
 
 
@@ -28,35 +33,103 @@ def layer_outputs(model: Any, *args: Any, **kwargs: Any) -> list[LayerOutput]:
     >>> [(path, type(layer).__name__) for path, layer, _ in nnx.layer_outputs(model, np.ones((1, 2)))]
     [('0', 'ReLU'), ('1', 'Softmax'), ('', 'Sequential')]
     """
-    found: list[tuple[Any, Any]] = []
-    copies = model.copies(_is_copy=True, _watcher=lambda module, output: found.append((module, output)))
+    modules = dict(model.named_modules())
+    return [LayerOutput(path, modules[path], output) for path, output, _ in _calls(model, args, kwargs)]
+
+
+class _Call(NamedTuple):
+    """One call of a layer: its path, what it returned, and the operations of it and of all inside it."""
+
+    path: str
+    output: Any
+    flops: int
+
+
+def _calls(model: Any, args: Sequence[Any], kwargs: dict[str, Any], counter: FlopCounter | None = None) -> list[_Call]:
+    """Call copies of a model's modules, and return the calls in the order in which they return."""
+    found: list[_Call] = []
+
+    def watch(path: str, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        before = 0 if counter is None else counter.flops
+        output = module.forward(*args, **kwargs)
+        found.append(_Call(path, output, 0 if counter is None else counter.flops - before))
+        return output
+
+    copies = model.copies(_is_copy=True)
     buffers: dict[int, Buffer] = {}  # the copies get their own, so that forward does not change the model's
-    for module in copies.values():
-        for name, value in vars(module).items():
+    for path, module in model.named_modules():
+        members = vars(copies[id(module)])
+        members["_watcher"] = partial(watch, path)
+        for name, value in members.items():
             if isinstance(value, Buffer):
-                vars(module)[name] = buffers.setdefault(id(value), Buffer(value.snapshot()))
-    originals = {id(copies[id(module)]): (path, module) for path, module in model.named_modules()}
+                members[name] = buffers.setdefault(id(value), Buffer(value.snapshot()))
+            elif counter is not None and name in module._parameter_names:
+                members[name] = counter.trace(value)
+    args = args if counter is None else [counter.trace(arg) for arg in args]
     copies[id(model)](*args, **kwargs)
-    return [LayerOutput(*originals[id(module)], output) for module, output in found]
+    return found
 
 
 def summarize(model: Any, *args: Any) -> str:
     """Return the table of :meth:`nnx.Module.summary`."""
-    shapes: dict[str, str] = {}
-    if args:
-        inputs = (_zeros(model, args[0]),) if _is_shape(args[0]) else args
-        shapes = {path: _shapes(output) for path, _, output in layer_outputs(_in_eval_mode(model), *inputs)}
-    rows = [("layer", "output shape", "parameters")]
-    modules = [(path, module) for path, module in model.named_modules() if path or not list(model.named_children())]
-    for path, module in modules:
-        own = [vars(module)[name] for name in module._parameter_names]
-        name = f"{path} {type(module).__name__}".strip()
-        rows.append((name, shapes.get(path, "-"), f"{_count(own):,}"))
-    total = _count(list(model.parameters().values()))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:], rule, f"total: {total:,} parameters"])
+    shapes, flops = _measured(model, args) if args else ({}, {})
+    counts = _counts(model)
+    rows = [("layer", "output shape", "parameters", "FLOPs")]
+    for path, module, depth in _tree(model):
+        name = f"{'  ' * depth}{path} {type(module).__name__}" if path else type(module).__name__
+        rows.append((name, shapes.get(path, "-"), f"{counts[path]:,}", _number(flops.get(path))))
+    if not args:
+        rows = [(name, shape, count, "") for name, shape, count, _ in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in rows]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], rule, _total(model, counts[""], flops.get("") if args else None)])
+
+
+def _measured(model: Any, args: Sequence[Any]) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the output shape of each layer's last call, and the operations of all its calls."""
+    inputs = (_zeros(model, args[0]),) if _is_shape(args[0]) else args
+    model = _in_eval_mode(model)
+    flops: dict[str, int] = {}
+    try:
+        calls = _calls(model, inputs, {}, FlopCounter())
+        for path, _, count in calls:
+            flops[path] = flops.get(path, 0) + count
+    except TraceError:
+        calls = _calls(model, inputs, {})
+    return {path: _shapes(output) for path, output, _ in calls}, flops
+
+
+def _counts(model: Any) -> dict[str, int]:
+    """Return the number of parameters in and below each module, by path."""
+    plan = plan_of(model)
+    modules = (model, *plan.below)
+    counts = dict.fromkeys(plan.module_paths, 0)
+    for slot in plan.parameters:
+        size = math.prod(vars(modules[slot.module])[slot.name].shape)
+        parts = plan.module_paths[slot.module].split(".")
+        for path in {"", *(".".join(parts[:i]) for i in range(1, len(parts) + 1))} & counts.keys():
+            counts[path] += size
+    return counts
+
+
+def _tree(model: Any) -> list[tuple[str, Any, int]]:
+    """Return the modules to show, with their paths and how deep they are: all below a model, or a layer itself."""
+    modules = dict(model.named_modules())
+    if len(modules) == 1:
+        return [("", model, 0)]
+    parents = {path: [p for p in modules if p and path.startswith(f"{p}.")] for path in modules if path}
+    return [(path, modules[path], len(above)) for path, above in parents.items()]
+
+
+def _total(model: Any, count: int, flops: int | None) -> str:
+    trained = sum(math.prod(array.shape) for array in model.trainable_parameters().values())
+    text = f"total: {count:,} parameters" + (f", {trained:,} of them trained" if trained < count else "")
+    return text if flops is None else f"{text}, {flops:,} FLOPs"
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
 
 def _in_eval_mode(model: Any) -> Any:
@@ -76,7 +149,3 @@ def _zeros(model: Any, shape: tuple[int, ...]) -> Any:
 
 def _shapes(output: Any) -> str:
     return ", ".join(str(tuple(leaf.shape)) for leaf in tree_leaves(output) if is_array(leaf))
-
-
-def _count(arrays: list[Any]) -> int:
-    return sum(math.prod(array.shape) for array in arrays)

@@ -71,15 +71,13 @@ class Module(Graph):
                     return output
             RUNNING.models = [self, outer, None]
         try:
-            output = self.forward(*args, **kwargs)
+            watcher = self._watcher
+            return self.forward(*args, **kwargs) if watcher is None else watcher(self, args, kwargs)
         except Exception as error:
             locate(error, self, args)
             raise
         finally:
             RUNNING.models = outer
-        if self._watcher is not None:
-            self._watcher(self, output)
-        return output
 
     def backward(self, gradient: Tree, input_gradient: bool | None = None) -> Any:
         """Propagate the gradient of a loss back through the last call, once: the residuals are freed as they are used.
@@ -234,12 +232,21 @@ class Module(Graph):
         return self
 
     def summary(self, *args: Any) -> str:
-        """Return a table of the layers, their output shapes for this input, and their numbers of parameters.
+        """Return a table of the layers: output shapes and floating-point operations for an input, and parameters.
+
+        What stands for a container includes all that is inside it; a shared layer's parameters are counted once.
 
         Parameters
         ----------
         *args : arrays, or one tuple of int
-            The input, or its shape; without it the table has no output shapes.
+            The input, or its shape; without it the table has only parameters.
+
+        Notes
+        -----
+        FLOPs are those of one forward pass in evaluation mode: two for each multiply-add of matrix products,
+        convolutions, attention and recurrent layers, the convention of PyTorch's counter. Elementwise functions,
+        normalization, pooling and lookups count nothing. A ``-`` stands where a model does what no transform could
+        trace, such as calling another library.
         """
         return summarize(self, *args)
 

@@ -21,7 +21,7 @@ class Node:
     _child_names: tuple[str, ...] = ()  # attributes that are, or may hold, modules
     _ties: dict[str, Any] = {}  # noqa: RUF012  names that read a parameter of another module; replaced, never mutated
     _is_copy: bool = False  # made by a transform or an inspection: calls go straight to forward
-    _watcher: Callable[[Any, Any], None] | None = None  # called with a copy and what its forward returned
+    _watcher: Callable[..., Any] | None = None  # of a copy: runs its forward instead, _watcher(copy, args, kwargs)
     _kept: Any = None
     _gradients: dict[str, Any] | None = None
 

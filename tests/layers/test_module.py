@@ -482,13 +482,13 @@ class TestLooks:
     def test_summary(self):
         table = mlp().summary((5, 3))
         assert table.splitlines() == [
-            "layer     output shape  parameters",
-            "----------------------------------",
-            "0 Linear  (5, 4)                16",
-            "1 ReLU    (5, 4)                 0",
-            "2 Linear  (5, 2)                10",
-            "----------------------------------",
-            "total: 26 parameters",
+            "layer     output shape  parameters  FLOPs",
+            "-----------------------------------------",
+            "0 Linear  (5, 4)                16    120",
+            "1 ReLU    (5, 4)                 0      0",
+            "2 Linear  (5, 2)                10     80",
+            "-----------------------------------------",
+            "total: 26 parameters, 200 FLOPs",
         ]
 
     def test_summary_of_arrays_and_of_nothing(self):
