@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import is_array
+from nnx.backend import copied, is_array
 from nnx.errors import ArgumentError, CheckpointError, UsageError
 from nnx.layers.config import config_of
 from nnx.layers.printing import description
 from nnx.layers.remembering import Configured, arguments
-from nnx.metrics.sums import Compensated, add, as_sum, read
+from nnx.metrics.sums import Compensated, Rows, add, as_sum, read
 from nnx.types import Tree
 
 _ERROR = ".error"  # in a state, the suffix of the name of a sum's rounding error
@@ -22,7 +22,8 @@ class Metric(Configured):
     A metric is a few sums over the examples, and a function of them. A subclass names the sums in ``sums``, and defines
     :meth:`measure`, which returns those of one batch, and :meth:`result`. The sums stay on the device of the data, and
     nothing is read until the result is. They stay accurate: they are accumulated in int64 and float64 or, on a device
-    without float64, in float32 together with their rounding errors.
+    without float64, in float32 together with their rounding errors. What is no sum, such as a rank among all examples,
+    needs the examples: the arrays of names that are in ``rows`` too are not added, but joined along their first axis.
 
     Examples
     --------
@@ -41,6 +42,7 @@ class Metric(Configured):
     """
 
     sums: ClassVar[tuple[str, ...]] = ()
+    rows: ClassVar[tuple[str, ...]] = ()
     _totals: Mapping[str, Any] = {}  # by name; replaced by every update
 
     def __init__(self) -> None:
@@ -62,7 +64,10 @@ class Metric(Configured):
                 f"{type(self).__name__}.measure: expected the sums {', '.join(self.sums)}, got {', '.join(found)}"
             )
         old = self._totals
-        batch = {name: as_sum(value, old.get(name)) for name, value in found.items()}
+        batch = {
+            name: Rows((copied(value),)) if name in self.rows else as_sum(value, old.get(name))
+            for name, value in found.items()
+        }
         self._totals = {name: add(old[name], value) for name, value in batch.items()} if old else batch
 
     def compute(self) -> Any:
@@ -111,7 +116,7 @@ class Metric(Configured):
             if isinstance(total, Compensated):
                 state |= {name: total.value, name + _ERROR: total.error}
             else:
-                state[name] = total
+                state[name] = read(total)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -129,11 +134,12 @@ class Metric(Configured):
                 f"expected the sums of {self!r} as arrays or integers, {', '.join(self.sums)}, got "
                 + ", ".join(f"{name}: {type(value).__name__}" for name, value in state.items())
             )
-        errors = {name: state.get(name + _ERROR) for name in self.sums}
-        self._totals = {
-            name: state[name] if errors[name] is None else Compensated(state[name], errors[name])
-            for name in (self.sums if state else ())
-        }
+        self._totals = {name: self._loaded(name, state) for name in (self.sums if state else ())}
+
+    def _loaded(self, name: str, state: Mapping[str, Any]) -> Any:
+        if name in self.rows:
+            return Rows((state[name],))
+        return Compensated(state[name], state[name + _ERROR]) if name + _ERROR in state else state[name]
 
     def config(self) -> dict[str, Any]:
         """Return the class and its arguments as data for JSON; :func:`nnx.from_config` builds the metric from it."""

@@ -1,7 +1,8 @@
 """Accurate sums over many batches, on the device of what is added, without reading it.
 
 A sum is a Python integer, an array of integers, an array of float64 or, on a device without float64, a
-:class:`Compensated` sum. Sums are never changed: adding returns a new one.
+:class:`Compensated` sum. :class:`Rows` are collected instead of added up. None is ever changed: adding returns a new
+one.
 """
 
 from typing import Any, NamedTuple
@@ -16,6 +17,15 @@ class Compensated(NamedTuple):
 
     value: Array
     error: Array
+
+
+class Rows(NamedTuple):
+    """Arrays that are kept, to be joined along their first axis."""
+
+    parts: tuple[Array, ...]
+
+
+_MOST_PARTS = 64  # then they are joined, so that the number of arrays stays small
 
 
 def as_sum(value: Any, total: Any = None) -> Any:
@@ -46,6 +56,10 @@ def add(total: Any, value: Any) -> Any:
     """Return the sum of two sums, on the device of the second."""
     if isinstance(total, int) and isinstance(value, int):
         return total + value
+    if isinstance(total, Rows) and isinstance(value, Rows):
+        like = value.parts[0]
+        joined = Rows((*(_beside(part, like) for part in total.parts), *value.parts))
+        return joined if len(joined.parts) < _MOST_PARTS else Rows((read(joined),))
     like = total if isinstance(value, int) else value
     if isinstance(total, Compensated) or isinstance(value, Compensated):
         like = like.value if isinstance(like, Compensated) else like
@@ -58,6 +72,8 @@ def add(total: Any, value: Any) -> Any:
 
 def read(total: Any) -> Any:
     """Return the value of a sum: an integer, or an array."""
+    if isinstance(total, Rows):
+        return namespace(*total.parts).concat(total.parts, axis=0)
     if not isinstance(total, Compensated):
         return total
     xp = namespace(total.value)
