@@ -5,6 +5,7 @@ from nnx.functional.batch_statistics import batch_norm, batch_norm_training
 from nnx.functional.binary import bce, bce_with_logits, hinge
 from nnx.functional.classification import cross_entropy, nll
 from nnx.functional.contraction import einsum
+from nnx.functional.contrastive import info_nce
 from nnx.functional.convolutions import convolution, transposed_convolution
 from nnx.functional.dense import bilinear, linear
 from nnx.functional.divergences import kl_divergence, kl_divergence_standard_normal
@@ -15,6 +16,7 @@ from nnx.functional.gates import gelu, hardswish, mish, silu
 from nnx.functional.indexing import gather, index_add, one_hot
 from nnx.functional.likelihoods import gaussian_nll, poisson_nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
+from nnx.functional.metric_learning import cosine_embedding, triplet_margin
 from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.rectifiers import hardsigmoid, hardtanh, leaky_relu, prelu, relu, relu6
@@ -45,6 +47,7 @@ __all__ = [
     "bilinear",
     "celu",
     "convolution",
+    "cosine_embedding",
     "cross_entropy",
     "dropout",
     "einsum",
@@ -66,6 +69,7 @@ __all__ = [
     "hinge",
     "huber",
     "index_add",
+    "info_nce",
     "instance_norm",
     "kl_divergence",
     "kl_divergence_standard_normal",
@@ -104,4 +108,5 @@ __all__ = [
     "swiglu",
     "tanh",
     "transposed_convolution",
+    "triplet_margin",
 ]

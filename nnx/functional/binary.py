@@ -17,6 +17,7 @@ from nnx.functional.loss_terms import (
     unreduce,
 )
 from nnx.functional.precision import in_float32, rule_in_float32
+from nnx.functional.sigmoids import softplus
 from nnx.types import Array
 
 
@@ -137,10 +138,10 @@ def bce_with_logits(
     array([6.931e-01, 1.000e+04])
     """
     _check_logits(logits, target, weight, pos_weight)
-    softplus = _softplus(-logits)
+    of_positives = softplus(-logits)
     if pos_weight is not None:
-        softplus = (1.0 + (pos_weight - 1.0) * target) * softplus
-    values = (1.0 - target) * logits + softplus
+        of_positives = (1.0 + (pos_weight - 1.0) * target) * of_positives
+    values = (1.0 - target) * logits + of_positives
     return reduce_loss(values if weight is None else weight * values, reduction)
 
 
@@ -164,7 +165,7 @@ def _(
         to_logits = None
         if wanted[0]:
             xp = namespace(cotangent, *(arg for arg in args if arg is not None))
-            positive = xp.exp(-_softplus(-logits))  # the sigmoid, precise where it is small
+            positive = xp.exp(-softplus(-logits))  # the sigmoid, precise where it is small
             if pos_weight is None:
                 slope = positive - target
             else:
@@ -243,19 +244,6 @@ def _log_or_less(log: Any, x: Array, is_zero: Array) -> Array:
     """Return a logarithm, but at least -100; its argument is replaced where it is of 0, which would warn."""
     found = log(namespace(x).where(is_zero, 0.5, x))
     return namespace(found).where(is_zero | (found < -100.0), -100.0, found)
-
-
-@primitive
-def _softplus(x: Array) -> Array:
-    """log(1 + exp(x)), whose derivative exp(x - y) has no kink at 0."""
-    xp = namespace(x)
-    return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-abs(x)))
-
-
-@_softplus.with_pullback(fresh=True)
-def _(wanted: Sequence[Any], x: Array) -> tuple[Array, Pullback]:
-    y = _softplus(x)
-    return y, lambda cotangent: (namespace(cotangent, x).exp(x - y) * cotangent,)
 
 
 def _check_bce(input: Array, target: Array, weight: Array | None) -> None:

@@ -3,8 +3,10 @@
 from nnx.losses.base import Loss
 from nnx.losses.binary import BCE, BCEWithLogits, Hinge
 from nnx.losses.classification import NLL, CrossEntropy
+from nnx.losses.contrastive import InfoNCE
 from nnx.losses.divergences import KLDivergence, KLDivergenceStandardNormal
 from nnx.losses.likelihoods import GaussianNLL, PoissonNLL
+from nnx.losses.metric_learning import CosineEmbedding, TripletMargin
 from nnx.losses.robust import MAE, Huber, SmoothL1
 from nnx.losses.squares import MSE, MSES
 
@@ -15,13 +17,16 @@ __all__ = [
     "MSES",
     "NLL",
     "BCEWithLogits",
+    "CosineEmbedding",
     "CrossEntropy",
     "GaussianNLL",
     "Hinge",
     "Huber",
+    "InfoNCE",
     "KLDivergence",
     "KLDivergenceStandardNormal",
     "Loss",
     "PoissonNLL",
     "SmoothL1",
+    "TripletMargin",
 ]

@@ -28,6 +28,7 @@ from rows import (
     special,
     squares,
     variational,
+    vectors,
 )
 from rows.record import Capability, Row, Wrong
 
@@ -52,6 +53,7 @@ FAMILIES = {
     "Binary decisions": binary,
     "Likelihoods": likelihoods,
     "Divergences": divergences,
+    "Pairs of vectors": vectors,
     "Variational": variational,
     "Optimizers": optimizers,
 }
