@@ -11,6 +11,7 @@ from nnx.layers.adaptive_pooling import (
     GlobalAvgPool,
     GlobalMaxPool,
 )
+from nnx.layers.attention import MultiHeadAttention
 from nnx.layers.batch_normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from nnx.layers.bilinear import Bilinear
 from nnx.layers.branches import Parallel, Residual
@@ -40,6 +41,8 @@ from nnx.layers.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh
 from nnx.layers.softmaxes import LogSoftmax, Softmax
 from nnx.layers.surgery import replace
 from nnx.layers.ties import Tied
+from nnx.layers.transformer_blocks import FeedForward, TransformerDecoderBlock, TransformerEncoderBlock
+from nnx.layers.transformers import TransformerDecoder, TransformerEncoder
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
@@ -77,6 +80,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Exponential",
+    "FeedForward",
     "Flatten",
     "GRUCell",
     "GlobalAvgPool",
@@ -105,6 +109,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiHeadAttention",
     "PReLU",
     "Parallel",
     "Parameter",
@@ -124,6 +129,10 @@ __all__ = [
     "SwiGLU",
     "Tanh",
     "Tied",
+    "TransformerDecoder",
+    "TransformerDecoderBlock",
+    "TransformerEncoder",
+    "TransformerEncoderBlock",
     "Unflatten",
     "add_lora",
     "freeze",

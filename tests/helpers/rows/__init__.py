@@ -27,6 +27,7 @@ from rows import (
     shapes,
     special,
     squares,
+    transformers,
     variational,
     vectors,
 )
@@ -45,6 +46,7 @@ FAMILIES = {
     "Embeddings": embeddings,
     "Attention and positions": attention,
     "Normalization": normalization,
+    "Transformers": transformers,
     "Regularization": regularization,
     "Recurrent": recurrent,
     "Squares": squares,

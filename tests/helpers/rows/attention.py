@@ -40,10 +40,10 @@ def _mask(rng):
     return (mask,)
 
 
-def _rotary(torch, x, positions):
-    """Return the pairs, as complex numbers, turned by their angles."""
+def by_complex_numbers(torch, x, positions, base=100.0):
+    """Return the pairs of rotary positions, as complex numbers, turned by their angles."""
     real, imaginary = x.chunk(2, -1)
-    angles = positions[..., None] * 100.0 ** -torch.linspace(0, 1, 3, dtype=x.dtype)[:-1]
+    angles = positions[..., None] * base ** -torch.linspace(0, 1, real.shape[-1] + 1, dtype=x.dtype)[:-1]
     turned = torch.complex(real, imaginary) * torch.polar(torch.ones_like(angles), angles)
     return torch.cat([turned.real, turned.imag], -1)
 
@@ -102,13 +102,13 @@ CAPABILITIES = [
                 "rotary",
                 lambda x: F.rotary(x, offset=2, base=100.0),
                 normal((2, 3, 4)),
-                lambda torch, x: _rotary(torch, x, torch.arange(2, 5)),
+                lambda torch, x: by_complex_numbers(torch, x, torch.arange(2, 5)),
             ),
             Row(
                 "rotary-positions",
                 lambda x, positions: F.rotary(x, positions, base=100.0),
                 normal((2, 2, 3, 4)),
-                _rotary,
+                by_complex_numbers,
                 constants=lambda rng: (rng.integers(9, size=(2, 1, 3)),),
             ),
         ),
