@@ -31,6 +31,7 @@ from nnx.functional.softmaxes import log_softmax, softmax
 from nnx.functional.special import erf, logsumexp
 from nnx.functional.split_gates import glu, swiglu
 from nnx.functional.squares import mse, mses
+from nnx.functional.upsampling import pixel_shuffle, pixel_unshuffle, upsample
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
@@ -88,6 +89,8 @@ __all__ = [
     "nll",
     "one_hot",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll",
     "prelu",
     "relu",
@@ -109,4 +112,5 @@ __all__ = [
     "tanh",
     "transposed_convolution",
     "triplet_margin",
+    "upsample",
 ]

@@ -44,6 +44,7 @@ from nnx.layers.ties import Tied
 from nnx.layers.transformer_blocks import FeedForward, TransformerDecoderBlock, TransformerEncoderBlock
 from nnx.layers.transformers import TransformerDecoder, TransformerEncoder
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from nnx.layers.upsampling import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "CELU",
@@ -113,6 +114,8 @@ __all__ = [
     "PReLU",
     "Parallel",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RMSNorm",
     "RNNCell",
     "ReLU",
@@ -134,6 +137,7 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderBlock",
     "Unflatten",
+    "Upsample",
     "add_lora",
     "freeze",
     "layer_outputs",

@@ -11,3 +11,4 @@ from nnx.kernels.torch import classification as classification
 from nnx.kernels.torch import convolutions as convolutions
 from nnx.kernels.torch import normalization as normalization
 from nnx.kernels.torch import pooling as pooling
+from nnx.kernels.torch import upsampling as upsampling

@@ -28,6 +28,7 @@ from rows import (
     special,
     squares,
     transformers,
+    upsampling,
     variational,
     vectors,
 )
@@ -38,6 +39,7 @@ FAMILIES = {
     "Reshaping and functions as layers": shapes,
     "Convolution": convolution,
     "Pooling": pooling,
+    "Upsampling": upsampling,
     "Activations": activations,
     "Containers": containers,
     "Special functions": special,

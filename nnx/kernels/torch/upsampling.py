@@ -1,0 +1,52 @@
+"""Interpolation by torch's own function."""
+
+from typing import Any
+
+import torch
+
+from nnx.autodiff.dispatch import Declined
+from nnx.functional import upsample
+from nnx.functional.checks import expect_real
+from nnx.functional.interpolation_maps import Scale, interpolations
+from nnx.functional.spatial import PerAxis, expect_any_spatial
+from nnx.kernels.torch.automatic import native
+
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def _check(
+    x: Any,
+    *,
+    size: PerAxis | None = None,
+    scale: Scale | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+    layout: str = "NCHW",
+) -> Declined | None:
+    expect_real(x)
+    axes = expect_any_spatial(x, layout)
+    interpolations([x.shape[axis] for axis in axes.spatial], size, scale, mode, align_corners)
+    if x.shape[axes.channels] == 0 or x.shape[0] == 0:
+        return Declined("torch takes no input without channels or examples")
+    if x.dtype.itemsize == 2 and x.device.type == "cpu":
+        return Declined("torch interpolates 16-bit numbers on the host in 16 bits, or not at all")
+    return None
+
+
+@native(upsample, _check)
+def _(
+    x: Any,
+    *,
+    size: PerAxis | None = None,
+    scale: Scale | None = None,
+    mode: str = "nearest",
+    align_corners: bool = False,
+    layout: str = "NCHW",
+) -> Any:
+    axes = expect_any_spatial(x, layout)
+    options: dict[str, Any] = {"size": size, "scale_factor": scale}
+    if mode == "linear":
+        options |= {"mode": _LINEAR[len(axes.spatial)], "align_corners": align_corners}
+    if axes.last:
+        return torch.nn.functional.interpolate(x.movedim(-1, 1), **options).movedim(1, -1)
+    return torch.nn.functional.interpolate(x, **options)
