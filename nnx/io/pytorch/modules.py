@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnx.errors import ArgumentError
-from nnx.io.pytorch.layouts import joined
+from nnx.io.pytorch.layouts import entries, joined
 from nnx.io.pytorch.pair import Convert
 from nnx.io.pytorch.state import load_torch_state_dict
 from nnx.io.pytorch.tables import PAIRS
-from nnx.layers import Module
+from nnx.layers import Module, freeze
 
 
 def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]] | None = None) -> Module:
@@ -18,7 +18,7 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
 
     It takes the arguments of PyTorch's module and returns what that returns, in the same order of axes. It is made on
     the selected backend (:func:`nnx.use_backend`), with the dtypes of the original, and in its mode, training or
-    evaluation. Modules that PyTorch shares are shared.
+    evaluation. Modules that PyTorch shares are shared, and parameters that it does not train are frozen.
 
     Parameters
     ----------
@@ -54,7 +54,10 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
     converter = _Converter(also or {})
     made = converter.convert(module)
     converter.set_modes()
-    return load_torch_state_dict(made, converter.without_constants(module))
+    load_torch_state_dict(made, converter.without_constants(module))
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    paths = [source.path for entry in entries(made) if entry.name in frozen for source in entry.sources]
+    return freeze(made, *paths) if paths else made
 
 
 class _Converter:

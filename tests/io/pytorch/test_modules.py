@@ -30,6 +30,16 @@ def test_mode_is_kept():
     assert (model.training, model[0].training, model[1].training) == (False, True, False)
 
 
+def test_parameters_that_are_not_trained_are_frozen():
+    original = nn.Sequential(nn.Linear(2, 3), nn.LSTM(3, 2))
+    original[0].weight.requires_grad_(False)
+    original[1].weight_hh_l0.requires_grad_(False)
+    trained = nnx.io.from_torch(original).trainable_parameters()
+    assert "0.weight" not in trained
+    assert "0.bias" in trained
+    assert len(trained) == len(original.state_dict()) - 2
+
+
 class Doubled(nn.Module):
     def __init__(self):
         super().__init__()
