@@ -38,7 +38,9 @@ class Step(NamedTuple):
     backward: Callable[..., tuple[Array, Array, list[Array | None]]]
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
+    """The arguments of a recurrent function, checked, in the dtype to compute in; states not given are zeros."""
+
     x: Array
     weight: Array
     recurrent_weight: Array
@@ -51,14 +53,14 @@ class _Call(NamedTuple):
 
 def run(step: Step, args: Sequence[Any], reverse: bool) -> tuple[Array, ...]:
     """Return the outputs of all steps and the last states, for the arguments (x, weights, biases, states, mask)."""
-    return _forward(step, _prepared(step, args), reverse)[0]
+    return _forward(step, prepared(step, args), reverse)[0]
 
 
 def run_with_pullback(
     step: Step, wanted: Sequence[Any], args: Sequence[Any], reverse: bool
 ) -> tuple[tuple[Array, ...], Pullback]:
     """Return what :func:`run` returns, and its pullback: backward through time, without a second forward pass."""
-    call = _prepared(step, args)
+    call = prepared(step, args)
     outputs, hidden, residuals = _forward(step, call, reverse)
     shape, given = call.x.shape, [arg is not None for arg in args]
     x = call.x if wanted[1] else None
@@ -89,7 +91,7 @@ def run_with_pullback(
     return outputs, pullback
 
 
-def _forward(step: Step, call: _Call, reverse: bool) -> tuple[tuple[Array, ...], list[Array], list[Any]]:
+def _forward(step: Step, call: Call, reverse: bool) -> tuple[tuple[Array, ...], list[Array], list[Any]]:
     """Return the outputs; and, by index of the step, the hidden state before it and its residuals."""
     x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype = call
     xp = namespace(x, weight, recurrent_weight, bias, recurrent_bias, *states)
@@ -101,7 +103,7 @@ def _forward(step: Step, call: _Call, reverse: bool) -> tuple[tuple[Array, ...],
     outputs: list[Any] = [None] * time
     hidden: list[Any] = [None] * time
     residuals: list[Any] = [None] * time
-    for t in _order(time, reverse):
+    for t in order_of(time, reverse):
         hidden[t] = states[0]
         from_hidden = states[0] @ recurrent_weight
         if recurrent_bias is not None:
@@ -133,7 +135,7 @@ def _backward(
     to_states = [xp.zeros_like(residuals[0][0]) if part is None else part for part in cotangents[1:]]
     to_inputs: list[Any] = [None] * time
     to_hidden: list[Any] = [None] * time
-    for t in reversed(_order(time, reverse)):
+    for t in reversed(order_of(time, reverse)):
         kept = None
         if mask is not None:  # what has ended takes no step: its states pass on
             goes_on = mask[:, t : t + 1]
@@ -149,7 +151,8 @@ def _backward(
     return to_inputs, to_inputs if is_same else to_hidden, to_states
 
 
-def _order(time: int, reverse: bool) -> range:
+def order_of(time: int, reverse: bool) -> range:
+    """Return the steps in the order in which they are taken."""
     return range(time - 1, -1, -1) if reverse else range(time)
 
 
@@ -158,7 +161,7 @@ def _rows(xp: Namespace, parts: Sequence[Array]) -> Array:
     return xp.reshape(xp.stack(parts, axis=1), (len(parts) * parts[0].shape[0], parts[0].shape[1]))
 
 
-def _prepared(step: Step, args: Sequence[Any]) -> _Call:
+def prepared(step: Step, args: Sequence[Any]) -> Call:
     """Check the arguments; return them in the dtype to compute in, with zeros where no state was given."""
     check_recurrent(step, args)
     x, weight, recurrent_weight, bias, recurrent_bias, *states, mask = args
@@ -173,7 +176,7 @@ def _prepared(step: Step, args: Sequence[Any]) -> _Call:
         for array in (x, weight, recurrent_weight, bias, recurrent_bias, *states)
     ]
     x, weight, recurrent_weight, bias, recurrent_bias, *states = found
-    return _Call(x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype)
+    return Call(x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype)
 
 
 def check_recurrent(step: Step, args: Sequence[Any]) -> None:

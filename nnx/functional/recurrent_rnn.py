@@ -74,9 +74,8 @@ def rnn(
     >>> y.shape, hidden.shape
     ((2, 5, 4), (2, 4))
     """
-    expect_choice(activation, tuple(RNN_STEPS), "activation")
     args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
-    return run(RNN_STEPS[activation], args, reverse)
+    return run(rnn_step(activation), args, reverse)
 
 
 @rnn.with_pullback(fresh=True)
@@ -93,9 +92,8 @@ def _(
     activation: str = "tanh",
     reverse: bool = False,
 ) -> tuple[Any, Pullback]:
-    expect_choice(activation, tuple(RNN_STEPS), "activation")
     args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
-    return run_with_pullback(RNN_STEPS[activation], wanted, args, reverse)
+    return run_with_pullback(rnn_step(activation), wanted, args, reverse)
 
 
 def _tanh(xp: Namespace, from_input: Array, from_hidden: Array, states: list[Array]) -> Any:
@@ -121,7 +119,13 @@ def _back_through_relu(xp: Namespace, residuals: tuple[Array, ...], cotangents: 
     return to_z, to_z, [None]
 
 
-RNN_STEPS = {
+_STEPS = {
     "tanh": Step(1, ("hidden",), _tanh, _back_through_tanh),
     "relu": Step(1, ("hidden",), _relu, _back_through_relu),
 }
+
+
+def rnn_step(activation: str = "tanh") -> Step:
+    """Return the step for an activation; raises ArgumentError if there is none."""
+    expect_choice(activation, tuple(_STEPS), "activation")
+    return _STEPS[activation]

@@ -12,3 +12,5 @@ from nnx.kernels.torch import convolutions as convolutions
 from nnx.kernels.torch import normalization as normalization
 from nnx.kernels.torch import pooling as pooling
 from nnx.kernels.torch import upsampling as upsampling
+from nnx.kernels.torch import embeddings as embeddings
+from nnx.kernels.torch import recurrent as recurrent

@@ -20,7 +20,7 @@ def native(
     Parameters
     ----------
     function : Primitive
-        The body takes its arguments and returns its output.
+        The body takes its arguments and returns its output, an array or a tuple of them.
     check : callable
         Called with the arguments before the body. It raises the portable body's errors, usually by calling the same
         function, and returns :class:`Declined` for what the body does not handle, else ``None``.
@@ -42,7 +42,7 @@ def native(
             output, torch_pullback = _differentiated(body, slots, args, options)
 
             def pullback(g: Any) -> Sequence[Any]:
-                if type(g) is TracedArray:
+                if type(g) is TracedArray or (type(g) is tuple and TracedArray in map(type, g)):
                     return function.portable_pullback(wanted, *args, **options)(g)
                 found: list[Any] = [None] * len(args)
                 now = [i for i in slots if wanted[i]]  # it may have been narrowed
@@ -75,18 +75,33 @@ def _differentiated(body: Body, slots: Sequence[int], args: Sequence[Any], optio
         pass
     if leaves is None:  # torch differentiates too: its own transform keeps that derivative, but starts more slowly
         output, pullback = torch.func.vjp(of_leaves, *(args[i] for i in slots))
-        return output, lambda g, now: [part for i, part in zip(slots, pullback(g), strict=True) if i in now]
+        return output, lambda g, now: [
+            part for i, part in zip(slots, pullback(_filled(g, output)), strict=True) if i in now
+        ]
     with torch.enable_grad():
         output = of_leaves(*leaves)
     of_slot = dict(zip(slots, leaves, strict=True))
+    is_many = type(output) is tuple
+    outputs = output if is_many else (output,)
 
     def by_autograd(g: Any, now: Sequence[int]) -> Any:
         inputs = [of_slot[i] for i in now]
-        if not output.requires_grad:  # no argument reached the output, as where all examples are ignored
+        pairs = zip(outputs, g if is_many else (g,), strict=True)
+        reached = [(o, part) for o, part in pairs if part is not None and o.requires_grad]
+        if not reached:  # no argument reached the output, as where all examples are ignored
             return [torch.zeros_like(leaf) for leaf in inputs]
-        return torch.autograd.grad(output, inputs, g, retain_graph=True, materialize_grads=True)
+        ends, cotangents = zip(*reached, strict=True)
+        return torch.autograd.grad(ends, inputs, cotangents, retain_graph=True, materialize_grads=True)
 
-    return output.detach(), by_autograd
+    detached = tuple([o.detach() for o in outputs])
+    return detached if is_many else detached[0], by_autograd
+
+
+def _filled(g: Any, output: Any) -> Any:
+    """Return a cotangent with zeros for those outputs that it did not arrive at."""
+    if type(g) is not tuple:
+        return g
+    return tuple([torch.zeros_like(o) if part is None else part for o, part in zip(output, g, strict=True)])
 
 
 def _is_of_inference(arg: Any) -> bool:

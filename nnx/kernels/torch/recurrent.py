@@ -1,0 +1,95 @@
+"""Recurrent layers: torch's own, which is oneDNN's or cuDNN's where those are used."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from nnx.autodiff.dispatch import Declined
+from nnx.functional import gru, lstm, rnn
+from nnx.functional.recurrence import Step, check_recurrent
+from nnx.functional.recurrent_gru import GRU_STEP
+from nnx.functional.recurrent_lstm import LSTM_STEP
+from nnx.functional.recurrent_rnn import rnn_step
+from nnx.kernels.torch.automatic import native
+
+
+def _checking(step_of: Callable[..., Step]) -> Callable[..., Declined | None]:
+    def check(*args: Any, reverse: bool = False, **options: Any) -> Declined | None:
+        step = step_of(**options)
+        args = (*args, *[None] * (6 + len(step.states) - len(args)))
+        check_recurrent(step, args)
+        x, mask = args[0], args[-1]
+        if mask is not None:
+            return Declined("torch takes lengths in a packed form, and no mask")
+        if x.shape[0] == 0:
+            return Declined("torch takes no empty batch")
+        if x.dtype.itemsize == 2 and x.device.type == "cpu":
+            return Declined("on a CPU torch rounds 16-bit states at each step")
+        return None
+
+    return check
+
+
+def _run(function: Any, x: Any, weights: list[Any], states: list[Any], reverse: bool) -> tuple[Any, ...]:
+    weight, recurrent_weight, bias, recurrent_bias = weights
+    flat = [weight.T, recurrent_weight.T]
+    has_biases = bias is not None or recurrent_bias is not None
+    if has_biases:
+        zeros = x.new_zeros(weight.shape[1])
+        flat += [zeros if part is None else part for part in (bias, recurrent_bias)]
+    zeros = x.new_zeros((1, x.shape[0], recurrent_weight.shape[0]))
+    given = [zeros if state is None else state[None] for state in states]
+    state = tuple(given) if len(given) > 1 else given[0]
+    trains = torch.is_grad_enabled() and any(part.requires_grad for part in (x, *flat, *given))
+    sequence = x.flip(1) if reverse else x
+    y, *last = function(sequence, state, flat, has_biases, 1, 0.0, trains, False, True)
+    return (y.flip(1) if reverse else y, *[part[0] for part in last])
+
+
+@native(lstm, _checking(lambda: LSTM_STEP))
+def _(
+    x: Any,
+    weight: Any,
+    recurrent_weight: Any,
+    bias: Any = None,
+    recurrent_bias: Any = None,
+    hidden: Any = None,
+    cell: Any = None,
+    mask: Any = None,
+    *,
+    reverse: bool = False,
+) -> Any:
+    return _run(torch.lstm, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden, cell], reverse)
+
+
+@native(gru, _checking(lambda: GRU_STEP))
+def _(
+    x: Any,
+    weight: Any,
+    recurrent_weight: Any,
+    bias: Any = None,
+    recurrent_bias: Any = None,
+    hidden: Any = None,
+    mask: Any = None,
+    *,
+    reverse: bool = False,
+) -> Any:
+    return _run(torch.gru, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden], reverse)
+
+
+@native(rnn, _checking(rnn_step))
+def _(
+    x: Any,
+    weight: Any,
+    recurrent_weight: Any,
+    bias: Any = None,
+    recurrent_bias: Any = None,
+    hidden: Any = None,
+    mask: Any = None,
+    *,
+    activation: str = "tanh",
+    reverse: bool = False,
+) -> Any:
+    function = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[activation]
+    return _run(function, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden], reverse)
