@@ -43,9 +43,34 @@ def convolutions_of_torch():
     return model, list(model.parameters())
 
 
+def lstm_of_nnx():
+    """Return one layer; only its outputs count."""
+    import nnx
+
+    class Outputs(nnx.Module):
+        def __init__(self):
+            self.lstm = nnx.LSTM(128, 128, rng=0)
+
+        def forward(self, x):
+            return self.lstm(x)[0]
+
+    return Outputs()
+
+
+def lstm_of_torch():
+    """Return the same in PyTorch."""
+    from torch import nn
+
+    lstm = nn.LSTM(128, 128, batch_first=True)
+    return lambda x: lstm(x)[0], list(lstm.parameters())
+
+
 ROWS = {
     "Conv2d, 16-32-32 channels, 3 x 3, images of 56 x 56, batch 64": Row(
         convolutions_of_nnx, convolutions_of_torch, lambda batch: (batch, 16, 56, 56), 64
+    ),
+    "LSTM, 128 features, 128 hidden, 128 steps, batch 256": Row(
+        lstm_of_nnx, lstm_of_torch, lambda batch: (batch, 128, 128), 256
     ),
 }
 

@@ -5,13 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nnx.autodiff.dispatch import Declined
 from nnx.functional import embedding
 from nnx.functional.embeddings import check_embedding
 from nnx.kernels.jax.automatic import native
 
 
-def _check(indices: Any, weight: Any, *, padding_index: int | None = None) -> None:
+def _check(indices: Any, weight: Any, *, padding_index: int | None = None) -> Declined | None:
     check_embedding(indices, weight, padding_index)
+    return Declined("XLA adds up 16-bit gradients in 16 bits") if weight.dtype.itemsize == 2 else None
 
 
 @native(embedding, _check)

@@ -9,8 +9,8 @@ from nnx.kernels.torch import attention as attention
 from nnx.kernels.torch import batch_statistics as batch_statistics
 from nnx.kernels.torch import classification as classification
 from nnx.kernels.torch import convolutions as convolutions
+from nnx.kernels.torch import embeddings as embeddings
 from nnx.kernels.torch import normalization as normalization
 from nnx.kernels.torch import pooling as pooling
-from nnx.kernels.torch import upsampling as upsampling
-from nnx.kernels.torch import embeddings as embeddings
 from nnx.kernels.torch import recurrent as recurrent
+from nnx.kernels.torch import upsampling as upsampling

@@ -12,7 +12,11 @@ from nnx.kernels.torch.automatic import native
 
 def _check(indices: Any, weight: Any, *, padding_index: int | None = None) -> Declined | None:
     check_embedding(indices, weight, padding_index)
-    return Declined("torch has no derivative of it for complex numbers") if weight.is_complex() else None
+    if weight.is_complex():
+        return Declined("torch has no derivative of it for complex numbers")
+    if weight.dtype.itemsize == 2 and weight.device.type == "cpu":
+        return Declined("on a CPU torch adds up 16-bit gradients in 16 bits")
+    return None
 
 
 @native(embedding, _check)
