@@ -1,11 +1,13 @@
 """Fine-tune a PyTorch model with low-rank adapters, on the arrays of any library.
 
 PyTorch trains a network on handwritten digits. nnx takes it over with its weights, and the task changes: the images now
-lie on their side. Once all 336,000 weights are trained on; once they are frozen, and small matrices beside those of the
-linear layers are trained alone: the adapters of LoRA. Both start from the same weights.
+lie on their side. Once all 270,000 weights are trained; once they are frozen, and only small matrices
+beside those of the linear layers are trained: the adapters of LoRA. Both start from the same weights.
 
 This example needs PyTorch. Source: E. Hu et al., "LoRA: Low-rank adaptation of large language models", ICLR 2022.
 """
+
+import math
 
 import numpy as np
 
@@ -43,9 +45,11 @@ def on_their_side(x):
 def fine_tune(model, loader, validation, epochs, learning_rate):
     """Train the parameters of a model that are not frozen; return the validation accuracy before and in each epoch."""
     loss = nnx.CrossEntropy()
-    step = nnx.training.make_step(loss, nnx.Adam(model, learning_rate))
+    optimizer = nnx.Adam(model, learning_rate)
+    step = nnx.training.make_step(loss, optimizer)
     history = [nnx.training.evaluate(model, loss, validation)[1]]
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        optimizer.learning_rate = learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         for batch in loader:
             step(model, batch)
         history.append(nnx.training.evaluate(model, loss, validation)[1])

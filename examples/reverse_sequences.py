@@ -124,7 +124,7 @@ def plot(history, weights, word):
 
 def main():
     parser = option_parser(__doc__, training=True)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--longest", type=int, default=12, help="letters of the longest word")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)

@@ -4,7 +4,7 @@ import pytest
 from printed import numbers
 
 IMAGES = ["lenet", "residual_network", "convolutional_vae", "denoising_autoencoder"]
-TEXTS = ["character_lstm", "word_embeddings", "reverse_sequences"]
+TEXTS = ["character_lstm", "character_transformer", "word_embeddings", "reverse_sequences"]
 
 
 @pytest.mark.parametrize("name", [*IMAGES, *TEXTS])
@@ -23,6 +23,8 @@ def test_fine_tuning(run):
 @pytest.mark.parametrize("backend", ["array-api-strict", "torch", "jax"])
 def test_the_same_losses_on_another_library(run, backend):
     pytest.importorskip(backend.replace("-", "_"), reason=f"{backend} is not installed")
-    expected = numbers("loss #, validation #", run("character_lstm", "--quick"))
-    found = numbers("loss #, validation #", run("character_lstm", "--quick", "--backend", backend))
+    expected = numbers("loss #, validation #", run("character_lstm", "character_transformer", "--quick"))
+    found = numbers(
+        "loss #, validation #", run("character_lstm", "character_transformer", "--quick", "--backend", backend)
+    )
     assert found == [pytest.approx(row, abs=2e-3) for row in expected]
