@@ -32,6 +32,7 @@ from nnx.functional.special import erf, logsumexp
 from nnx.functional.split_gates import glu, swiglu
 from nnx.functional.squares import mse, mses
 from nnx.functional.upsampling import pixel_shuffle, pixel_unshuffle, upsample
+from nnx.functional.weight_normalization import spectral_norm, weight_norm
 from nnx.functional.windows import pad, sliding_window
 
 __all__ = [
@@ -108,9 +109,11 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "spectral_norm",
     "swiglu",
     "tanh",
     "transposed_convolution",
     "triplet_margin",
     "upsample",
+    "weight_norm",
 ]

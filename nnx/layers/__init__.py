@@ -45,6 +45,7 @@ from nnx.layers.transformer_blocks import FeedForward, TransformerDecoderBlock, 
 from nnx.layers.transformers import TransformerDecoder, TransformerEncoder
 from nnx.layers.transposed_convolutions import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nnx.layers.upsampling import PixelShuffle, PixelUnshuffle, Upsample
+from nnx.layers.weight_normalization import SpectralNorm, WeightNorm
 
 __all__ = [
     "CELU",
@@ -129,6 +130,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "SpectralNorm",
     "SwiGLU",
     "Tanh",
     "Tied",
@@ -138,6 +140,7 @@ __all__ = [
     "TransformerEncoderBlock",
     "Unflatten",
     "Upsample",
+    "WeightNorm",
     "add_lora",
     "freeze",
     "layer_outputs",

@@ -31,6 +31,7 @@ from rows import (
     upsampling,
     variational,
     vectors,
+    weight_normalization,
 )
 from rows.record import Capability, Row, Wrong
 
@@ -49,6 +50,7 @@ FAMILIES = {
     "Attention and positions": attention,
     "Normalization": normalization,
     "Transformers": transformers,
+    "Weight normalization": weight_normalization,
     "Regularization": regularization,
     "Recurrent": recurrent,
     "Squares": squares,
