@@ -1,5 +1,6 @@
 """Pure functions of arrays: each a function in array API code, with its hand-written pullback under it."""
 
+from nnx.functional.alignment import ctc
 from nnx.functional.average_pooling import adaptive_average_pool, average_pool, global_average_pool
 from nnx.functional.batch_statistics import batch_norm, batch_norm_training
 from nnx.functional.binary import bce, bce_with_logits, hinge
@@ -51,6 +52,7 @@ __all__ = [
     "convolution",
     "cosine_embedding",
     "cross_entropy",
+    "ctc",
     "dropout",
     "einsum",
     "elu",

@@ -1,5 +1,6 @@
 """Losses: a call of a function from :mod:`nnx.functional`, and the ``gradient()`` of the post."""
 
+from nnx.losses.alignment import CTC
 from nnx.losses.base import Loss
 from nnx.losses.binary import BCE, BCEWithLogits, Hinge
 from nnx.losses.classification import NLL, CrossEntropy
@@ -12,6 +13,7 @@ from nnx.losses.squares import MSE, MSES
 
 __all__ = [
     "BCE",
+    "CTC",
     "MAE",
     "MSE",
     "MSES",

@@ -5,6 +5,7 @@ one, such as a linear map, the portable body is quicker. Activations call torch'
 """
 
 from nnx.kernels.torch import activations as activations
+from nnx.kernels.torch import alignment as alignment
 from nnx.kernels.torch import attention as attention
 from nnx.kernels.torch import batch_statistics as batch_statistics
 from nnx.kernels.torch import classification as classification

@@ -7,6 +7,7 @@ from typing import Any
 
 from rows import (
     activations,
+    alignment,
     attention,
     binary,
     containers,
@@ -60,6 +61,7 @@ FAMILIES = {
     "Likelihoods": likelihoods,
     "Divergences": divergences,
     "Pairs of vectors": vectors,
+    "Alignment of sequences": alignment,
     "Variational": variational,
     "Optimizers": optimizers,
 }
