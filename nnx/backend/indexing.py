@@ -11,6 +11,7 @@ from nnx.backend.transfer import device_of, dtype_name
 from nnx.types import Array, DType, Namespace, Shape
 
 _BLOCK = 1 << 22  # elements of a mask
+_FLAT = 1 << 18  # flat indices at a time
 
 
 def scatter_add(values: Array, shape: Shape, key: Any) -> Array:
@@ -111,9 +112,12 @@ def _add_rows(xp: Namespace, sums: Array, indices: Array, rows: Array) -> Array:
         return _add_by_mask(xp, sums, indices, rows)
     # numpy.add.at is seven times as fast with flat indices as with rows.
     size = sums.shape[1]
-    columns = xp.arange(size, device=device_of(sums))
-    flat = indices if size == 1 else xp.reshape(indices[:, None] * size + columns, (-1,))
-    xp.add.at(xp.reshape(sums, (-1,)), flat, xp.reshape(rows, (-1,)))
+    columns, target = xp.arange(size, device=device_of(sums)), xp.reshape(sums, (-1,))
+    step = max(1, _FLAT // size)  # rows at a time, since the flat indices take twice the memory of the rows
+    for start in range(0, rows.shape[0], step):
+        part = indices[start : start + step]
+        flat = part if size == 1 else xp.reshape(part[:, None] * size + columns, (-1,))
+        xp.add.at(target, flat, xp.reshape(rows[start : start + step, :], (-1,)))
     return sums
 
 

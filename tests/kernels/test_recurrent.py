@@ -1,0 +1,99 @@
+"""Kernels of recurrent functions give what the portable body gives, and say what they leave to it."""
+
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx import functional as F
+from nnx.errors import ArgumentError
+from nnx.testing import assert_close
+
+HOST = SimpleNamespace(asarray=np.asarray)
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def draw(xp, kind, batch=5, time=4, features=3, hidden=4, dtype="float64"):
+    rng = np.random.default_rng(0)
+    width = GATES[kind] * hidden
+    shapes = [(batch, time, features), (features, width), (hidden, width), (width,), (width,)]
+    shapes += [(batch, hidden)] * (2 if kind == "lstm" else 1)
+    return [xp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+
+
+def mask_of(xp):
+    """Return lengths, one of them zero, and a gap."""
+    mask = np.arange(4) < np.asarray([4, 2, 1, 0, 3])[:, None]
+    mask[4, 1] = False
+    return xp.asarray(mask, "bool")
+
+
+@pytest.mark.parametrize(
+    ("kind", "masked", "reverse"),
+    [("rnn", True, False), ("lstm", True, True), ("lstm", False, True), ("gru", True, False)],
+)
+def test_of_many_steps(xp, kind, masked, reverse):
+    if xp.name == "array-api-strict":
+        pytest.skip("there are no kernels for it")
+    arrays = draw(xp, kind)
+    options = {"mask": mask_of(xp) if masked else None, "reverse": reverse}
+    if kind == "rnn":
+        options["activation"] = "relu"
+    results = []
+    for tier in ("portable", "native"):
+        with nnx.use_kernels(tier):
+            y, pullback = nnx.vjp(lambda *arrays: getattr(F, kind)(*arrays, **options), *arrays)
+            results.append((y, pullback(y), pullback(y), getattr(F, kind)(*arrays, **options)))
+    assert_close(results[0], results[1], rtol=1e-10, atol=1e-12)
+
+
+def declined(function, args):
+    (reason,) = nnx.kernels.explain(function, *args).declined.values()
+    return reason
+
+
+def test_what_numpy_leaves_to_the_portable_body():
+    class Own(np.ndarray):
+        pass
+
+    arrays = draw(HOST, "lstm")
+    assert nnx.kernels.explain(F.lstm, *arrays).chosen == "numpy, native"
+    assert "float32 and float64" in declined(F.lstm, draw(HOST, "lstm", dtype="float16"))
+    assert "not empty" in declined(F.lstm, draw(HOST, "lstm", batch=0))
+    assert "subclass" in declined(F.lstm, [arrays[0], arrays[1].view(Own), *arrays[2:]])
+
+
+def test_what_torch_leaves_to_the_portable_body():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+
+    library = SimpleNamespace(asarray=lambda data, dtype: torch.as_tensor(data, dtype=getattr(torch, dtype)))
+    arrays = draw(library, "gru")
+    assert nnx.kernels.explain(F.gru, *arrays).chosen == "torch, native"
+    assert "no mask" in declined(F.gru, [*arrays, mask_of(library)])
+    assert "rounds" in declined(F.gru, draw(library, "gru", dtype="float16"))
+    assert "empty" in declined(F.gru, draw(library, "gru", batch=0))
+    indices = torch.asarray([0])
+    assert "complex" in declined(F.embedding, [indices, torch.ones((2, 2), dtype=torch.complex64)])
+    assert "16 bits" in declined(F.embedding, [indices, torch.ones((2, 2), dtype=torch.float16)])
+
+
+def test_kernels_know_the_activations(xp):
+    with pytest.raises(ArgumentError, match="expected activation to be one of 'tanh', 'relu', got 'elu'"):
+        F.rnn(*draw(xp, "rnn"), activation="elu")
+
+
+def test_a_call_without_derivatives_keeps_two_states():
+    batch, time, hidden = 4, 200, 32
+    arrays = draw(HOST, "lstm", batch, time, hidden, hidden)
+
+    def peak(function):
+        tracemalloc.start()
+        function()
+        (_, found), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+        return found
+
+    function = lambda *arrays: F.lstm(*arrays)[0]  # noqa: E731
+    alone, recorded = peak(lambda: function(*arrays)), peak(lambda: nnx.vjp(function, *arrays))
+    assert recorded - alone > 1.8 * batch * time * hidden * 8  # hidden and cell states of all steps
