@@ -20,12 +20,14 @@ from nnx.functional import (
     hardtanh,
     leaky_relu,
     log_sigmoid,
+    log_softmax,
     mish,
     relu,
     relu6,
     selu,
     sigmoid,
     silu,
+    softmax,
     softplus,
     tanh,
 )
@@ -133,3 +135,22 @@ elementwise(
     lambda g, x: _aten.mish_backward(g, x.clamp(-1000.0, 1000.0)),
 )
 elementwise(hardswish, lambda x: torch.nn.functional.hardswish(x.clamp(min=-math.pi)), _aten.hardswish_backward)
+
+
+def _along_axis(function: Primitive[..., Any], body: Callable[..., Any], derivative: Callable[..., Any]) -> None:
+    @function.kernel("torch", fresh=True)
+    def _(wanted: Sequence[Any], x: Any, *, axis: int = -1) -> tuple[Any, Pullback] | Declined:
+        if not x.is_floating_point() or not -x.ndim <= axis < x.ndim:
+            return Declined("x does not hold real floating-point numbers along that axis")
+        y = body(x, axis)
+
+        def pullback(g: Any) -> Sequence[Any]:
+            if type(g) is TracedArray:
+                return function.portable_pullback(wanted, x, axis=axis)(g)
+            return (derivative(g, y, axis, y.dtype),)
+
+        return y, pullback
+
+
+_along_axis(softmax, torch.softmax, _aten._softmax_backward_data)
+_along_axis(log_softmax, torch.log_softmax, _aten._log_softmax_backward_data)
