@@ -91,6 +91,14 @@ def run_with_pullback(
     return outputs, pullback
 
 
+def flops(
+    output: tuple[Array, ...], x: Array, weight: Array, recurrent_weight: Array, *others: Any, **options: Any
+) -> int:
+    """Return the operations of the products with both weights, over all steps."""
+    batch, time, features = x.shape
+    return 2 * batch * time * (features + recurrent_weight.shape[0]) * int(weight.shape[1])
+
+
 def _forward(step: Step, call: Call, reverse: bool) -> tuple[tuple[Array, ...], list[Array], list[Any]]:
     """Return the outputs; and, by index of the step, the hidden state before it and its residuals."""
     x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype = call

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive
-from nnx.functional.recurrence import Step, run, run_with_pullback
+from nnx.functional.recurrence import Step, flops, run, run_with_pullback
 from nnx.types import Array, Namespace
 
 
@@ -95,6 +95,9 @@ def _(
 ) -> tuple[Any, Pullback]:
     args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
     return run_with_pullback(GRU_STEP, wanted, args, reverse)
+
+
+gru.with_flops(flops)
 
 
 def _forward(xp: Namespace, from_input: Array, from_hidden: Array, states: list[Array]) -> Any:

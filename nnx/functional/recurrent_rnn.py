@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.autodiff import Pullback, primitive
 from nnx.functional.checks import expect_choice
-from nnx.functional.recurrence import Step, run, run_with_pullback
+from nnx.functional.recurrence import Step, flops, run, run_with_pullback
 from nnx.types import Array, Namespace
 
 
@@ -94,6 +94,9 @@ def _(
 ) -> tuple[Any, Pullback]:
     args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
     return run_with_pullback(rnn_step(activation), wanted, args, reverse)
+
+
+rnn.with_flops(flops)
 
 
 def _tanh(xp: Namespace, from_input: Array, from_hidden: Array, states: list[Array]) -> Any:

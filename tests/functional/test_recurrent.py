@@ -177,3 +177,11 @@ def test_what_does_not_fit():
 def test_the_tree_of_results():
     assert len(tree_leaves(F.lstm(*draw("lstm")))) == 3
     assert len(tree_leaves(F.gru(*draw("gru")))) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_operations_are_those_of_the_products(kind):
+    layer = getattr(nnx, kind.upper())(3, 4, layers=2, bidirectional=True, rng=0)
+    products = 2 * 2 * 5 * GATES[kind] * 4  # multiply-adds, examples, steps, columns
+    count = 2 * products * (3 + 4) + 2 * products * (8 + 4)  # two directions of two layers
+    assert f"{count:,}" in layer.summary((2, 5, 3))

@@ -19,8 +19,8 @@ def native(function: Primitive[..., Any], check: Check, *, device: str | None = 
     Parameters
     ----------
     function : Primitive
-        The body takes its arguments and returns its output. It is compiled once for each shape, dtype and set of
-        options, so it cannot look at values.
+        The body takes its arguments and returns its output, an array or a tuple of them. It is compiled once for each
+        shape, dtype and set of options, so it cannot look at values.
     check : callable
         Called with the arguments before the body, outside of what is compiled. It raises the portable body's errors,
         usually by calling the same function, and returns :class:`Declined` for what the body does not handle, else
