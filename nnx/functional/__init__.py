@@ -19,6 +19,7 @@ from nnx.functional.likelihoods import gaussian_nll, poisson_nll
 from nnx.functional.max_pooling import adaptive_max_pool, global_max_pool, max_pool
 from nnx.functional.metric_learning import cosine_embedding, triplet_margin
 from nnx.functional.normalization import group_norm, instance_norm, layer_norm, rms_norm
+from nnx.functional.overlap import dice
 from nnx.functional.positions import alibi_bias, rotary, sinusoidal_positions
 from nnx.functional.rectifiers import hardsigmoid, hardtanh, leaky_relu, prelu, relu, relu6
 from nnx.functional.recurrent_gru import gru
@@ -27,6 +28,7 @@ from nnx.functional.recurrent_rnn import rnn
 from nnx.functional.regularization import alpha_dropout, dropout
 from nnx.functional.robust import huber, mae, smooth_l1
 from nnx.functional.sampling import reparameterize
+from nnx.functional.segmentation import binary_focal, focal
 from nnx.functional.sigmoids import log_sigmoid, sigmoid, softplus, softsign, tanh
 from nnx.functional.softmaxes import log_softmax, softmax
 from nnx.functional.special import erf, logsumexp
@@ -48,17 +50,20 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bilinear",
+    "binary_focal",
     "celu",
     "convolution",
     "cosine_embedding",
     "cross_entropy",
     "ctc",
+    "dice",
     "dropout",
     "einsum",
     "elu",
     "embedding",
     "erf",
     "exponential",
+    "focal",
     "gather",
     "gaussian_nll",
     "gelu",

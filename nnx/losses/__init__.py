@@ -9,6 +9,7 @@ from nnx.losses.divergences import KLDivergence, KLDivergenceStandardNormal
 from nnx.losses.likelihoods import GaussianNLL, PoissonNLL
 from nnx.losses.metric_learning import CosineEmbedding, TripletMargin
 from nnx.losses.robust import MAE, Huber, SmoothL1
+from nnx.losses.segmentation import BinaryFocal, Dice, Focal
 from nnx.losses.squares import MSE, MSES
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "MSES",
     "NLL",
     "BCEWithLogits",
+    "BinaryFocal",
     "CosineEmbedding",
     "CrossEntropy",
+    "Dice",
+    "Focal",
     "GaussianNLL",
     "Hinge",
     "Huber",
