@@ -65,12 +65,33 @@ def lstm_of_torch():
     return lambda x: lstm(x)[0], list(lstm.parameters())
 
 
+def attention_of_nnx():
+    """Return self-attention with eight heads."""
+    import nnx
+
+    return nnx.MultiHeadAttention(256, 8, rng=0)
+
+
+def attention_of_torch():
+    """Return the same in PyTorch."""
+    from torch import nn
+
+    module = nn.MultiheadAttention(256, 8, batch_first=True)
+    return lambda x: module(x, x, x, need_weights=False)[0], list(module.parameters())
+
+
 ROWS = {
     "Conv2d, 16-32-32 channels, 3 x 3, images of 56 x 56, batch 64": Row(
         convolutions_of_nnx, convolutions_of_torch, lambda batch: (batch, 16, 56, 56), 64
     ),
     "LSTM, 128 features, 128 hidden, 128 steps, batch 256": Row(
         lstm_of_nnx, lstm_of_torch, lambda batch: (batch, 128, 128), 256
+    ),
+    "MultiHeadAttention, 8 heads, 256 features, 128 steps, batch 64": Row(
+        attention_of_nnx, attention_of_torch, lambda batch: (batch, 128, 256), 64
+    ),
+    "MultiHeadAttention, 8 heads, 256 features, 2048 steps, batch 4": Row(
+        attention_of_nnx, attention_of_torch, lambda batch: (batch, 2048, 256), 4
     ),
 }
 

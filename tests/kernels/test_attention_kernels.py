@@ -1,4 +1,4 @@
-"""The blocks of attention's kernel on NumPy arrays, and calls that the portable body has to take."""
+"""The blocks of attention on NumPy arrays, and calls that a kernel leaves to the portable body."""
 
 import itertools
 
@@ -83,3 +83,14 @@ def test_it_declines(arrays):
 
 def test_small_sequences_are_one_block():
     assert len(list(kernel.blocks(4, 2, 1, 128, 128, 128))) == 1
+
+
+@pytest.mark.parametrize(("library", "reason"), [("torch", "other masks"), ("jax", "compiled anew")])
+def test_dropout_is_for_the_portable_body_on_other_libraries(library, reason):
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    with nnx.use_backend("jax:cpu:0" if library == "jax" else library):
+        x = nnx.backend.asarray(RNG.normal(size=(2, 3, 4)), dtype="float32")
+    assert nnx.kernels.explain(F.attention, x, x, x).chosen == f"{library}, native"
+    choice = nnx.kernels.explain(F.attention, x, x, x, dropout=0.5, seed=0)
+    assert choice.chosen == "portable"
+    assert reason in choice.declined[f"{library}, native"]
