@@ -15,10 +15,13 @@ tree without leaves. An object of any other class is a leaf, unless it defines:
 
 ``__tree_buffers__()``, optional
     Returns the buffers that the object shares with such copies.
+
+``__tree_refill__(values)``, optional
+    Gives such a copy buffers of its own, with the next values of an iterator, in the order of ``__tree_buffers__``.
 """
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError, ShapeError
@@ -93,6 +96,17 @@ def tree_buffers(tree: Tree) -> list[Any]:
         return [buffer for child in tree for buffer in tree_buffers(child)]
     buffers = getattr(type(tree), "__tree_buffers__", None)
     return [] if buffers is None else buffers(tree)
+
+
+def tree_refill(tree: Tree, values: Iterator[Any]) -> Tree:
+    """Give the objects in a tree, which are copies, buffers of their own with these values, and return the tree."""
+    if isinstance(tree, (dict, list, tuple)):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            tree_refill(child, values)
+    refill = getattr(type(tree), "__tree_refill__", None)
+    if refill is not None:
+        refill(tree, values)
+    return tree
 
 
 def leaves_like(tree: Tree, paths: Collection[str], what: str, owner: str) -> list[Any]:

@@ -1,7 +1,8 @@
 """Functions that are run again in the backward pass instead of keeping their residuals."""
 
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nnx.autodiff.primitives import Primitive, Pullback
@@ -10,7 +11,28 @@ from nnx.autodiff.transforms import vjp
 from nnx.autodiff.tree_calls import TreeCall, scattered
 from nnx.backend import copied, count_writes, is_array, read_only
 from nnx.errors import NnxError, TraceError
-from nnx.tree import tree_buffers, tree_leaves
+from nnx.tree import tree_buffers, tree_leaves, tree_refill
+
+
+class _Runs(threading.local):
+    """What the functions that run in this thread remember: for themselves, and of their first run."""
+
+    logs: tuple[list[Any], ...] = ()
+    first: Iterator[Any] | None = None
+
+
+_RUNS = _Runs()
+
+
+def remembered(make: Callable[[], Any]) -> Any:
+    """Return ``make()`` or, where a function is run again to recompute its residuals, what the first run returned.
+
+    A counter that several threads advance may stand elsewhere by then.
+    """
+    value = make() if _RUNS.first is None else next(_RUNS.first)
+    for log in _RUNS.logs:
+        log.append(value)
+    return value
 
 
 def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,23 +50,30 @@ def recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
         @node.primitive.with_pullback
         def _(wanted: Sequence[Any], *leaves: Any) -> tuple[Any, Pullback]:
             before = [buffer.snapshot() for buffer in buffers]
-            outputs = _run_once(node.primitive, leaves)
+            log: list[Any] = []
+            outer, _RUNS.logs = _RUNS.logs, (*_RUNS.logs, log)
+            try:
+                outputs = _run_once(node.primitive, leaves)
+            finally:
+                _RUNS.logs = outer
             indices = [i for i, want in enumerate(wanted) if want]
 
             def of_wanted(*moved: Any) -> Any:
                 replaced = list(leaves)
                 for index, value in zip(indices, moved, strict=True):
                     replaced[index] = value
-                return run(*node.rebuild(replaced))
+                # The second run must draw the same noise, and must not advance counters or running statistics again:
+                # its modules have buffers of their own, which no other thread sees.
+                values = (copied(value) if is_array(value) else value for value in before)
+                return run(*tree_refill(node.rebuild(replaced), values))
 
             def pullback(parts: Any) -> list[Any]:
-                # The second run must draw the same noise, and must not advance counters or running statistics again.
-                after = [buffer.value for buffer in buffers]
-                _fill(buffers, [copied(value) if is_array(value) else value for value in before])
+                outer = _RUNS.logs, _RUNS.first
+                _RUNS.logs, _RUNS.first = (), iter(log)
                 try:
                     again, back = vjp(of_wanted, *(leaves[index] for index in indices))
                 finally:
-                    _fill(buffers, after)
+                    _RUNS.logs, _RUNS.first = outer
                 found = back(node.cotangent(parts, tree_leaves(again)), consume=True)
                 return scattered(indices, found, len(leaves))
 
@@ -75,8 +104,3 @@ def _wrote(primitive: Primitive[..., Any]) -> TraceError:
         f"{primitive!r} wrote into one of its arguments, from which the backward pass would run it again; write "
         "x = x + ... for a new array, and not x += ..."
     )
-
-
-def _fill(buffers: Sequence[Any], values: Sequence[Any]) -> None:
-    for buffer, value in zip(buffers, values, strict=True):
-        buffer.value = value

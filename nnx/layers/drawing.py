@@ -3,6 +3,7 @@
 import threading
 from typing import Any
 
+from nnx.autodiff.recomputation import remembered
 from nnx.backend import generator
 from nnx.layers.module import Module
 from nnx.layers.parameter import Buffer
@@ -63,7 +64,10 @@ class Drawing(Module):
             ``{"seed": ..., "stream": ..., "step": ...}``, for example for :func:`nnx.backend.scaled_mask` or
             :func:`nnx.functional.dropout`.
         """
+        return {"seed": self.seed.value, "stream": stream, "step": remembered(self._advance)}
+
+    def _advance(self) -> Any:
         with _ONE_AT_A_TIME:
             step = self.calls.value
             self.calls.value = step + 1
-        return {"seed": self.seed.value, "stream": stream, "step": step}
+        return step

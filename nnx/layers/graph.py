@@ -136,14 +136,19 @@ class Graph(Configured, Node):
             for name in module._child_names:  # a locked list or dict may be shared with other copies
                 if not isinstance(members[name], Node):
                     members[name] = followed(members[name], name)
-        own: dict[int, Buffer] = {}  # by the id of the original: modules that share a buffer still do
-        for _, i, name in plan.buffers:
-            members = vars((self, *plan.below)[i])
-            members[name] = own.setdefault(id(members[name]), Buffer(members[name].snapshot()))
+        self.__tree_refill__(buffer.snapshot() for buffer in self.__tree_buffers__())
         set_plan(self, None)  # the old plan refers to the locked containers
 
     def __tree_buffers__(self) -> list[Buffer]:
         return list(self.buffers().values())
+
+    def __tree_refill__(self, values: Iterator[Any]) -> None:
+        """Give a copy buffers of its own, so that it no longer shares those of the original."""
+        plan = plan_of(self)
+        own: dict[int, Buffer] = {}  # by the id of the original: modules that share a buffer still do
+        for _, i, name in plan.buffers:
+            members = vars((self, *plan.below)[i])
+            members[name] = own.setdefault(id(members[name]), Buffer(next(values)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._refuse_change(name)

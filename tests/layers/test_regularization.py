@@ -69,8 +69,10 @@ def test_recomputation_draws_the_mask_again():
     assert again.inner[0].calls.value == 3
 
 
-def test_threads_draw_different_masks():
-    model, found = nnx.Model([nnx.Dropout(seed=1)]), []
+@pytest.mark.parametrize("wrap", [lambda model: model, nnx.remat], ids=["plain", "recomputed"])
+def test_threads_draw_different_masks(wrap):
+    layer, found = nnx.Dropout(seed=1), []
+    model = wrap(nnx.Model([layer]))
 
     def work():
         for _ in range(20):
@@ -83,7 +85,7 @@ def test_threads_draw_different_masks():
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(found)) == 80 == model[0].calls.value
+    assert len(set(found)) == 80 == layer.calls.value
 
 
 def test_counter_on_the_device(xp):
@@ -101,3 +103,20 @@ def test_errors():
     for axis in (0, 3, -3):
         with pytest.raises(ShapeError, match=f"channels at axis {axis}, got "):
             nnx.ChannelDropout(axis=axis)(X)
+
+
+def test_recomputation_inside_recomputation_draws_the_masks_again():
+    inner = nnx.remat(nnx.Model([nnx.Dropout(0.2, seed=1), nnx.Dropout(0.2, seed=2)]))
+    model = nnx.remat(nnx.Model([inner, nnx.Dropout(0.2, seed=3), inner]))
+    for _ in range(2):
+        y, gradient = masks_of(model)
+        np.testing.assert_array_equal(y, gradient)
+    assert inner.inner[0].calls.value == 4
+
+
+def test_another_draw_between_forward_and_backward_changes_no_mask():
+    model = nnx.remat(nnx.Model([nnx.Dropout(seed=1)]))
+    y, pullback = nnx.vjp(model, X)
+    model(X)
+    np.testing.assert_array_equal(pullback(np.ones_like(y))[0], y)
+    assert model.inner[0].calls.value == 2
