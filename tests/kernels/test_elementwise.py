@@ -9,8 +9,25 @@ import nnx
 from nnx import functional as F
 from nnx.testing import assert_close
 
-KERNELS = [F.gelu, F.sigmoid, F.tanh, F.log_sigmoid, F.softplus, F.silu, F.mish, F.elu, F.selu, F.celu]
+KERNELS = [
+    F.leaky_relu,
+    F.hardswish,
+    F.gelu,
+    F.sigmoid,
+    F.tanh,
+    F.log_sigmoid,
+    F.softplus,
+    F.silu,
+    F.mish,
+    F.elu,
+    F.selu,
+    F.celu,
+]
 OPTIONS = [
+    (F.leaky_relu, {"slope": 0.3}),
+    (F.hardtanh, {"low": -0.5}),
+    (F.hardtanh, {}),
+    (F.relu6, {}),
     (F.gelu, {"approximate": "tanh"}),
     (F.softplus, {"beta": 2.0}),
     (F.elu, {"alpha": -0.5}),

@@ -13,5 +13,6 @@ from nnx.kernels.numpy import elementwise as elementwise
 from nnx.kernels.numpy import gelu as gelu
 from nnx.kernels.numpy import normalization as normalization
 from nnx.kernels.numpy import pooling as pooling
+from nnx.kernels.numpy import rectifiers as rectifiers
 from nnx.kernels.numpy import recurrent as recurrent
 from nnx.kernels.numpy import softmaxes as softmaxes

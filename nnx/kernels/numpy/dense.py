@@ -71,12 +71,12 @@ def _(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
     cut = x <= 0  # from the input, and now: the output belongs to the caller, who may write into it
 
     def pullback(g: Any) -> Sequence[Any]:
-        return relu.portable_pullback(wanted, x)(g) if type(g) is TracedArray else (_cut_out(cut, g),)
+        return relu.portable_pullback(wanted, x)(g) if type(g) is TracedArray else (cut_out(cut, g),)
 
     return y, pullback
 
 
-def _cut_out(cut: Any, g: Any) -> Any:
+def cut_out(cut: Any, g: Any) -> Any:
     """Return ``g`` with exact zeros at ``cut``, by its bits.
 
     A product with a mask would turn infinities into NaN, and ``numpy.where`` is slower.

@@ -16,7 +16,7 @@ from nnx.functional import celu, elu, log_sigmoid, mish, selu, sigmoid, silu, so
 from nnx.functional.exponential_units import SELU_ALPHA, SELU_SCALE
 
 BLOCK = 16_384
-_DTYPES = frozenset(map(np.dtype, ("float32", "float64")))
+DTYPES = frozenset(map(np.dtype, ("float32", "float64")))
 
 Body = Callable[..., None]
 """``body(x, out, **options)`` writes its result into ``out``; it may overwrite nothing else."""
@@ -45,7 +45,7 @@ def elementwise(
 
     @function.kernel("numpy", fresh=True)
     def _(wanted: Sequence[Any], x: Any, **options: Any) -> tuple[Any, Pullback] | Declined:
-        if type(x) is not np.ndarray or x.dtype not in _DTYPES:
+        if type(x) is not np.ndarray or x.dtype not in DTYPES:
             return Declined("x is not an array of float32 or float64")
         if not accepts(**options):
             return Declined("an option is not one of those that it computes with")

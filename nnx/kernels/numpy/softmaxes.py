@@ -8,14 +8,14 @@ import numpy as np
 from nnx.autodiff import Pullback, TracedArray
 from nnx.autodiff.dispatch import Declined
 from nnx.functional import log_softmax, softmax
+from nnx.kernels.numpy.elementwise import DTYPES
 
 _sum, _max = np.add.reduce, np.maximum.reduce
-_DTYPES = frozenset(map(np.dtype, ("float32", "float64")))
 _OTHERS = Declined("x is not an array of float32 or float64 with that axis")
 
 
 def _fits(x: Any, axis: int) -> bool:
-    return type(x) is np.ndarray and x.dtype in _DTYPES and -x.ndim <= axis < x.ndim and x.shape[axis] > 0
+    return type(x) is np.ndarray and x.dtype in DTYPES and -x.ndim <= axis < x.ndim and x.shape[axis] > 0
 
 
 @softmax.kernel("numpy", fresh=True)
