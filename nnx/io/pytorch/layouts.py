@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nnx import layers
+from nnx.io.pytorch.attention_calls import AttentionCall
 from nnx.io.pytorch.calls import SequenceLayer
+from nnx.io.pytorch.transformer_calls import DecoderCall, EncoderCall
 from nnx.layers import Buffer, Module
 from nnx.layers.drawing import Drawing
 from nnx.layers.recurrent_base import Recurrent, RecurrentCell
@@ -75,6 +77,46 @@ def _recurrent(layer: Any) -> list[Stored]:
     ]
 
 
+def _attention(there: str, own: str) -> list[Stored]:
+    """Return the entries of an attention layer whose inputs have the same number of features."""
+    inner = [joined(own, name) for name in ("query", "key", "value")]
+    return [
+        Stored(joined(there, "in_proj_weight"), tuple(f"{path}.weight" for path in inner), transposed=True),
+        Stored(joined(there, "in_proj_bias"), tuple(f"{path}.bias" for path in inner)),
+        *_linear_at(joined(there, "out_proj"), joined(own, "output")),
+    ]
+
+
+def _attention_call(call: Any) -> list[Stored]:
+    layer = call.attention
+    found = _attention("", "attention")
+    if not layer.features == layer.key_features == layer.value_features:
+        weights = {"q_proj_weight": "query", "k_proj_weight": "key", "v_proj_weight": "value"}
+        separate = [Stored(there, (f"attention.{own}.weight",), transposed=True) for there, own in weights.items()]
+        found = [*separate, *found[1:]]
+    return [*found, *_alike("bias_k", "bias_v")]
+
+
+def _block(block: Any) -> list[Stored]:
+    parts = ["attention", "cross_attention", "feed_forward"]
+    if not hasattr(block, "cross_attention"):
+        del parts[1]
+    found = _attention("self_attn", "attention")
+    if "cross_attention" in parts:
+        found += _attention("multihead_attn", "cross_attention")
+    found += _linear_at("linear1", "feed_forward.expand") + _linear_at("linear2", "feed_forward.contract")
+    for i, part in enumerate(parts, 1):
+        found += [Stored(f"norm{i}.{name}", (f"{part}_norm.{name}",)) for name in ("weight", "bias")]
+    return found
+
+
+def _linear_at(there: str, own: str) -> list[Stored]:
+    return [
+        Stored(f"{there}.weight", (f"{own}.weight",), transposed=True),
+        Stored(f"{there}.bias", (f"{own}.bias",)),
+    ]
+
+
 def _alike(*names: str) -> list[Stored]:
     return [Stored(name, (name,)) for name in names]
 
@@ -84,6 +126,7 @@ def _nothing(layer: Any) -> list[Stored]:
 
 
 LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
+    AttentionCall: _attention_call,
     Drawing: _nothing,  # the counter of its random numbers
     Recurrent: _recurrent,
     RecurrentCell: lambda cell: _cell("", ""),
@@ -91,11 +134,20 @@ LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
     layers.BatchNorm2d: _batch_norm,
     layers.BatchNorm3d: _batch_norm,
     layers.Linear: _linear,
+    layers.MultiHeadAttention: lambda layer: _attention("", ""),
+    layers.TransformerDecoderBlock: _block,
+    layers.TransformerEncoderBlock: _block,
 }
 """For each class whose values PyTorch names or stores in another way, all of them, down to the modules inside."""
 
-INSIDE: Mapping[type[Module], str] = {SequenceLayer: "layer"}
-"""Classes around a module of this name, where PyTorch has one module: the values inside belong to the path outside."""
+RENAMED: Mapping[type[Module], Mapping[str, str]] = {
+    DecoderCall: {"layer": ""},
+    EncoderCall: {"layer": ""},
+    SequenceLayer: {"layer": ""},
+    layers.TransformerDecoder: {"blocks": "layers"},
+    layers.TransformerEncoder: {"blocks": "layers"},
+}
+"""Children that have another name in PyTorch; none where the module is PyTorch's own in a layer around it."""
 
 
 def entries(model: Module) -> Iterator[Entry]:
@@ -136,9 +188,10 @@ def _all_paths(module: Any, path: str, name: str) -> Iterator[tuple[str, str, An
     yield path, name, module
     if _entry_of(LAYOUTS, module):
         return
-    hidden = _entry_of(INSIDE, module)
+    renamed = _entry_of(RENAMED, module) or {}
     for child, below in module.named_children():
-        yield from _all_paths(below, joined(path, child), name if child == hidden else joined(name, child))
+        first, _, rest = child.partition(".")
+        yield from _all_paths(below, joined(path, child), joined(name, joined(renamed.get(first, first), rest)))
 
 
 def _entry_of(table: Mapping[type[Module], Any], module: Module) -> Any:

@@ -7,5 +7,6 @@ from nnx.io.pytorch.pair import Table
 from nnx.io.pytorch.sequences import SEQUENCES
 from nnx.io.pytorch.simple_layers import LAYERS
 from nnx.io.pytorch.spatial_layers import SPATIAL
+from nnx.io.pytorch.transformers import TRANSFORMERS
 
-PAIRS: Table = {**LAYERS, **ACTIVATIONS, **SPATIAL, **NORMALIZATION, **SEQUENCES, **LOSSES}
+PAIRS: Table = {**LAYERS, **ACTIVATIONS, **SPATIAL, **NORMALIZATION, **SEQUENCES, **TRANSFORMERS, **LOSSES}
