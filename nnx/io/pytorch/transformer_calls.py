@@ -89,5 +89,5 @@ class TransformerCall(Module):
 
 def heads_of(layer: Any) -> int:
     """Return the number of heads of a block, or of the blocks of a stack."""
-    block = layer.blocks[0] if isinstance(layer, (TransformerEncoder, TransformerDecoder)) else layer
+    block: Any = layer.blocks[0] if isinstance(layer, (TransformerEncoder, TransformerDecoder)) else layer
     return int(block.attention.heads)

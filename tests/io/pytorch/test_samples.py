@@ -111,6 +111,7 @@ def as_tree(found, cotangents):
     return pytree.tree_unflatten([next(rest) if nnx.backend.is_array(x) else x for x in leaves], structure)
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor is True")
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", sorted(SAMPLES.keys() & PAIRS.keys()))
 def test_samples_of(name, training):
