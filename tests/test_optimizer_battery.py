@@ -106,7 +106,7 @@ def test_library_device_and_dtype_are_kept(xp, row, dtype):
     model = make_model(xp, dtype)
     optimizer = row.build(model)
     run(xp, model, optimizer, range(3), dtype)
-    of_state = "float32" if row.keeps_wide_state and dtype == "float16" else dtype
+    of_state = "float32" if row.keeps_wide_state and dtype in DTYPES["half"] else dtype
     leaves = [(w, dtype) for w in model.parameters().values()]
     leaves += [(s, of_state) for s in optimizer.state_dict().values() if hasattr(s, "shape")]
     for leaf, expected in leaves:

@@ -186,9 +186,8 @@ def _adam(
 ) -> tuple[list[Array], dict[str, list[Array]]]:
     rate, eps, (beta1, beta2) = (hyperparameters[name] for name in ("learning_rate", "eps", "betas"))
     decays = PerParameter.of(hyperparameters["weight_decay"], len(parameters))
-    # No function of math: the step may be an array where a library compiles the rule.
-    step_size = rate / (1.0 - beta1 ** (step + 1))
-    root = (1.0 - beta2 ** (step + 1)) ** 0.5
+    step_size = rate / _share_of(beta1, step + 1)
+    root = _share_of(beta2, step + 1) ** 0.5
     new, firsts, seconds = [], [], []
     for w, g, m, v, decay in zip(
         parameters, gradients, state["first_moment"], state["second_moment"], decays, strict=True
@@ -216,6 +215,13 @@ def _adam(
         firsts.append(m)
         seconds.append(v)
     return new, {"first_moment": firsts, "second_moment": seconds}
+
+
+def _share_of(beta: float, count: Any) -> Any:
+    """Return ``1 - beta ** count``, by which a moment that started at 0 is too small."""
+    if isinstance(count, int) or not beta:
+        return 1.0 - beta**count
+    return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
 
 
 def _zeros_like(parameter: Array) -> Array:
