@@ -9,8 +9,15 @@ from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.shapes import match
 from nnx.backend import namespace
 from nnx.errors import ArgumentError
-from nnx.functional.checks import expect_real, expect_same_dtype, expect_shape
-from nnx.functional.loss_terms import expect_pair, first_where, of_difference, reduce_loss, traced_pullback, unreduce
+from nnx.functional.loss_terms import (
+    expect_pair,
+    expect_weight,
+    first_where,
+    of_difference,
+    reduce_loss,
+    traced_pullback,
+    unreduce,
+)
 from nnx.functional.precision import in_float32, rule_in_float32
 from nnx.types import Array
 
@@ -33,7 +40,7 @@ def gaussian_nll(
     input, target : arrays of one shape, real floating-point
         Predicted means, and what was observed.
     variance : array
-        Of the shape of ``input``, or with length 1 at the last axis; not negative.
+        Of a shape that broadcasts to that of ``input``; not negative.
     full : bool
         Whether to add the constant :math:`\tfrac{1}{2} \log 2 \pi`.
     eps : float
@@ -189,10 +196,6 @@ def _check_gaussian(input: Array, target: Array, variance: Array, eps: float) ->
     expect_pair(input, target)
     if not eps > 0:
         raise ArgumentError(f"expected eps > 0, got {eps}")
-    namespace(input, variance)
-    expect_real(variance, "variance")
-    if tuple(variance.shape) != (*input.shape[:-1], 1):
-        expect_shape(variance, input.shape, "variance", "as the input, or with 1 at the last axis")
-    expect_same_dtype(input, variance, "variance", "input")
+    expect_weight(input, variance, "variance")
     if (wrong := first_where(variance, lambda v: v < 0)) is not None:
         raise ArgumentError(f"expected variances of at least 0, got {wrong}; for logarithms, use exp")

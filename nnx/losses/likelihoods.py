@@ -37,7 +37,7 @@ class GaussianNLL(Loss):
         self.eps = eps
 
     def forward(self, input: Array, target: Array, variance: Array) -> Array:
-        """Return the loss of means (batch, ...), a target of the same shape, and variances (batch, ...) or (..., 1)."""
+        """Return the loss of means (batch, ...), a target of the same shape, and variances that broadcast to it."""
         return functional.gaussian_nll(input, target, variance, full=self.full, eps=self.eps, reduction=self.reduction)
 
 

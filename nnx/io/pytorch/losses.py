@@ -34,10 +34,17 @@ def _nll(module: Any, convert: Convert) -> Module:
 LOSSES: Table = {
     "BCELoss": Pair("BCE", _bce, constants=("weight",)),
     "BCEWithLogitsLoss": Pair("BCEWithLogits", _bce_with_logits, constants=("weight", "pos_weight")),
+    "CosineEmbeddingLoss": pair_of(ours.CosineEmbedding, reduction="reduction", margin="margin"),
     "CrossEntropyLoss": Pair("CrossEntropy", _cross_entropy, constants=("weight",)),
+    "GaussianNLLLoss": pair_of(ours.GaussianNLL, reduction="reduction", full="full", eps="eps"),
     "HuberLoss": pair_of(ours.Huber, reduction="reduction", delta="delta"),
+    "KLDivLoss": pair_of(ours.KLDivergence, reduction="reduction", log_target="log_target"),
     "L1Loss": pair_of(ours.MAE, reduction="reduction"),
     "MSELoss": pair_of(ours.MSE, reduction="reduction"),
     "NLLLoss": Pair("NLL", _nll, constants=("weight",)),
+    "PoissonNLLLoss": pair_of(ours.PoissonNLL, reduction="reduction", log_input="log_input", full="full", eps="eps"),
     "SmoothL1Loss": pair_of(ours.SmoothL1, reduction="reduction", beta="beta"),
+    "TripletMarginLoss": pair_of(
+        ours.TripletMargin, reduction="reduction", margin="margin", p="p", eps="eps", swap="swap"
+    ),
 }

@@ -82,7 +82,7 @@ CAPABILITIES = [
     ),
     Capability(
         "functional.gaussian_nll",
-        "input, target and variance of one shape; variance may have length 1 at the last axis",
+        "input and target of one shape, variance that broadcasts to it",
         "torch.nn.functional.gaussian_nll_loss",
         wrong=Wrong(((4, 3), (4, 2), (4, 3)), r"expected target of shape \(4, 3\), as the input, got \(4, 2\)"),
         rows=(
@@ -113,7 +113,7 @@ CAPABILITIES = [
     ),
     Capability(
         "GaussianNLL",
-        "input, target and variance of one shape; variance may have length 1 at the last axis",
+        "input and target of one shape, variance that broadcasts to it",
         "torch.nn.GaussianNLLLoss",
         wrong=Wrong(((4, 3), (4, 2), (4, 3)), "GaussianNLL: expected target of shape"),
         rows=(
