@@ -12,12 +12,11 @@ from nnx.backend import asarray, to_numpy, use_backend
 from nnx.cli import OK
 from nnx.cli.configuration import Config
 from nnx.cli.display import print_probabilities
+from nnx.cli.framing import find_ink
 from nnx.cli.runs import read_run
 from nnx.errors import DataError, MissingExtraError, ShapeError
 from nnx.functional import softmax
 from nnx.types import Array
-
-_LEAST_CONTRAST = 0.1  # between the darkest and the lightest pixel; an image with less is blank
 
 
 def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
@@ -39,7 +38,7 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
             raise ShapeError(f"{folder}: expected a network for square images, got one for {run.pixels} pixels")
         gray = read_gray(image)
         ink, is_dark_on_light = find_ink(gray, image)
-        framed = frame(ink, side, run.fill)
+        framed = run.framing.apply(ink, side)
         x = run.standard.apply(framed.reshape(1, -1).astype(run.configuration.dtype))
         probabilities = _probabilities(model(asarray(x)), run.configuration.loss)
     best = int(np.argmax(probabilities))
@@ -74,52 +73,6 @@ def read_gray(path: Path) -> Array:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path}: expected an image file that Pillow can read, got: {reason}") from error
-
-
-def find_ink(gray: Array, path: Path) -> tuple[Array, bool]:
-    """Return the ink in each pixel, from 0 (background) to 1, and whether the image was dark on light.
-
-    The brightness of the background is the median of the border.
-    """
-    border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
-    background = float(np.median(border))
-    darkest, lightest = float(gray.min()), float(gray.max())
-    if lightest - darkest < _LEAST_CONTRAST:
-        raise DataError(f"{path}: expected a digit on a background, got an image of one brightness, {background:.2f}")
-    is_dark_on_light = background > (darkest + lightest) / 2
-    ink = np.maximum(background - gray if is_dark_on_light else gray - background, 0.0)
-    return ink / ink.max(), is_dark_on_light
-
-
-def frame(ink: Array, side: int, fill: float) -> Array:
-    """Return ink as a square of ``side`` pixels, in which the digit takes the fraction ``fill`` of the side.
-
-    An image that already has this size is returned as it is.
-    """
-    if ink.shape == (side, side):
-        return ink
-    rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    height, width = digit.shape
-    square = max(height, width, round(max(height, width) / fill))
-    padded = np.pad(digit, [_margins(digit.sum(axis=axis), square) for axis in (1, 0)])
-    resized = _resize(padded, side)
-    return resized / resized.max()
-
-
-def _margins(profile: Array, length: int) -> tuple[int, int]:
-    """Return the margins that put the center of mass of the ink nearest to the middle, as in MNIST."""
-    center = float(np.average(np.arange(len(profile)) + 0.5, weights=profile))
-    first = min(max(round(length / 2 - center), 0), length - len(profile))
-    return first, length - len(profile) - first
-
-
-def _resize(square: Array, side: int) -> Array:
-    from PIL import Image
-
-    # A box filter averages the pixels that become one, as the data sets were made. It cannot enlarge smoothly.
-    method = Image.Resampling.BOX if square.shape[0] >= side else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(square.astype(np.float32)).resize((side, side), method))
 
 
 def _probabilities(output: Array, loss: Config) -> Any:

@@ -16,6 +16,7 @@ from nnx.backend import BACKENDS, asarray
 from nnx.cli import LOSSES
 from nnx.cli.architectures import perceptron
 from nnx.cli.configuration import Configuration
+from nnx.cli.framing import Framing
 from nnx.cli.samples import Standard
 from nnx.data import DataLoader, Dataset, index_to_one_hot
 from nnx.errors import ArgumentError, CheckpointError, DataError
@@ -45,8 +46,8 @@ class Run:
         Of an image, and of the data set.
     standard : Standard
         Mean and standard deviation of the training set.
-    fill : float
-        See :func:`nnx.cli.samples.fill_of`.
+    framing : Framing
+        Size and place of the digits in the training images.
     fingerprint : str
         Of the data; see :class:`nnx.cli.samples.Samples`.
     """
@@ -55,7 +56,7 @@ class Run:
     pixels: int
     classes: int
     standard: Standard
-    fill: float
+    framing: Framing
     fingerprint: str
 
     def make_loader(self, x: Array, y: Array, batch_size: int = 1000, *, shuffle: bool = False) -> DataLoader:
@@ -79,7 +80,9 @@ class Run:
         """Write ``config.json``: the outcome, and all that is needed to build the model again."""
         library = BACKENDS[self.configuration.backend or "numpy"]
         versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
-        content = {"format": CONFIG_VERSION, **asdict(self), "outcome": outcome, "versions": versions}
+        own = asdict(self)
+        own |= own.pop("framing")
+        content = {"format": CONFIG_VERSION, **own, "outcome": outcome, "versions": versions}
         with replacing(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -133,7 +136,7 @@ def _parse(path: Path, content: Any) -> Run:
             pixels=int(content["pixels"]),
             classes=int(content["classes"]),
             standard=Standard(**content["standard"]),
-            fill=float(content["fill"]),
+            framing=Framing(float(content["fill"]), float(content.get("center", 0.5))),  # of old runs only the first
             fingerprint=str(content["fingerprint"]),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -3,10 +3,9 @@
 import contextlib
 import hashlib
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -116,24 +115,3 @@ class Standard:
     def apply(self, x: Array) -> Array:
         """Return standardized pixels."""
         return normalize(x, mean=self.mean, std=self.std)
-
-
-def fill_of(x: Array) -> float:
-    """Return the average fraction of the side that the ink takes: 1 if it reaches from edge to edge.
-
-    MNIST leaves a margin around each digit, and the embedded digits do not; images for prediction are framed in the
-    same way.
-    """
-    side = math.isqrt(x.shape[1])
-    if side * side != x.shape[1]:
-        return 1.0
-    ink = x[:1000].reshape(-1, side, side) > 0.5 * x[:1000].max(axis=1)[:, None, None]
-    extents = [_extent(ink.any(axis=axis)) for axis in (1, 2)]
-    return float(np.mean(np.maximum(*extents)) / side)
-
-
-def _extent(occupied: Any) -> Any:
-    """Return the length from the first to the last True of each row, both included."""
-    width = occupied.shape[1]
-    first, last = occupied.argmax(axis=1), width - 1 - occupied[:, ::-1].argmax(axis=1)
-    return np.where(occupied.any(axis=1), last - first + 1, width)

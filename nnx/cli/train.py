@@ -18,8 +18,9 @@ from nnx.backend import use_backend
 from nnx.cli import INTERRUPTED, OK
 from nnx.cli.configuration import Config, Configuration
 from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
+from nnx.cli.framing import Framing
 from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Run, claim_folder
-from nnx.cli.samples import Standard, fill_of, load_samples
+from nnx.cli.samples import Standard, load_samples
 from nnx.data import DataLoader
 from nnx.errors import ArgumentError, MissingExtraError, NonFiniteError
 from nnx.io import replacing, save_weights
@@ -109,7 +110,7 @@ def _prepare(configuration: Configuration, architecture: Callable[[int, int], Co
         pixels=pixels,
         classes=samples.classes,
         standard=Standard.of(parts.x_train),
-        fill=fill_of(parts.x_train),
+        framing=Framing.of(parts.x_train),
         fingerprint=samples.fingerprint,
     )
     loader = run.make_loader(parts.x_train, parts.y_train, configuration.batch_size, shuffle=True)

@@ -12,7 +12,6 @@ import pytest
 
 import nnx
 from nnx.cli.architectures import perceptron
-from nnx.cli.samples import fill_of
 from nnx.data import load_digits, write_idx
 
 
@@ -219,15 +218,6 @@ class TestPredict:
         assert (
             "expected a network for square images, got one for 20 pixels" in nnx_command("predict", "run", "x").failed()
         )
-
-
-def test_fill_is_the_share_of_the_frame_that_the_digits_take():
-    x = np.zeros((2, 10, 10), np.float32)
-    x[0, 2:8, 4:6] = 1
-    x[1, 1:3, 0:10] = 0.4  # a faint one counts too
-    assert fill_of(x.reshape(2, 100)) == pytest.approx(0.8)
-    assert fill_of(np.zeros((2, 100), np.float32)) == 1.0
-    assert fill_of(x.reshape(2, 100)[:, :99]) == 1.0
 
 
 def test_a_run_can_be_moved(nnx_command, run):
