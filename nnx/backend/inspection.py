@@ -1,5 +1,7 @@
 """Properties of arrays; all but :func:`is_finite` are found without reading values."""
 
+import contextlib
+import importlib
 from typing import Any
 
 import numpy as np
@@ -81,7 +83,8 @@ def memory_key(x: Array) -> tuple[str, int]:
         if isinstance(x, np.ndarray):
             return "memory", x.__array_interface__["data"][0]
         if hasattr(x, "data_ptr"):
-            return "memory", x.data_ptr() or id(x)  # tensors without memory have 0
+            with contextlib.suppress(RuntimeError):  # of a tensor inside torch.func, which has no memory of its own
+                return "memory", x.data_ptr() or id(x)  # and this is 0 for some others without memory
     return "object", id(x)
 
 
@@ -95,6 +98,21 @@ def is_cheap_to_read(x: Array) -> bool:
         return True
     device = device_of(x)
     return (library == "torch" and device.type == "cpu") or getattr(device, "platform", None) == "cpu"
+
+
+def is_symbolic(x: Array) -> bool:
+    """Return whether an array stands for values that do not exist yet, as inside ``jax.jit``."""
+    return library_name(namespace(x)) == "jax" and isinstance(x, _tracer_of_jax())
+
+
+def is_compiling(x: Array) -> bool:
+    """Return whether ``jax.jit`` compiles what is computed from an array now, in which Python numbers are constants."""
+    xp: Any = namespace(x)
+    return library_name(xp) == "jax" and isinstance(getattr(xp, "untraced", xp).zeros(()), _tracer_of_jax())
+
+
+def _tracer_of_jax() -> Any:
+    return importlib.import_module("jax").core.Tracer  # imported long ago, as there is an array of it
 
 
 def is_finite(value: Any) -> bool:

@@ -87,7 +87,8 @@ def keep_mask(
     Raises
     ------
     ArgumentError
-        If the probability is outside [0, 1], or the step or the row is negative or not an integer.
+        If the probability is outside [0, 1], the seed is not an integer, or the step or the row is negative or not an
+        integer.
 
     Examples
     --------
@@ -215,6 +216,11 @@ def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, r
     import hashlib  # slow to import, and only noise needs it
 
     blocks = -(-count // 4)
+    if not _is_integer(seed):
+        raise ArgumentError(
+            f"expected seed to be an integer of Python, got {type(seed).__name__}; a layer keeps it in "
+            "nnx.Buffer(seed, constant=True), which stays one where jax.jit compiles"
+        )
     if blocks > 2**31:
         raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
     xp, device = _target(like)

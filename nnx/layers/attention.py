@@ -158,7 +158,7 @@ class MultiHeadAttention(Module):
             keys, values = (xp.concat(p, axis=-2) for p in ((cache["key"], keys), (cache["value"], values)))
         options: Any = {}
         if self.training and self.drawing is not None:
-            options = {"dropout": self.dropout, **self.drawing.next_draw("attention")}
+            options = {"dropout": self.dropout, **self.drawing.next_draw("attention", queries)}
         y = functional.attention(queries, keys, values, mask, bias, is_causal=is_causal, **options)
         xp = namespace(y)
         y = self.output(xp.reshape(_swapped(xp, y), (*query.shape[:-1], self.features)))

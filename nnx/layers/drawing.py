@@ -4,9 +4,10 @@ import threading
 from typing import Any
 
 from nnx.autodiff.recomputation import remembered
-from nnx.backend import generator
+from nnx.backend import generator, is_compiling
 from nnx.layers.module import Module
-from nnx.layers.parameter import Buffer
+from nnx.layers.parameter import Buffer, baked_in
+from nnx.types import Array
 
 _ONE_AT_A_TIME = threading.Lock()  # so that no two threads draw the same numbers
 
@@ -36,7 +37,7 @@ class Drawing(Module):
     >>> import numpy as np, nnx
     >>> class Noise(Drawing):
     ...     def forward(self, x):
-    ...         return x + nnx.backend.normal(x.shape, like=x, **self.next_draw("noise"))
+    ...         return x + nnx.backend.normal(x.shape, like=x, **self.next_draw("noise", x))
     >>> noise = Noise(seed=0)
     >>> noise(np.zeros(2)).round(2)
     array([-0.06, -0.4 ])
@@ -45,10 +46,12 @@ class Drawing(Module):
     def __init__(self, *, seed: int | None = None, rng: Any = None) -> None:
         if seed is not None:
             generator(seed)  # for its checks of the seed
-        self.seed = Buffer(int(generator(rng).integers(2**53) if seed is None else seed))  # an integer in any JSON
+        # JAX takes integers of 31 bits as arguments of compiled functions, JSON those of 53.
+        drawn = generator(rng).integers(2**53) >> 22 if seed is None else seed
+        self.seed = Buffer(int(drawn), constant=True)
         self.calls = Buffer(0)
 
-    def next_draw(self, stream: str) -> dict[str, Any]:
+    def next_draw(self, stream: str, like: Array) -> dict[str, Any]:
         """Return seed, stream and step, as the random functions take them, and count the draw.
 
         Each call gives a step of its own, except when :func:`nnx.remat` runs a layer again.
@@ -57,13 +60,22 @@ class Drawing(Module):
         ----------
         stream : str
             Distinguishes the kinds of numbers that a layer draws.
+        like : array
+            An array of the library that draws.
 
         Returns
         -------
         dict
             ``{"seed": ..., "stream": ..., "step": ...}``, for example for :func:`nnx.backend.scaled_mask` or
             :func:`nnx.functional.dropout`.
+
+        Raises
+        ------
+        UsageError
+            If ``jax.jit`` compiles the call, and would make a constant of the step.
         """
+        if isinstance(self.calls.value, int) and is_compiling(like):
+            raise baked_in("counts draws in Python, so each call of the compiled function would draw the same numbers")
         return {"seed": self.seed.value, "stream": stream, "step": remembered(self._advance)}
 
     def _advance(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nnx.backend import is_array
 from nnx.errors import ArgumentError, DTypeError, ShapeError
@@ -14,7 +14,7 @@ from nnx.layers.node import RUNNING, STAMP, Node, is_running, refused_write, set
 from nnx.layers.parameter import Buffer, Parameter
 from nnx.layers.plan import Plan, children, plan_of, usable_plan
 from nnx.layers.remembering import Configured
-from nnx.layers.state import misfit
+from nnx.layers.state import copy_with_state, misfit
 from nnx.layers.ties import Tied, refuse_tie_to_itself
 from nnx.types import Array
 
@@ -105,6 +105,44 @@ class Graph(Configured, Node):
         modules = (self, *plan.below)
         return {path: modules[i].__dict__[name] for path, i, name in plan.buffers}
 
+    def with_state(self, state: Mapping[str, Any]) -> Self:
+        """Return a copy of this model that has other parameters and buffers; the model itself does not change.
+
+        So a step of training becomes a function of a state, which ``jax.jit`` compiles.
+
+        Parameters
+        ----------
+        state : mapping from dotted path to array
+            All that :meth:`nnx.Module.state_dict` returns. The copy takes the arrays of parameters as they are, of
+            whatever library and device, and copies those of buffers. They may be traced, by nnx or by a library.
+
+        Returns
+        -------
+        Module
+            Shared modules and ties are those of the copy; other attributes are shared with this model.
+
+        Raises
+        ------
+        CheckpointError
+            Lists every name that is missing or extra, and every wrong shape or dtype.
+        UsageError
+            If a layer has open sizes; call :meth:`nnx.Module.settle` first.
+
+        Notes
+        -----
+        Integers in buffers, such as counters, become arrays where ``jax.jit`` compiles; a seed, which is read on the
+        host, stays that of this model there.
+
+        Examples
+        --------
+        >>> import numpy as np, nnx
+        >>> model = nnx.Linear(1, 1, bias=False)
+        >>> twice = model.with_state({"weight": np.full((1, 1), 2.0, np.float32)})
+        >>> twice(np.ones((1, 1), np.float32))
+        array([[2.]], dtype=float32)
+        """
+        return copy_with_state(self, state)
+
     def copies(self, **marks: Any) -> dict[int, Any]:
         """Copy the graph of modules, and return the copies by the ids of the originals; arrays and buffers are shared.
 
@@ -148,7 +186,7 @@ class Graph(Configured, Node):
         own: dict[int, Buffer] = {}  # by the id of the original: modules that share a buffer still do
         for _, i, name in plan.buffers:
             members = vars((self, *plan.below)[i])
-            members[name] = own.setdefault(id(members[name]), Buffer(next(values)))
+            members[name] = own.setdefault(id(members[name]), members[name].of_copy(next(values)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._refuse_change(name)

@@ -62,7 +62,7 @@ def _calls(model: Any, args: Sequence[Any], kwargs: dict[str, Any], counter: Flo
         members["_watcher"] = partial(watch, path)
         for name, value in members.items():
             if isinstance(value, Buffer):
-                members[name] = buffers.setdefault(id(value), Buffer(value.snapshot()))
+                members[name] = buffers.setdefault(id(value), value.of_copy(value.snapshot()))
             elif counter is not None and name in module._parameter_names:
                 members[name] = counter.trace(value)
     args = args if counter is None else [counter.trace(arg) for arg in args]

@@ -1,11 +1,12 @@
 """What attributes of a module can be, other than constants: trained, or changed by ``forward``."""
 
+import copy
 from numbers import Number
 from typing import Any
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import asarray, copied, dtype_name, is_array, is_floating
-from nnx.errors import DTypeError
+from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, is_symbolic
+from nnx.errors import DTypeError, UsageError
 from nnx.types import Array
 
 
@@ -42,6 +43,13 @@ class Buffer:
     share its buffers with the original. What is written under a transform is stored as a plain array: buffers are not
     differentiated.
 
+    Parameters
+    ----------
+    value : array, int or nested sequence of numbers
+    constant : bool
+        Whether the value never changes and is read on the host, such as the seed of a layer: where a compiler hides
+        values, :meth:`nnx.Module.with_state` keeps the model's own.
+
     Attributes
     ----------
     value : array or int
@@ -50,9 +58,14 @@ class Buffer:
     ------
     DTypeError
         If the value is neither an array nor a number, nor a nested sequence of numbers.
+    UsageError
+        If ``forward`` writes what ``jax.jit`` has not computed yet into a model that outlives the compilation.
     """
 
-    def __init__(self, value: Any) -> None:
+    _is_of_copy = False  # of a model that a function made for itself
+
+    def __init__(self, value: Any, *, constant: bool = False) -> None:
+        self.constant = constant
         self._value: Any = None
         self.value = value
 
@@ -65,6 +78,8 @@ class Buffer:
     def value(self, value: Any) -> None:
         if is_array(value):
             value = stop_gradient(value)
+            if not self._is_of_copy and is_symbolic(value):
+                raise baked_in("would keep an array that JAX has not computed yet")
         elif not isinstance(value, int):
             value = _numbers(value, self._value if is_array(self._value) else None)
         self._value = value
@@ -73,8 +88,22 @@ class Buffer:
         """Return what is kept, as a copy if it is an array: ``forward`` may write into that, as ``+=`` does."""
         return copied(self._value) if is_array(self._value) else self._value
 
+    def of_copy(self, value: Any) -> "Buffer":
+        """Return a buffer for a copy of the model, with another value."""
+        made = copy.copy(self)
+        made._is_of_copy, made.value = True, value
+        return made
+
     def __repr__(self) -> str:
         return f"Buffer({self.value!r})"
+
+
+def baked_in(what: str) -> UsageError:
+    """Return the error for a model that a function compiled by JAX should not use, but a copy of it."""
+    return UsageError(
+        f"a buffer of the model {what}; inside jax.jit call model = original.with_state(state), where state, an "
+        "argument of the compiled function, is that of original.state_dict(), and return model.state_dict()"
+    )
 
 
 def _numbers(value: Any, like: Array | None) -> Array:

@@ -21,7 +21,7 @@ class _Dropping(Drawing):
         self._check(x)
         if not self.training or self.probability == 0.0:
             return x
-        return self._drop(x, probability=self.probability, **self.next_draw("dropout"))
+        return self._drop(x, probability=self.probability, **self.next_draw("dropout", x))
 
     def _check(self, x: Array) -> None:
         expect_real(x)

@@ -46,5 +46,5 @@ class Reparameterization(Drawing):
             expect_real(mean, "mean")
             expect_shape(variance, tuple(mean.shape), "variance", "as the mean has")
             return mean
-        noise = normal(tuple(mean.shape), like=stop_gradient(mean), **self.next_draw("noise"))
+        noise = normal(tuple(mean.shape), like=stop_gradient(mean), **self.next_draw("noise", mean))
         return functional.reparameterize(mean, variance, noise)

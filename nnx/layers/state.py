@@ -1,10 +1,22 @@
-"""Load saved values into a module: either all of them fit, or nothing is changed."""
+"""Load saved values into a module, or into a copy of it: either all of them fit, or nothing is changed."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from nnx.backend import backend_of, copied, device_of, dtype_name, is_array, memory_key, namespace, to_device
+from nnx.backend import (
+    backend_of,
+    copied,
+    device_of,
+    dtype_name,
+    is_array,
+    is_symbolic,
+    memory_key,
+    namespace,
+    to_device,
+)
 from nnx.errors import CheckpointError
+from nnx.layers.parameter import Buffer
+from nnx.layers.plan import usable_plan
 
 
 def load_state(module: Any, state: Mapping[str, Any], strict: bool) -> None:
@@ -18,8 +30,47 @@ def load_state(module: Any, state: Mapping[str, Any], strict: bool) -> None:
             buffer.value = copied(new[path]) if is_array(new[path]) else new[path]
 
 
+def copy_with_state(module: Any, state: Mapping[str, Any]) -> Any:
+    """Do the work of :meth:`nnx.Module.with_state`."""
+    plan = usable_plan(module)
+    buffers = module.buffers()
+    own = module.parameters() | {path: buffer.value for path, buffer in buffers.items()}
+    expect_fitting(own, state, True, type(module).__name__, "the model")
+    new = dict(state)
+    _copy_what_comes_twice(new)
+    copies: list[Any] = []
+    plan.copy(module, marks={"_kept": None, "_gradients": None}, made=copies)
+    for path, i, name in plan.parameters:
+        vars(copies[i])[name] = new[path]
+    model = copies[0]
+    model.__tree_refill__(_value_of_buffer(buffer, new[path]) for path, buffer in buffers.items())
+    return model
+
+
+def _value_of_buffer(buffer: Buffer, new: Any) -> Any:
+    if not is_array(new):
+        return new
+    if not isinstance(buffer.value, int):
+        return copied(new)
+    if is_symbolic(new):
+        return buffer.value if buffer.constant else new
+    return int(new)
+
+
 def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owner: str, whole: str) -> dict[str, Any]:
-    """Return the saved values that fit the current ones, moved to the library and device of each.
+    """Return the saved values, which must fit the current ones, moved to the library and device of each.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`expect_fitting`.
+    """
+    expect_fitting(own, state, strict, owner, whole)
+    return {path: _moved(state[path], own[path]) for path in own if path in state}
+
+
+def expect_fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owner: str, whole: str) -> None:
+    """Compare saved values with the current ones.
 
     Raises
     ------
@@ -28,11 +79,9 @@ def fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: bool, owne
     """
     problems = [f"{path}: missing" for path in own if path not in state] if strict else []
     problems += [f"{path}: not in {whole}" for path in state if path not in own] if strict else []
-    common = [path for path in own if path in state]
-    problems += [text for path in common if (text := misfit(path, own[path], state[path]))]
+    problems += [text for path in own if path in state and (text := misfit(path, own[path], state[path]))]
     if problems:
         raise CheckpointError(f"the saved values do not fit {owner}: " + "; ".join(problems))
-    return {path: _moved(state[path], own[path]) for path in common}
 
 
 def _copy_what_comes_twice(state: dict[str, Any]) -> None:
