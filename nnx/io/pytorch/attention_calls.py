@@ -87,7 +87,8 @@ class AttentionCall(Module):
             scores = xp.where(_followed(mask, added, True), scores, -math.inf)
         weights = functional.softmax(scores)
         if layer.training and layer.drawing is not None:
-            weights = functional.dropout(weights, probability=layer.dropout, **layer.drawing.next_draw("attention"))
+            draw = layer.drawing.next_draw("attention", weights)
+            weights = functional.dropout(weights, probability=layer.dropout, **draw)
         y = xp.permute_dims(weights @ v, (0, 2, 1, 3))
         return layer.output(xp.reshape(y, (*query.shape[:-1], layer.features))), weights
 

@@ -1,10 +1,14 @@
-"""Layers that are called as those of PyTorch are, where nnx orders axes or arguments in another way."""
+"""Layers and losses that are called as those of PyTorch are, where nnx takes arguments in another form."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nnx.backend import namespace
+import numpy as np
+
+from nnx import functional
+from nnx.autodiff import stop_gradient
+from nnx.backend import asarray, device_of, is_array, namespace, to_numpy
 from nnx.layers import Module
 from nnx.types import Array
 
@@ -34,6 +38,54 @@ class SequenceLayer(Module):
         if is_one:
             return xp.squeeze(outputs, axis=0), _each(state, lambda state: xp.squeeze(state, axis=1))
         return outputs if self.batch_first else xp.permute_dims(outputs, (1, 0, 2)), state
+
+
+class CTCCall(Module):
+    """The CTC loss, called as in PyTorch: time first, lengths in any form, targets padded or one after another.
+
+    Its gradient is PyTorch's, which takes the log-probabilities to be the output of a log-softmax.
+    """
+
+    def __init__(self, blank: int = 0, zero_infinity: bool = False, reduction: str = "mean") -> None:
+        self.blank, self.zero_infinity = blank, zero_infinity
+        self.reduction = reduction
+
+    def forward(self, log_probs: Array, targets: Array, input_lengths: Any, target_lengths: Any) -> Array:
+        """Return the loss of (time, batch, classes), or of one example (time, classes)."""
+        xp = namespace(log_probs)
+        is_one = log_probs.ndim == 2
+        if is_one:
+            log_probs = xp.expand_dims(log_probs, axis=1)
+        batch = log_probs.shape[1]
+        total = functional.logsumexp(log_probs, axis=-1, keepdims=True)
+        log_probs = log_probs - (total - stop_gradient(total))  # 0, whose derivative is that of a log-softmax
+        counts = as_list(target_lengths)
+        if targets.ndim == 1:
+            targets = _padded(targets, counts)
+        lengths = [
+            asarray(np.broadcast_to(np.asarray(values, np.int64), (batch,)), like=log_probs)
+            for values in (as_list(input_lengths), counts)
+        ]
+        options: dict[str, Any] = {"blank": self.blank, "zero_infinity": self.zero_infinity}
+        loss = functional.ctc(log_probs, targets, *lengths, batch_first=False, reduction=self.reduction, **options)
+        return xp.squeeze(loss, axis=0) if is_one and self.reduction == "none" else loss
+
+
+def as_list(lengths: Any) -> list[int]:
+    """Return lengths, which may be an array, as a list."""
+    found = to_numpy(lengths).tolist() if is_array(lengths) else lengths
+    return [found] if isinstance(found, int) else [int(length) for length in found]
+
+
+def _padded(targets: Array, lengths: list[int]) -> Array:
+    """Return targets that stand one after another as rows."""
+    xp, starts = namespace(targets), [sum(lengths[:i]) for i in range(len(lengths))]
+    longest = max(lengths, default=0)
+    rows = []
+    for start, length in zip(starts, lengths, strict=True):
+        filling = xp.zeros((longest - length,), dtype=targets.dtype, device=device_of(targets))
+        rows.append(xp.concat([targets[start : start + length], filling]))
+    return xp.stack(rows)
 
 
 def _each(state: Any, change: Any) -> Any:

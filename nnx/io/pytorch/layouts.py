@@ -25,18 +25,22 @@ class Stored(NamedTuple):
         The paths of the values below the module. They follow each other along the first axis of PyTorch's.
     transposed : bool
         Whether each of them is the transpose of its part.
+    ones : int
+        How many axes of length 1 PyTorch's has at its end.
     """
 
     name: str
     own: tuple[str, ...]
     transposed: bool = False
+    ones: int = 0
 
 
 class Source(NamedTuple):
-    """A value of the model by dotted path, and whether PyTorch stores its transpose."""
+    """A value of the model by dotted path, and how PyTorch's differs: transposed, with axes of length 1 at its end."""
 
     path: str
     transposed: bool
+    ones: int
 
 
 class Entry(NamedTuple):
@@ -117,6 +121,29 @@ def _linear_at(there: str, own: str) -> list[Stored]:
     ]
 
 
+def _weight_norm(wrapper: Any) -> list[Stored]:
+    name, ones = wrapper.name, wrapper.layer.parameters()[wrapper.name].ndim - 1
+    magnitude = Stored(f"parametrizations.{name}.original0", ("magnitude",), ones=ones)
+    return [magnitude, *_wrapped(wrapper, f"parametrizations.{name}.original1")]
+
+
+def _spectral_norm(wrapper: Any) -> list[Stored]:
+    prefix = f"parametrizations.{wrapper.name}"
+    vectors = [Stored(f"{prefix}.0._u", ("left",)), Stored(f"{prefix}.0._v", ("right",))]
+    return [*vectors, *_wrapped(wrapper, f"{prefix}.original")]
+
+
+def _wrapped(wrapper: Any, name: str) -> list[Stored]:
+    """Return the entries of the layer in a wrapper, with another name for that of the weight that it computes."""
+    return [
+        stored._replace(
+            name=name if stored.own == (wrapper.name,) else stored.name,
+            own=tuple(joined("layer", own) for own in stored.own),
+        )
+        for stored in _stored_of(wrapper.layer)
+    ]
+
+
 def _alike(*names: str) -> list[Stored]:
     return [Stored(name, (name,)) for name in names]
 
@@ -136,7 +163,9 @@ LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
     layers.Linear: _linear,
     layers.MultiHeadAttention: lambda layer: _attention("", ""),
     layers.TransformerDecoderBlock: _block,
+    layers.SpectralNorm: _spectral_norm,
     layers.TransformerEncoderBlock: _block,
+    layers.WeightNorm: _weight_norm,
 }
 """For each class whose values PyTorch names or stores in another way, all of them, down to the modules inside."""
 
@@ -156,13 +185,17 @@ def entries(model: Module) -> Iterator[Entry]:
     own_path = {id(module): path for path, module in model.named_modules()}
     first = [own_path[id(module)] == path for path, _, module in found]
     for (_, name, module), is_first in zip(found, first, strict=True):
-        layout = _entry_of(LAYOUTS, module)
-        for stored in layout(module) if layout else _alike(*_held(module)):
+        for stored in _stored_of(module):
             ends = [_end(module, path) for path in stored.own]
             if all(key in _held(end) for end, key in ends):
-                sources = tuple(_source(end, key, stored.transposed, own_path) for end, key in ends)
+                sources = tuple(_source(end, key, stored, own_path) for end, key in ends)
                 is_tied = any(key in end._ties for end, key in ends)
                 yield Entry(joined(name, stored.name), sources, is_tied or not is_first)
+
+
+def _stored_of(module: Any) -> list[Stored]:
+    layout = _entry_of(LAYOUTS, module)
+    return layout(module) if layout else _alike(*_held(module))
 
 
 def _held(module: Any) -> list[str]:
@@ -177,10 +210,11 @@ def _end(module: Any, path: str) -> tuple[Any, str]:
     return dict(module.named_modules())[inner] if inner else module, name
 
 
-def _source(module: Any, name: str, transposed: bool, paths: Mapping[int, str]) -> Source:
+def _source(module: Any, name: str, stored: Stored, paths: Mapping[int, str]) -> Source:
+    transposed = stored.transposed
     while (tie := module._ties.get(name)) is not None:
         module, name, transposed = tie.owner, tie.name, transposed != tie.transpose
-    return Source(joined(paths[id(module)], name), transposed)
+    return Source(joined(paths[id(module)], name), transposed, stored.ones)
 
 
 def _all_paths(module: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:

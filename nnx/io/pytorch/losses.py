@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import nnx.losses as ours
+from nnx.io.pytorch.calls import CTCCall
 from nnx.io.pytorch.pair import Convert, Pair, Table, constant, pair_of
 from nnx.layers import Module
 
@@ -31,7 +32,12 @@ def _nll(module: Any, convert: Convert) -> Module:
     return ours.NLL(constant(module.weight), reduction=module.reduction, ignore_index=module.ignore_index)
 
 
+def _ctc(module: Any, convert: Convert) -> Module:
+    return CTCCall(module.blank, module.zero_infinity, module.reduction)
+
+
 LOSSES: Table = {
+    "CTCLoss": Pair("CTC", _ctc, "called as in PyTorch; a target too long for its input is an error"),
     "BCELoss": Pair("BCE", _bce, constants=("weight",)),
     "BCEWithLogitsLoss": Pair("BCEWithLogits", _bce_with_logits, constants=("weight", "pos_weight")),
     "CosineEmbeddingLoss": pair_of(ours.CosineEmbedding, reduction="reduction", margin="margin"),

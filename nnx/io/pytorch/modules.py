@@ -8,6 +8,7 @@ from typing import Any
 from nnx.errors import ArgumentError
 from nnx.io.pytorch.layouts import entries, joined
 from nnx.io.pytorch.pair import Convert
+from nnx.io.pytorch.parametrized import parametrized
 from nnx.io.pytorch.state import load_torch_state_dict
 from nnx.io.pytorch.tables import PAIRS
 from nnx.layers import Module, freeze
@@ -91,6 +92,8 @@ class _Converter:
         for base in kind.__mro__:
             if base in self._also:
                 return self._also[base](module, self.convert)
+        if hasattr(module, "parametrizations"):
+            return parametrized(module, self.convert, PAIRS)
         name = kind.__name__
         if not kind.__module__.startswith("torch.nn.") or name not in PAIRS:
             raise ArgumentError(

@@ -49,8 +49,8 @@ def _attribute(module: Any, name: str) -> Any:
 
 
 def dtype_of(module: Any) -> str:
-    """Return the dtype of a module's own floating-point values; float32 if it has none."""
-    values = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    """Return the dtype of a module's floating-point values, its own ones first; float32 if it has none."""
+    values = [*module.parameters(recurse=False), *module.buffers(recurse=False), *module.parameters()]
     return next((dtype_name(value.dtype) for value in values if value.dtype.is_floating_point), "float32")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import nnx.layers as ours
-from nnx.io.pytorch.pair import Convert, Pair, Table, dtype_of, refuse
+from nnx.errors import ArgumentError
+from nnx.io.pytorch.pair import Convert, Pair, Table, dtype_of, pair_of, refuse
 from nnx.layers import Module
 
 
@@ -56,7 +57,24 @@ def _adaptive_pool(kind: type[Any]) -> Pair:
     return Pair(kind.__name__, build)
 
 
+def _upsample(module: Any, convert: Convert) -> Module:
+    modes = {"nearest": "nearest", "linear": "linear", "bilinear": "linear", "trilinear": "linear"}
+    if module.mode not in modes or module.recompute_scale_factor:
+        raise ArgumentError(
+            f"torch.nn.{type(module).__name__}: expected a mode of {', '.join(modes)}, without recompute_scale_factor, "
+            f"got {module.mode!r}"
+        )
+    return ours.Upsample(
+        module.size, scale=module.scale_factor, mode=modes[module.mode], align_corners=bool(module.align_corners)
+    )
+
+
 SPATIAL: Table = {
+    "PixelShuffle": pair_of(ours.PixelShuffle, factor="upscale_factor"),
+    "PixelUnshuffle": pair_of(ours.PixelUnshuffle, factor="downscale_factor"),
+    "Upsample": Pair("Upsample", _upsample),
+    "UpsamplingBilinear2d": Pair("Upsample", _upsample),
+    "UpsamplingNearest2d": Pair("Upsample", _upsample),
     **{f"AdaptiveAvgPool{n}d": _adaptive_pool(getattr(ours, f"AdaptiveAvgPool{n}d")) for n in (1, 2, 3)},
     **{f"AdaptiveMaxPool{n}d": _adaptive_pool(getattr(ours, f"AdaptiveMaxPool{n}d")) for n in (1, 2, 3)},
     **{f"AvgPool{n}d": _average_pool(getattr(ours, f"AvgPool{n}d")) for n in (1, 2, 3)},

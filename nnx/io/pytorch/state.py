@@ -8,7 +8,7 @@ from typing import Any
 from nnx.autodiff import stop_gradient
 from nnx.backend import asarray, copied, is_array, namespace, to_device, to_numpy
 from nnx.errors import CheckpointError
-from nnx.io.pytorch.layouts import Entry, entries
+from nnx.io.pytorch.layouts import Entry, Source, entries
 from nnx.layers import Module
 from nnx.layers.state import misfit
 from nnx.types import Array
@@ -110,26 +110,38 @@ def to_torch_state_dict(model: Module, values: Mapping[str, Any] | None = None) 
 
 def _stored(entry: Entry, values: Mapping[str, Any]) -> Array:
     """Return an entry as PyTorch stores it."""
-    parts = [_transposed(values[path], transposed) for path, transposed in entry.sources]
+    parts = [_there(values[source.path], source) for source in entry.sources]
     return parts[0] if len(parts) == 1 else namespace(*parts).concat(parts, axis=0)
 
 
 def _parts(entry: Entry, value: Any, own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the values of nnx, by path, that an entry consists of, in memory of their own."""
     start = 0
-    for path, transposed in entry.sources:
+    for source in entry.sources:
         part = value
         if len(entry.sources) > 1:
-            length = _transposed(own[path], transposed).shape[0]
+            length = _there(own[source.path], source).shape[0]
             part = value[start : start + length, ...]
             start += length
-        yield path, copied(_transposed(part, transposed)) if is_array(part) else part
+        yield source.path, copied(_here(part, source)) if is_array(part) else part
 
 
-def _transposed(value: Any, transposed: bool) -> Any:
+def _there(value: Any, source: Source) -> Array:
+    """Return a value of nnx as PyTorch has it."""
     if not is_array(value):  # a number, such as that of the batches seen
         return asarray(value, dtype="int64")
-    return namespace(value).matrix_transpose(value) if transposed else value
+    xp = namespace(value)
+    if source.ones:
+        return xp.reshape(value, (*value.shape, *(1,) * source.ones))
+    return xp.matrix_transpose(value) if source.transposed else value
+
+
+def _here(value: Array, source: Source) -> Array:
+    """Return a value of PyTorch as nnx has it."""
+    xp = namespace(value)
+    if source.ones:
+        return xp.reshape(value, value.shape[: value.ndim - source.ones])
+    return xp.matrix_transpose(value) if source.transposed else value
 
 
 def _detached(value: Any) -> Any:

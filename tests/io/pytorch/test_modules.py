@@ -84,3 +84,32 @@ def test_lists_and_dicts_of_modules():
 def test_options_that_nnx_does_not_have(original, match):
     with pytest.raises(ArgumentError, match=match):
         nnx.io.from_torch(original)
+
+
+@pytest.mark.parametrize("normalize", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.Linear(3, 4), (5, 3)),
+        (lambda: nn.Conv2d(2, 3, 2, bias=False), (2, 2, 4, 5)),
+        (lambda: nn.ConvTranspose1d(2, 3, 2), (2, 2, 4)),
+    ],
+    ids=["linear", "convolution", "transposed"],
+)
+def test_computed_weights(normalize, make, shape):
+    torch.manual_seed(0)
+    original = getattr(nn.utils.parametrizations, normalize)(make().double())
+    model = nnx.io.from_torch(nn.Sequential(original))
+    x = torch.randn(shape, dtype=torch.float64)
+    expected = original(x)
+    found, pullback = nnx.vjp(lambda model: model(x.numpy()), model)
+    assert_close(found, expected.detach().numpy(), rtol=1e-10, atol=1e-12)
+    cotangent = torch.randn_like(expected)
+    expected.backward(cotangent)
+    gradients = nnx.io.to_torch_state_dict(model, pullback(cotangent.numpy())[0])
+    for name, parameter in original.named_parameters():
+        assert_close(gradients[f"0.{name}"].numpy(), parameter.grad.numpy(), rtol=1e-9, atol=1e-11)
+    state = nnx.io.to_torch_state_dict(model)
+    assert {name.removeprefix("0.") for name in state} == original.state_dict().keys()
+    for name, value in original.state_dict().items():
+        assert_close(state[f"0.{name}"].numpy(), value.numpy(), rtol=1e-10, atol=1e-12)
