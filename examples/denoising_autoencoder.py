@@ -29,7 +29,6 @@ def make_autoencoder(rng):
             nnx.ConvTranspose2d(32, 16, 4, stride=2, padding=1, rng=rng),
             nnx.ReLU(),
             nnx.ConvTranspose2d(16, 1, 4, stride=2, padding=1, rng=rng),
-            nnx.Sigmoid(),
         ]
     )
 

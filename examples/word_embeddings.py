@@ -17,7 +17,7 @@ import numpy as np
 
 import nnx
 from options import load_text, option_parser
-from plotting import BLUE, GREY, ORANGE, new_figure, save_figure
+from plotting import BLUE, GREY, new_figure, save_figure
 
 
 class SkipGram(nnx.Module):
@@ -35,7 +35,7 @@ class SkipGram(nnx.Module):
 
 def read(path, most):
     """Return the words of a text by frequency, and the text as numbers, without words that are rare."""
-    found = re.findall(r"[a-z]+", load_text(path).lower())
+    found = re.findall(r"[a-z']+", load_text(path).lower())
     words = [word for word, _ in Counter(found).most_common(most)]
     number = {word: i for i, word in enumerate(words)}
     return words, np.asarray([number[word] for word in found if word in number])
@@ -81,8 +81,8 @@ def plot(vectors, words, shown):
     points = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T
     axes.scatter(*points.T, s=4, color=GREY)
     for (x, y), word in zip(points, words, strict=False):
-        axes.annotate(word, (x, y), fontsize=7, color=BLUE if len(word) < 5 else ORANGE, ha="center", va="bottom")
-    axes.set(title=f"The {shown} most frequent words, those of five letters and more in orange")
+        axes.annotate(word, (x, y), fontsize=7, color=BLUE, ha="center", va="bottom")
+    axes.set(title=f"The {shown} most frequent words, on the plane in which their vectors differ most")
     axes.set_xticks([])
     axes.set_yticks([])
     return figure
