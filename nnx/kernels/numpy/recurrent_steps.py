@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+_FEW = 100  # rows, up to which OpenBLAS multiplies faster, often twice, if the weight is the first factor
+
 
 class Steps:
     """Gates and states of a call, time first. Without ``keeps`` there are states of two steps only.
@@ -71,6 +73,13 @@ class Steps:
             self.product += self.recurrent_bias
         return self.product
 
+    def multiply_back(self, to_product: Any, out: Any) -> None:
+        """Write the cotangent of the hidden state, given that of the product of it with the weight."""
+        if len(to_product) > _FEW:
+            np.dot(to_product, self.recurrent_weight.T, out=out)
+        else:
+            out[...] = self.recurrent_weight.dot(to_product.T).T
+
     def add_up(self, n: int) -> Any:
         """Return the gates of step n before their activation."""
         gates = self.gates[n]
@@ -127,7 +136,7 @@ class LSTMSteps(Steps):
         np.add(gates, 2 * self.factor - 1, out=other)
         slope *= other
         to_gates *= slope
-        np.dot(to_gates, self.recurrent_weight.T, out=to_h)
+        self.multiply_back(to_gates, to_h)
 
     def finish_backward(self, back: Sequence[Any]) -> tuple[list[Any], Any]:
         """Return the cotangents of the products."""
@@ -190,7 +199,7 @@ class GRUSteps(Steps):
         np.subtract(1, r, out=small)
         np.multiply(to_gated, self.gated[n], out=to_r)  # r is in it already
         to_r *= small
-        np.dot(to_product, self.recurrent_weight.T, out=other)
+        self.multiply_back(to_product, other)
         to_h *= z
         to_h += other
 
@@ -238,7 +247,7 @@ class RNNSteps(Steps):
         else:
             np.copyto(to_sum, to_h)
             to_sum[h <= 0] = 0
-        np.dot(to_sum, self.recurrent_weight.T, out=to_h)
+        self.multiply_back(to_sum, to_h)
 
     def finish_backward(self, back: Sequence[Any]) -> tuple[list[Any], Any]:
         """Return the cotangents of the products."""
