@@ -64,8 +64,8 @@ def dropout(
     >>> nnx.functional.dropout(np.ones(4, np.float32), probability=0.5, seed=0)
     array([2., 0., 0., 0.], dtype=float32)
     """
-    keep, scale = _drawn(x, probability, seed, stream, step, axes)
-    return x if keep is None else _masked(x, keep, scale)
+    keep, scale = drawn(x, probability, seed, stream, step, axes)
+    return x if keep is None else masked(x, keep, scale)
 
 
 @dropout.with_pullback(fresh=True)
@@ -79,10 +79,10 @@ def _(
     step: int | Array = 0,
     axes: Sequence[int] | None = None,
 ) -> tuple[Array, Pullback]:
-    keep, scale = _drawn(x, probability, seed, stream, step, axes)
+    keep, scale = drawn(x, probability, seed, stream, step, axes)
     if keep is None:
         return x, lambda cotangent: (1.0 * cotangent,)
-    return _masked(x, keep, scale), lambda cotangent: (_masked(cotangent, keep, scale),)
+    return masked(x, keep, scale), lambda cotangent: (masked(cotangent, keep, scale),)
 
 
 @primitive
@@ -125,7 +125,7 @@ def alpha_dropout(
     >>> nnx.functional.alpha_dropout(np.zeros(4, np.float32), probability=0.5, seed=0).round(2)
     array([ 0.78, -0.78, -0.78, -0.78], dtype=float32)
     """
-    keep, scale = _drawn(x, probability, seed, stream, step)
+    keep, scale = drawn(x, probability, seed, stream, step)
     return x if keep is None else _limited(x, keep, *_affine(scale))
 
 
@@ -139,14 +139,14 @@ def _(
     stream: str = "dropout",
     step: int | Array = 0,
 ) -> tuple[Array, Pullback]:
-    keep, scale = _drawn(x, probability, seed, stream, step)
+    keep, scale = drawn(x, probability, seed, stream, step)
     if keep is None:
         return x, lambda cotangent: (1.0 * cotangent,)
     slope, shift = _affine(scale)
-    return _limited(x, keep, slope, shift), lambda cotangent: (_masked(cotangent, keep, slope),)
+    return _limited(x, keep, slope, shift), lambda cotangent: (masked(cotangent, keep, slope),)
 
 
-def _drawn(
+def drawn(
     x: Array, probability: float, seed: int, stream: str, step: int | Array, axes: Sequence[int] | None = None
 ) -> tuple[Array | None, float]:
     """Return which elements are kept, ``None`` for all, and the factor for them: 1 / (1 - p), or 0 for p = 1."""
@@ -160,7 +160,8 @@ def _drawn(
     return keep, 1.0 / kept if kept else 0.0
 
 
-def _masked(x: Array, keep: Array, factor: float) -> Array:
+def masked(x: Array, keep: Array, factor: float) -> Array:
+    """Return zeros, and where the mask is True the elements times a factor."""
     return multiply_into(namespace(x).where(keep, x, 0.0), factor)
 
 

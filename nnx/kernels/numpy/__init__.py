@@ -15,4 +15,5 @@ from nnx.kernels.numpy import normalization as normalization
 from nnx.kernels.numpy import pooling as pooling
 from nnx.kernels.numpy import rectifiers as rectifiers
 from nnx.kernels.numpy import recurrent as recurrent
+from nnx.kernels.numpy import regularization as regularization
 from nnx.kernels.numpy import softmaxes as softmaxes

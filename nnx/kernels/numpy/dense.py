@@ -77,7 +77,7 @@ def _(wanted: Sequence[Any], x: Any) -> tuple[Any, Pullback]:
 
 
 def cut_out(cut: Any, g: Any) -> Any:
-    """Return ``g`` with exact zeros at ``cut``, by its bits.
+    """Return ``g`` with exact zeros at ``cut``, which is broadcast to it, by its bits.
 
     A product with a mask would turn infinities into NaN, and ``numpy.where`` is slower.
     """
@@ -86,5 +86,7 @@ def cut_out(cut: Any, g: Any) -> Any:
         return np.where(cut, g.dtype.type(0), g)
     mask = cut.astype(one.dtype)
     mask -= one  # 1 - 1 = 0 where it is cut; 0 - 1 = -1, all bits set, elsewhere
+    if mask.shape != g.shape:
+        mask = np.broadcast_to(mask, g.shape).copy()
     mask &= g.view(one.dtype)
     return mask.view(g.dtype)
