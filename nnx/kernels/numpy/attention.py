@@ -185,12 +185,10 @@ class _Call:
         _, heads, group, time, _ = self.query.shape
         first, count = (b.start * heads + h.start) * group, (b.stop - b.start) * (h.stop - h.start) * group
         begin = first * time + rows.start
-        length, keys_of_all = rows.stop - rows.start, self.ones.shape[1]
-        numbers = range(begin, begin + count * time, time)
-        shape = (count, length, keys_of_all)
-        drawn = scaled_mask(shape, 1.0 - self.dropout, like=self.ones, first_row=numbers, **self.draw)
-        drawn = drawn.reshape((b.stop - b.start, h.stop - h.start, group, length, keys_of_all))
-        return drawn[..., :keys].swapaxes(-1, -2)
+        length, numbers = rows.stop - rows.start, range(begin, begin + count * time, time)
+        # The mask of a row begins with that of its first keys, and the others are not seen.
+        drawn = scaled_mask((count, length, keys), 1.0 - self.dropout, like=self.ones, first_row=numbers, **self.draw)
+        return drawn.reshape((b.stop - b.start, h.stop - h.start, group, length, keys)).swapaxes(-1, -2)
 
 
 def _grouped(x: Any, heads: int) -> Any:
