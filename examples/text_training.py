@@ -82,8 +82,9 @@ def clipped(gradients: dict[str, Any], most: float) -> dict[str, Any]:
 
 
 def validate(model: nnx.Module, text: Text, options: argparse.Namespace, most: int | None = 64) -> float:
-    """Return the loss over the first windows of the validation text, or over all of it."""
-    starts = np.arange(0, len(text.validation) - options.context - 1, options.context)[:most]
+    """Return the loss over windows from all parts of the validation text, or over all of it."""
+    starts = np.arange(0, len(text.validation) - options.context - 1, options.context)
+    starts = starts[:: 1 if most is None else max(1, len(starts) // most)]
     model.eval()
     losses = nnx.metrics.Mean()
     for first in range(0, len(starts), 32):
