@@ -8,6 +8,7 @@ from printed import NUMBER, numbers
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+SHARED = {"image_training", "options", "plotting", "text_training"}  # parts of examples
 MNIST = ROOT.parent / "shared" / "data" / "mnist10k"
 
 needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST's test images are not in {MNIST}")
@@ -122,8 +123,8 @@ def test_train_on_any_backend(run):
 
 
 def test_every_example_has_a_test_and_a_row_in_the_readme():
-    names = {path.stem for path in EXAMPLES.glob("*.py")} - {"options", "plotting"}
+    names = {path.stem for path in EXAMPLES.glob("*.py")} - SHARED
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert {name for name in names if f'run("{name}"' not in tests} == set()
+    assert {name for name in names if f'"{name}"' not in tests} == set()
     assert {name for name in names if f"{name}.py" not in readme} == set()
