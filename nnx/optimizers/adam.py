@@ -141,6 +141,8 @@ class AdamW(Adam):
     array([[2.85]], dtype=float32)
     """
 
+    _varies_by_path = True
+
     def __init__(
         self,
         model: Module,

@@ -60,6 +60,7 @@ class Optimizer(Configured):
     """
 
     is_elementwise: ClassVar[bool] = True
+    _varies_by_path: ClassVar[bool] = False  # whether a subclass has a _for_rule of its own: a call less for the others
     _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -167,7 +168,7 @@ class Optimizer(Configured):
             self.model,
             self.rule,
             gradients,
-            self._for_rule(),
+            self._for_rule() if self._varies_by_path else self._hyperparameters,
             self._started() if self._state is None else self._state,
             self._step,
             paths_of_state=self._paths,

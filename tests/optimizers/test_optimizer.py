@@ -262,4 +262,4 @@ def test_python_calls_of_a_step():
             step()
         finally:
             sys.setprofile(None)
-        assert len(names) <= 9, names
+        assert len(names) <= 8, names
