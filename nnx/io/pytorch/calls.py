@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,26 @@ import numpy as np
 from nnx import functional
 from nnx.autodiff import stop_gradient
 from nnx.backend import asarray, device_of, is_array, namespace, to_numpy
-from nnx.layers import Module
+from nnx.layers import Module, ModuleDict
 from nnx.types import Array
+
+
+class NamedLayers(Module):
+    """Layers one after another that have names, as in ``torch.nn.Sequential(OrderedDict(...))``.
+
+    Parameters
+    ----------
+    layers : mapping from name to module
+    """
+
+    def __init__(self, layers: Mapping[str, Module]) -> None:
+        self.layers = ModuleDict(layers)
+
+    def forward(self, input: Any) -> Any:
+        """Return the output of the last layer."""
+        for layer in self.layers.values():
+            input = layer(input)
+        return input
 
 
 class SequenceLayer(Module):

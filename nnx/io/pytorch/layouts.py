@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from nnx import layers
 from nnx.io.pytorch.attention_calls import AttentionCall
-from nnx.io.pytorch.calls import SequenceLayer
+from nnx.io.pytorch.calls import NamedLayers, SequenceLayer
 from nnx.io.pytorch.transformer_calls import DecoderCall, EncoderCall
 from nnx.layers import Buffer, Module
 from nnx.layers.drawing import Drawing
@@ -27,20 +27,24 @@ class Stored(NamedTuple):
         Whether each of them is the transpose of its part.
     ones : int
         How many axes of length 1 PyTorch's has at its end.
+    is_wide : bool
+        Whether nnx has it in float32 where PyTorch has 16 bits, as statistics.
     """
 
     name: str
     own: tuple[str, ...]
     transposed: bool = False
     ones: int = 0
+    is_wide: bool = False
 
 
 class Source(NamedTuple):
-    """A value of the model by dotted path, and how PyTorch's differs: transposed, with axes of length 1 at its end."""
+    """A value of the model by dotted path, and how PyTorch's differs, as in :class:`Stored`."""
 
     path: str
     transposed: bool
     ones: int
+    is_wide: bool
 
 
 class Entry(NamedTuple):
@@ -60,7 +64,7 @@ def _linear(layer: Any) -> list[Stored]:
 
 def _batch_norm(layer: Any) -> list[Stored]:
     buffers = {"running_mean": "running_mean", "running_var": "running_variance", "num_batches_tracked": "num_batches"}
-    return [*_alike("weight", "bias"), *(Stored(name, (own,)) for name, own in buffers.items())]
+    return [*_alike("weight", "bias"), *(Stored(name, (own,), is_wide=True) for name, own in buffers.items())]
 
 
 def _cell(path: str, suffix: str) -> list[Stored]:
@@ -172,6 +176,7 @@ LAYOUTS: Mapping[type[Module], Callable[[Any], list[Stored]]] = {
 RENAMED: Mapping[type[Module], Mapping[str, str]] = {
     DecoderCall: {"layer": ""},
     EncoderCall: {"layer": ""},
+    NamedLayers: {"layers": ""},
     SequenceLayer: {"layer": ""},
     layers.TransformerDecoder: {"blocks": "layers"},
     layers.TransformerEncoder: {"blocks": "layers"},
@@ -214,7 +219,7 @@ def _source(module: Any, name: str, stored: Stored, paths: Mapping[int, str]) ->
     transposed = stored.transposed
     while (tie := module._ties.get(name)) is not None:
         module, name, transposed = tie.owner, tie.name, transposed != tie.transpose
-    return Source(joined(paths[id(module)], name), transposed, stored.ones)
+    return Source(joined(paths[id(module)], name), transposed, stored.ones, stored.is_wide)
 
 
 def _all_paths(module: Any, path: str, name: str) -> Iterator[tuple[str, str, Any]]:

@@ -9,6 +9,7 @@ from nnx.errors import ArgumentError
 from nnx.io.pytorch.layouts import entries, joined
 from nnx.io.pytorch.pair import Convert
 from nnx.io.pytorch.parametrized import parametrized
+from nnx.io.pytorch.sharing import refuse_hooks, tie
 from nnx.io.pytorch.state import load_torch_state_dict
 from nnx.io.pytorch.tables import PAIRS
 from nnx.layers import Module, freeze
@@ -19,7 +20,8 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
 
     It takes the arguments of PyTorch's module and returns what that returns, in the same order of axes. It is made on
     the selected backend (:func:`nnx.use_backend`), with the dtypes of the original, and in its mode, training or
-    evaluation. Modules that PyTorch shares are shared, and parameters that it does not train are frozen.
+    evaluation. Modules that PyTorch shares are shared, parameters that it shares are tied, and those that it does not
+    train are frozen.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
     Raises
     ------
     ArgumentError
-        If nnx has no such module, or not with these options.
+        If nnx has no such module, or not with these options, or a module has hooks, which nnx would not run.
 
     Notes
     -----
@@ -55,7 +57,9 @@ def from_torch(module: Any, also: Mapping[type, Callable[[Any, Convert], Module]
     converter = _Converter(also or {})
     made = converter.convert(module)
     converter.set_modes()
+    refuse_hooks(module, also or {})
     load_torch_state_dict(made, converter.without_constants(module))
+    tie(module, made)
     frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
     paths = [source.path for entry in entries(made) if entry.name in frozen for source in entry.sources]
     return freeze(made, *paths) if paths else made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import nnx.layers as ours
+from nnx.io.pytorch.calls import NamedLayers
 from nnx.io.pytorch.pair import Convert, Pair, Table, dtype_of, pair_of, refuse
 from nnx.layers import Module
 
@@ -34,7 +35,9 @@ def _dict(module: Any, convert: Convert) -> Module:
 
 
 def _sequential(module: Any, convert: Convert) -> Module:
-    return ours.Sequential([convert(layer) for layer in module])
+    layers = {name: convert(layer) for name, layer in module._modules.items()}  # named_children leaves out repetitions
+    is_numbered = all(name == str(i) for i, name in enumerate(layers))
+    return ours.Sequential(layers.values()) if is_numbered else NamedLayers(layers)
 
 
 _DROPOUT = "other random masks"
@@ -52,6 +55,6 @@ LAYERS: Table = {
     "Linear": Pair("Linear", _linear, "the weight is transposed"),
     "ModuleDict": Pair("ModuleDict", _dict),
     "ModuleList": Pair("ModuleList", _list),
-    "Sequential": Pair("Sequential", _sequential),
+    "Sequential": Pair("Sequential", _sequential, "names of layers are kept, in a module around a `ModuleDict`"),
     "Unflatten": pair_of(ours.Unflatten, axis="dim", shape="unflattened_size"),
 }

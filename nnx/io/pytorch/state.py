@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from nnx.autodiff import stop_gradient
-from nnx.backend import asarray, copied, is_array, namespace, to_device, to_numpy
+from nnx.backend import copied, dtype_name, is_array, namespace, to_device, to_numpy
 from nnx.errors import CheckpointError
+from nnx.functional.precision import cast
 from nnx.io.pytorch.layouts import Entry, Source, entries
 from nnx.layers import Module
 from nnx.layers.state import misfit
@@ -56,8 +59,9 @@ def load_torch_state_dict(model: Module, state: Mapping[str, Any], *, strict: bo
         if entry.name not in state:
             problems += [f"{entry.name}: missing"] if strict and not entry.is_alias else []
             continue
-        value = stop_gradient(_detached(state[entry.name]))
-        if text := misfit(entry.name, _stored(entry, own), value):
+        stored = _stored(entry, own)
+        value = _widened(stop_gradient(_detached(state[entry.name])), entry, stored)
+        if text := misfit(entry.name, stored, value):
             problems.append(text)
         elif entry.is_alias:
             aliases.append((entry, value))
@@ -105,7 +109,7 @@ def to_torch_state_dict(model: Module, values: Mapping[str, Any] | None = None) 
         for entry in entries(model)
         if all(source.path in given for source in entry.sources)
     }
-    return {name: copied(to_device(to_numpy(value), "torch:cpu")) for name, value in found.items()}
+    return {name: copied(to_device(value, "torch:cpu")) for name, value in found.items()}
 
 
 def _stored(entry: Entry, values: Mapping[str, Any]) -> Array:
@@ -129,7 +133,7 @@ def _parts(entry: Entry, value: Any, own: Mapping[str, Any]) -> Iterator[tuple[s
 def _there(value: Any, source: Source) -> Array:
     """Return a value of nnx as PyTorch has it."""
     if not is_array(value):  # a number, such as that of the batches seen
-        return asarray(value, dtype="int64")
+        return np.asarray(value, np.int64)  # on the host, since JAX may have no int64
     xp = namespace(value)
     if source.ones:
         return xp.reshape(value, (*value.shape, *(1,) * source.ones))
@@ -142,6 +146,13 @@ def _here(value: Array, source: Source) -> Array:
     if source.ones:
         return xp.reshape(value, value.shape[: value.ndim - source.ones])
     return xp.matrix_transpose(value) if source.transposed else value
+
+
+def _widened(value: Any, entry: Entry, stored: Array) -> Any:
+    """Return statistics that PyTorch has in 16 bits as nnx has them, in float32."""
+    if not entry.sources[0].is_wide or not is_array(value) or dtype_name(value.dtype) not in ("float16", "bfloat16"):
+        return value
+    return cast(value, stored.dtype)
 
 
 def _detached(value: Any) -> Any:

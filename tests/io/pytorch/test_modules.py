@@ -1,5 +1,8 @@
 """A module of nnx for a module of PyTorch: outputs and gradients agree."""
 
+from collections import OrderedDict
+
+import numpy as np
 import pytest
 
 import nnx
@@ -84,6 +87,77 @@ def test_lists_and_dicts_of_modules():
 def test_options_that_nnx_does_not_have(original, match):
     with pytest.raises(ArgumentError, match=match):
         nnx.io.from_torch(original)
+
+
+@pytest.mark.parametrize("make", ["register_forward_hook", "register_forward_pre_hook", "forward"])
+def test_hooks_are_refused(make):
+    layer = nn.Linear(2, 2)
+    if make == "forward":
+        layer.forward = torch.relu
+    else:
+        getattr(layer, make)(lambda *args: None)
+    with pytest.raises(ArgumentError, match=r"without hooks, which nnx would not run, got .*forward.* of Linear '1.0'"):
+        nnx.io.from_torch(nn.Sequential(nn.ReLU(), nn.Sequential(layer)))
+    nnx.io.from_torch(nn.Sequential(layer), also={nn.Linear: lambda module, convert: nnx.Linear(2, 2)})
+
+
+def gradients_of(model, original, x):
+    """Return the gradients of a model of nnx and of PyTorch, by PyTorch's names."""
+    output = original(torch.as_tensor(x))
+    (output**2).sum().backward()
+    found = nnx.grad(lambda model: nnx.functional.mse(model(x), 0 * x, reduction="sum"))(model)
+    expected = {name: parameter.grad.numpy() for name, parameter in original.named_parameters()}
+    found = nnx.to_numpy(nnx.io.to_torch_state_dict(model, found))
+    return {name: found[name] for name in expected}, expected
+
+
+def test_a_parameter_in_two_layers_is_tied():
+    original = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(4, 3)).double()
+    original[3].weight = original[0].weight
+    original[4].weight = original[2].weight
+    original[4].weight.requires_grad_(False)
+    model = nnx.io.from_torch(original)
+    assert list(model.trainable_parameters()) == ["0.weight", "0.bias", "2.bias", "3.bias", "4.bias"]
+    original[4].weight.requires_grad_(True)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assert_close(*gradients_of(nnx.unfreeze(model), original, x), rtol=1e-10)
+    assert nnx.io.to_torch_state_dict(model).keys() == original.state_dict().keys()
+
+
+def test_an_output_layer_with_the_weight_of_an_embedding():
+    original = nn.Sequential(nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)).double()
+    original[1].weight = original[0].weight
+    model = nnx.io.from_torch(original)
+    assert list(model.parameters()) == ["0.weight"]
+    tokens = torch.tensor([[0, 5], [3, 3]])
+    assert_close(model(tokens.numpy()), original(tokens).detach().numpy(), rtol=1e-10)
+
+
+def test_a_parameter_that_is_part_of_another_array():
+    original = nn.Sequential(nn.MultiheadAttention(2, 1), nn.Linear(2, 6))
+    original[1].weight = original[0].in_proj_weight
+    with pytest.raises(ArgumentError, match=r"expected 1.weight not to share the parameter of 0.in_proj_weight"):
+        nnx.io.from_torch(original)
+
+
+def test_layers_with_names():
+    shared = nn.Linear(4, 4)
+    layers = OrderedDict(first=nn.Linear(3, 4), again=shared, act=nn.Tanh(), keys=nn.Sequential(shared))
+    original = nn.Sequential(layers).double()
+    model = nnx.io.from_torch(original)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assert_close(model(x), original(torch.as_tensor(x)).detach().numpy(), rtol=1e-10)
+    state = nnx.io.to_torch_state_dict(model)
+    assert list(state) == list(original.state_dict())
+    original.load_state_dict(state)
+
+
+def test_statistics_in_16_bits():
+    original = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).half()
+    original[1].running_mean += 2
+    model = nnx.io.from_torch(original)
+    assert_close(model[1].running_mean.value, np.full(4, 2, "float32"))
+    assert str(model[1].weight.dtype) == "float16"
 
 
 @pytest.mark.parametrize("normalize", ["weight_norm", "spectral_norm"])

@@ -88,3 +88,13 @@ def test_back_to_pytorch():
     gradients = nnx.io.to_torch_state_dict(model, {"embedding.weight": np.ones((2, 3))})
     assert_close(nnx.to_numpy(gradients)["head.weight"], np.ones((2, 3)))
     assert "scale" not in gradients
+
+
+def test_numbers_and_16_bits_on_any_backend(xp):
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    with nnx.use_backend(xp.spec):
+        model = nnx.BatchNorm1d(2)
+    assert nnx.io.to_torch_state_dict(model)["num_batches_tracked"].dtype == torch.int64
+    if xp.name in ("torch", "jax"):
+        state = nnx.io.to_torch_state_dict(model.to(dtype="bfloat16"))
+        assert state["weight"].dtype == torch.bfloat16
