@@ -39,7 +39,8 @@ class _BatchNorm(ChannelNormalization):
         if self.track_statistics:
             for name, initial in (("running_mean", 0.0), ("running_variance", 1.0)):
                 array = values.full((size,), initial)
-                setattr(self, name, Buffer(namespace(array).astype(array, accumulation_dtype(array), copy=False)))
+                wide = namespace(array).astype(array, accumulation_dtype(array), copy=False)
+                setattr(self, name, Buffer(wide, wide=True))
             self.num_batches = Buffer(0)
 
     def forward(self, x: Array) -> Array:

@@ -13,7 +13,7 @@ from nnx.layers.config import config_of
 from nnx.layers.graph import Graph
 from nnx.layers.inspection import summarize
 from nnx.layers.location import locate
-from nnx.layers.moving import converted
+from nnx.layers.moving import converted, wide_dtype
 from nnx.layers.node import RUNNING, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
@@ -225,7 +225,7 @@ class Module(Graph):
         for module in (self, *usable_plan(self).below):
             for name, value in vars(module).items():
                 if isinstance(value, Buffer):
-                    value.value = converted(value.value, device, dtype)
+                    value.value = converted(value.value, device, wide_dtype(dtype) if value.wide else dtype)
                 elif is_array(value):
                     vars(module)[name] = converted(value, device, dtype)
             module.__dict__["_kept"] = module.__dict__["_gradients"] = None

@@ -16,6 +16,11 @@ def converted(value: Any, device: str | None, dtype: DType | str | None) -> Any:
     return value if dtype is None or not is_floating(value) else _cast(value, dtype)
 
 
+def wide_dtype(dtype: DType | str | None) -> DType | str | None:
+    """Return float32 for a dtype of 16 bits, and any other as it is."""
+    return "float32" if dtype is not None and dtype_name(dtype) in ("float16", "bfloat16") else dtype
+
+
 def _cast(array: Array, dtype: DType | str) -> Array:
     xp, name = namespace(array), dtype_name(dtype)
     target = getattr(xp, name, None)

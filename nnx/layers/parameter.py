@@ -49,6 +49,8 @@ class Buffer:
     constant : bool
         Whether the value never changes and is read on the host, such as the seed of a layer: where a compiler hides
         values, :meth:`nnx.Module.with_state` keeps the model's own.
+    wide : bool
+        Whether a model that is moved to a dtype of 16 bits has it in float32, as running statistics.
 
     Attributes
     ----------
@@ -64,8 +66,9 @@ class Buffer:
 
     _is_of_copy = False  # of a model that a function made for itself
 
-    def __init__(self, value: Any, *, constant: bool = False) -> None:
+    def __init__(self, value: Any, *, constant: bool = False, wide: bool = False) -> None:
         self.constant = constant
+        self.wide = wide
         self._value: Any = None
         self.value = value
 

@@ -6,7 +6,7 @@ from typing import Any
 from nnx.autodiff.recomputation import recomputed
 from nnx.layers.location import locate
 from nnx.layers.module import Module
-from nnx.layers.settling import settle_below
+from nnx.layers.settling import settle_below, settle_itself
 
 
 def remat(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,6 +69,8 @@ class Remat(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner module returns."""
+        if not self.inner.is_settled:
+            settle_itself(self.inner, args, kwargs)
         settle_below(self.inner, args, kwargs)
         try:
             return _called_again(self.inner, *args, **kwargs)

@@ -112,3 +112,22 @@ def test_errors():
             nnx.LayerNorm(wrong)
     with pytest.raises(ShapeError, match=r"expected input of shape \(\.\.\., features\), got \(\)"):
         nnx.LayerNorm(None)(np.asarray(1.0))
+
+
+def test_statistics_stay_in_32_bits(xp):
+    model = nnx.Model([nnx.BatchNorm1d(3)]).to(xp.spec)
+    if not hasattr(xp.namespace, "float16"):
+        pytest.skip("no float16")
+    model.to(dtype="float16")
+    again = nnx.from_config(model.config()).load_state_dict(nnx.to_numpy(model.state_dict()))
+    assert {
+        path: nnx.backend.dtype_name(value.dtype)
+        for path, value in again.state_dict().items()
+        if path != "0.num_batches"
+    } == {
+        "0.weight": "float16",
+        "0.bias": "float16",
+        "0.running_mean": "float32",
+        "0.running_variance": "float32",
+    }
+    assert model.to(dtype="float32")[0].weight.dtype == model[0].running_mean.value.dtype

@@ -24,6 +24,13 @@ def eager():
     return Model([Linear(3, 4, rng=0), ReLU(), Model([Linear(4, 2, bias=False, rng=1)])])
 
 
+def test_a_layer_that_is_recomputed():
+    layer = nnx.remat(Linear(None, 2, rng=0))
+    x = np.ones((5, 3), "float32")
+    assert_close(layer(x), Linear(3, 2, rng=0)(x))
+    assert list(nnx.grad(lambda layer: total(layer(x)))(layer)) == ["inner.weight", "inner.bias"]
+
+
 CALLS = {
     "training": lambda m, x: m(x),
     "evaluation": lambda m, x: m.eval()(x),
