@@ -49,6 +49,13 @@ class Library:
             host.flags.writeable = False
         return nnx.backend.asarray(host, like=self.empty, dtype=dtype if is_foreign else None)
 
+    def compiled(self, function: Any) -> Any:
+        """Return a function of a list of arrays under ``jax.jit``: JAX would compile each operation otherwise.
+
+        So the suite also holds that what it calls can be compiled. On other libraries it is the function itself.
+        """
+        return importlib.import_module("jax").jit(function) if self.name == "jax" else function
+
     @property
     def empty(self) -> Any:
         return self.namespace.zeros((0,), dtype=self.namespace.float32, device=self.device)
