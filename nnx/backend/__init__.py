@@ -4,7 +4,17 @@ Only this folder and ``nnx/kernels`` may name an array library.
 """
 
 from nnx.backend.deferring import foreign_function, operator_of_ufunc
-from nnx.backend.in_place import add_into, copied, count_writes, divide_into, is_immutable, multiply_into, read_only
+from nnx.backend.in_place import (
+    add_into,
+    copied,
+    count_writes,
+    divide_into,
+    is_immutable,
+    multiply_into,
+    read_only,
+    renewed,
+    unrecorded,
+)
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
 from nnx.backend.inspection import (
     device_kind,
@@ -74,6 +84,7 @@ __all__ = [
     "owner_of_memory",
     "random_bits",
     "read_only",
+    "renewed",
     "rounded_probability",
     "scaled_mask",
     "scatter_add",
@@ -81,6 +92,7 @@ __all__ = [
     "to_device",
     "to_numpy",
     "uniform",
+    "unrecorded",
     "use_backend",
     "use_kernels",
     "widest_dtype",

@@ -3,6 +3,7 @@
 For large arrays, fresh memory is most of the cost of an elementwise operation: its pages have to be mapped first.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,26 @@ def copied(x: Array) -> Array:
         return x
     method = getattr(x, "copy", None) or getattr(x, "clone", None)  # faster than asarray; torch's clone keeps its graph
     return method() if method else namespace(x).asarray(x, copy=True)
+
+
+def unrecorded(x: Array) -> Array:
+    """Return an array that an autograd of its library, as torch's, takes for a constant; it shares the memory.
+
+    What is kept from step to step would otherwise keep all that it was ever computed from.
+    """
+    return x.detach() if getattr(x, "requires_grad", False) else x
+
+
+def renewed(arrays: Sequence[Array], old: Sequence[Array] = ()) -> list[Array]:
+    """Return torch tensors that take the place of old ones after a step, without a record of that step.
+
+    One that takes the place of a leaf of its autograd is a leaf too.
+    """
+    found = [*map(unrecorded, arrays)]
+    for new, before in zip(found, old, strict=False):
+        if before.requires_grad:
+            new.requires_grad_()
+    return found
 
 
 def read_only(x: Array) -> Array:

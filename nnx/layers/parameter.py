@@ -5,7 +5,7 @@ from numbers import Number
 from typing import Any
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, is_symbolic
+from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, is_symbolic, unrecorded
 from nnx.errors import DTypeError, UsageError
 from nnx.types import Array
 
@@ -80,7 +80,7 @@ class Buffer:
     @value.setter
     def value(self, value: Any) -> None:
         if is_array(value):
-            value = stop_gradient(value)
+            value = unrecorded(stop_gradient(value))
             if not self._is_of_copy and is_symbolic(value):
                 raise baked_in("would keep an array that JAX has not computed yet")
         elif not isinstance(value, int):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, NoReturn
 
-from nnx.backend import device_of, dtype_name, is_array, library_name, namespace
+from nnx.backend import device_of, dtype_name, is_array, library_name, namespace, renewed
 from nnx.backend.blocks import Rule, State, apply_rule
 from nnx.backend.ownership import Slot, writable
 from nnx.errors import ArgumentError, BackendError, DeviceError, DTypeError, NnxError, ShapeError, UsageError
@@ -89,6 +89,10 @@ def update_parameters(
     new, new_state = apply_rule(
         rule, ordered, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
     )
+    if parameters and hasattr(
+        type(parameters[0]), "requires_grad"
+    ):  # torch's, whose autograd may have followed the step
+        new, new_state = renewed(new, parameters), {name: renewed(column) for name, column in new_state.items()}
     for (members, name), array in zip(slots, new, strict=False):
         members[name] = array
     for name, column in state.items():

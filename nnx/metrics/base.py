@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import copied, is_array
+from nnx.backend import copied, is_array, unrecorded
 from nnx.errors import ArgumentError, CheckpointError, UsageError
 from nnx.layers.config import config_of
 from nnx.layers.printing import description
@@ -58,7 +58,7 @@ class Metric(Configured):
 
     def update(self, *args: Any) -> None:
         """Add a batch, usually as ``update(output, target)``. Nothing is read from a device."""
-        found = self.measure(*(stop_gradient(arg) for arg in args))
+        found = self.measure(*(unrecorded(stop_gradient(arg)) for arg in args))
         if found.keys() != set(self.sums):
             raise UsageError(
                 f"{type(self).__name__}.measure: expected the sums {', '.join(self.sums)}, got {', '.join(found)}"
