@@ -9,7 +9,7 @@ from numbers import Real
 from operator import is_
 from typing import Any, ClassVar, NamedTuple
 
-from nnx.backend import dtype_name, is_array
+from nnx.backend import dtype_name, is_array, is_floating
 from nnx.errors import UsageError
 from nnx.layers.containers import WatchedDict, WatchedList
 from nnx.layers.hidden import PLAIN
@@ -37,9 +37,22 @@ class _Argument(NamedTuple):
     is_attribute: bool
 
 
+class _Made(NamedTuple):
+    """A module that a constructor itself made, and the plain values of its arguments then."""
+
+    path: str
+    kind: str
+    settings: dict[str, Any]
+
+    def is_still(self, now: _Made) -> bool:
+        """Return whether it is as it was made, but for what a size that was settled changes: None, or an array."""
+        settings = ((old, now.settings.get(name, old)) for name, old in self.settings.items())
+        return self[:2] == now[:2] and all(old is None or old is new or old == new for old, new in settings)
+
+
 class _Memory(NamedTuple):
     arguments: dict[str, _Argument]
-    modules: tuple[tuple[str, str], ...]  # paths and classes of the modules that the constructor itself made
+    modules: tuple[_Made, ...]
 
 
 class Configured:
@@ -84,8 +97,8 @@ def arguments(configured: Configured, *, strict: bool = True) -> dict[str, Any]:
             found[name] = known[name]
         elif argument.is_attribute and now is not _MISSING:
             found[name] = now.value if isinstance(now, Buffer) else now
-        elif name == "dtype" and isinstance(configured, Node) and configured._parameter_names:
-            found[name] = dtype_name(vars(configured)[configured._parameter_names[0]].dtype)  # after model.to
+        elif name == "dtype" and (first := next(_floats(configured), None)) is not None:
+            found[name] = dtype_name(first.dtype)  # after model.to
         elif strict and not is_array(now) and not _is_alike(_shape_of(now), argument.attribute):
             raise UsageError(
                 f"{type(configured).__name__}: {name!r} was changed after construction, and the constructor had made "
@@ -93,8 +106,10 @@ def arguments(configured: Configured, *, strict: bool = True) -> dict[str, Any]:
             )
         else:
             found[name] = argument.value
-    if strict and memory.modules != tuple(_modules(configured, memory.arguments)):
-        raise _changed(configured)
+    if strict:
+        modules = tuple(_modules(configured, memory.arguments))
+        if len(modules) != len(memory.modules) or not all(map(_Made.is_still, memory.modules, modules)):
+            raise _changed(configured)
     return found
 
 
@@ -141,8 +156,8 @@ def _of_attributes(configured: Configured, strict: bool) -> dict[str, Any]:
 
 def _changed(configured: Configured) -> UsageError:
     return UsageError(
-        f"{type(configured).__name__}: modules were added, removed or replaced after construction, which its arguments "
-        "do not tell; make them in the constructor, or hand them to it"
+        f"{type(configured).__name__}: modules were added, removed, replaced or changed after construction, which its "
+        "arguments do not tell; make them in the constructor, or hand them to it"
     )
 
 
@@ -190,23 +205,45 @@ def _is_alike(one: Any, other: Any) -> bool:
     return is_(one, other) or (type(one) in PLAIN and type(one) is type(other) and one == other)
 
 
-def _modules(configured: Configured, arguments: Mapping[str, _Argument]) -> Iterator[tuple[str, str]]:
-    """Iterate over the paths and classes of the modules below that did not come with an argument."""
+def _modules(configured: Configured, arguments: Mapping[str, _Argument]) -> Iterator[_Made]:
+    """Iterate over the modules below that did not come with an argument."""
     if isinstance(configured, Node):
         seen: set[int] = set()
         current = configured._current_arguments()
         for name in configured._child_names:
             if name not in current and (name not in arguments or not arguments[name].is_attribute):
-                yield from _below(name, vars(configured)[name], seen)
+                for path, module in _below(name, vars(configured)[name], seen):
+                    yield _Made(path, type(module).__qualname__, dict(_settings(module)))
 
 
-def _below(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, str]]:
+def _floats(configured: Configured) -> Iterator[Any]:
+    """Iterate over the parameters of a module and of those below it, then over their floating-point buffers."""
+    modules = [module for _, module in _below("", configured, set())]
+    for module in modules:
+        yield from (vars(module)[name] for name in module._parameter_names)
+    for module in modules:
+        values = (value.value for value in vars(module).values() if isinstance(value, Buffer))
+        yield from (value for value in values if is_array(value) and is_floating(value))
+
+
+def _below(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Node]]:
+    """Iterate over modules and their paths: a value, if it is one, and all below it, each once."""
     if isinstance(value, Node):
         if id(value) not in seen:
             seen.add(id(value))
-            yield path, type(value).__qualname__
+            yield path, value
             for name in value._child_names:
                 yield from _below(f"{path}.{name}", vars(value)[name], seen)
     elif isinstance(value, (list, tuple, dict)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _below(f"{path}.{key}", item, seen)
+
+
+def _settings(module: Node) -> Iterator[tuple[str, Any]]:
+    """Iterate over the arguments of a module that are attributes and plain; the dtype is that of the parameters."""
+    memory: _Memory | None = vars(module).get("_arguments")
+    for name, argument in memory.arguments.items() if memory else ():
+        value = vars(module).get(name)
+        parts = value if isinstance(value, (tuple, list)) else (value,)
+        if argument.is_attribute and name != "dtype" and all(type(part) in PLAIN for part in parts):
+            yield name, tuple(value) if isinstance(value, list) else value

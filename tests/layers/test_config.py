@@ -1,5 +1,6 @@
 """A module is made again from data, as it is now, and nothing that a file names is imported."""
 
+import copy
 import json
 import pickle
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class TestChanges:
         assert_close(again(model)(X), model(X))
 
     def test_what_no_argument_tells(self):
-        changed = "modules were added, removed or replaced after construction"
+        changed = "modules were added, removed, replaced or changed after construction"
         for change, expected in (
             (lambda m: setattr(m, "head", ReLU()), changed),
             (lambda m: m.blocks.append(ReLU()), "'blocks' was changed after construction"),
@@ -150,6 +151,41 @@ class TestChanges:
         scaled = Scaled([3])
         scaled.kind = scaled.sizes = None
         assert scaled.config()["sizes"] is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda m: setattr(m.drop, "probability", 0.5),
+            lambda m: setattr(m.attention_norm, "eps", 1.0),
+            lambda m: nnx.replace(m, "attention_norm", nnx.LayerNorm(4, eps=1.0)),
+        ],
+    )
+    def test_modules_that_a_constructor_made(self, change):
+        block = nnx.TransformerEncoderBlock(4, 2)
+        again(block)
+        change(block)
+        with pytest.raises(UsageError, match="replaced or changed after construction"):
+            block.config()
+
+    @pytest.mark.parametrize(
+        "module", [nnx.TransformerEncoderBlock(4, 2), nnx.LSTM(3, 2), nnx.BatchNorm1d(3, affine=False)]
+    )
+    def test_the_dtype_of_modules_below(self, module):
+        config = copy.deepcopy(module).to(dtype="float64").config()
+        assert config["dtype"] == "float64"
+        assert from_config(config).config() == config
+
+    def test_sizes_of_modules_that_a_constructor_made(self):
+        class Pair(Module):
+            def __init__(self):
+                self.first, self.second = Linear(None, 3), nnx.LSTM(None, 2)
+
+            def forward(self, x):
+                return self.second(nnx.namespace(x).expand_dims(self.first(x), axis=1))[0]
+
+        pair = Pair()
+        pair(X)
+        assert pair.config()["type"].endswith("Pair")
 
     def test_an_attribute_that_differs_from_the_argument_of_its_name(self):
         class Half(Module):
