@@ -50,7 +50,7 @@ class Library:
         return nnx.backend.asarray(host, like=self.empty, dtype=dtype if is_foreign else None)
 
     def compiled(self, function: Any) -> Any:
-        """Return a function of a list of arrays under ``jax.jit``: JAX would compile each operation otherwise.
+        """Return a function of arrays under ``jax.jit``: JAX would compile each operation otherwise.
 
         So the suite also holds that what it calls can be compiled. On other libraries it is the function itself.
         """
