@@ -3,7 +3,8 @@
 from typing import Any
 
 from nnx.backend import device_of, is_array, library_name, namespace
-from nnx.errors import BackendError, DeviceError, NnxError
+from nnx.errors import BackendError, DeviceError, DTypeError, NnxError
+from nnx.functional.checks import expect_array
 from nnx.layers.plan import walk
 
 _MARK = "__nnx_module__"  # holds the id of a module, not the module: errors of worker processes are pickled
@@ -19,12 +20,14 @@ def locate(error: Exception, module: Any, args: tuple[Any, ...] = ()) -> None:
     ------
     BackendError, DeviceError
         Instead of an exception of the array library, if arrays of different libraries or devices met.
+    DTypeError
+        Instead of an AttributeError, if an argument is no array.
     """
     # The mark names the module that the error passed last. The path from this one to it comes in front of the path so
     # far; a second call for the same module adds nothing.
     inner = getattr(error, _MARK, None)
     if inner is None and not isinstance(error, NnxError):
-        mismatch = _mismatch(module, args)
+        mismatch = _not_an_array(error, args) or _mismatch(module, args)
         if mismatch is not None:
             mismatch.layer = type(module).__name__
             setattr(mismatch, _MARK, id(module))
@@ -41,6 +44,15 @@ def locate(error: Exception, module: Any, args: tuple[Any, ...] = ()) -> None:
             *notes,
             f"in the module {layer} '{'.'.join(path)}'" if path else f"in the module {layer}",
         ]
+
+
+def _not_an_array(error: Exception, args: tuple[Any, ...]) -> DTypeError | None:
+    if isinstance(error, AttributeError) and error.name in ("ndim", "shape") and any(error.obj is arg for arg in args):
+        try:
+            expect_array(error.obj)
+        except DTypeError as found:
+            return found
+    return None
 
 
 def _mismatch(module: Any, args: tuple[Any, ...]) -> BackendError | DeviceError | None:

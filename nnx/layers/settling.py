@@ -23,6 +23,7 @@ def settle_below(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         module.forward(*stop_gradient(args), **stop_gradient(kwargs))
     except Exception as error:
         error.add_note("while open sizes were settled: a layer with an open size takes it from a call of that layer")
+        locate(error, module)
         raise
     finally:
         RUNNING.models, RUNNING.buffers = outer, outer_buffers

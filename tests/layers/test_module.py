@@ -679,3 +679,13 @@ class TestWhatAUserMightDo:
             nnx.Linear(1, 1, rng=0).to(dtype="int32")
         with pytest.raises(DTypeError, match="expected a floating-point dtype of numpy, got 'floaty'"):
             nnx.Linear(1, 1, rng=0).to(dtype="floaty")
+
+
+@pytest.mark.parametrize("value", [[[1.0, 2.0]], None, 1.0])
+@pytest.mark.parametrize(
+    "layer", [nnx.LayerNorm(2), nnx.Conv1d(1, 1, 2), nnx.MaxPool2d(2), nnx.BatchNorm1d(2)], ids=repr
+)
+def test_an_argument_that_is_no_array(layer, value):
+    kind = "None" if value is None else type(value).__name__
+    with pytest.raises(DTypeError, match=rf"^{type(layer).__name__} '0': expected an array, got {kind}; make it one"):
+        nnx.Model([layer])(value)

@@ -142,3 +142,12 @@ def test_settling_again_changes_nothing():
     before = model.parameters()
     model.settle(x)
     assert all(model.parameters()[path] is w for path, w in before.items())
+
+
+@pytest.mark.parametrize("call", [lambda m, x: m(x), lambda m, x: m.settle(x), lambda m, x: m.eval()(x)])
+def test_an_error_while_sizes_are_settled_has_the_path(call):
+    model = Model([Model([ReLU(), Linear(None, 4)]), Linear(3, 2)])
+    with pytest.raises(DTypeError, match=r"^Linear '0\.1': expected input of a floating-point dtype, got int64"):
+        call(Model([Model([nnx.Identity(), Linear(None, 4)])]), np.ones((5, 3), "int64"))
+    with pytest.raises(ShapeError, match=r"^Linear '1': expected input of shape \(\.\.\., 3\), got \(5, 4\)"):
+        call(model, np.ones((5, 3), "float32"))
