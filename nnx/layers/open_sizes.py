@@ -3,6 +3,7 @@
 from typing import Any, ClassVar, Self
 
 from nnx.backend import asarray, generator, host_full
+from nnx.errors import UsageError
 from nnx.functional.checks import as_integer, expect_floating
 from nnx.initializers import HeNormal, Initializer
 from nnx.layers.module import Module
@@ -64,6 +65,11 @@ class OpenSizeLayer(Module):
     def settle(self, x: Array) -> Self:
         """Take the size, if it is open, from an input, and make the parameters."""
         if not self.is_settled:
+            if given := [*self._parameter_names, *self._ties]:
+                raise UsageError(
+                    f"expected the parameters {given} to be assigned or tied after the open size is settled, since the "
+                    "first input makes them; give the size, or call settle(x) before"
+                )
             expect_floating(x)
             size = as_integer(self._size_from(x), self._open_size, 1)  # an input may have an axis of length 0
             self._values.like = x

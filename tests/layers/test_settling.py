@@ -151,3 +151,11 @@ def test_an_error_while_sizes_are_settled_has_the_path(call):
         call(Model([Model([nnx.Identity(), Linear(None, 4)])]), np.ones((5, 3), "int64"))
     with pytest.raises(ShapeError, match=r"^Linear '1': expected input of shape \(\.\.\., 3\), got \(5, 4\)"):
         call(model, np.ones((5, 3), "float32"))
+
+
+def test_what_was_assigned_before_is_not_lost():
+    owner, layer = Linear(3, 2, rng=0), Linear(None, 2)
+    for value in (nnx.Tied(owner, "weight"), nnx.Parameter(np.ones((3, 2), "float32"))):
+        layer.weight = value
+        with pytest.raises(UsageError, match=r"expected the parameters \['weight'\] to be assigned or tied after"):
+            layer(np.ones((5, 3), "float32"))
