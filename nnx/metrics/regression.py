@@ -12,7 +12,7 @@ from nnx.types import Array
 
 
 class MeanSquaredError(Metric):
-    r"""The mean over all elements of all batches: :math:`\frac{1}{n} \sum_i (x_i - t_i)^2`.
+    r"""The mean squared error over all elements of all batches: :math:`\frac{1}{n} \sum_i (x_i - t_i)^2`.
 
     ``update(output, target)`` takes two arrays of one shape and of real floating-point dtypes.
 
@@ -48,7 +48,7 @@ class MeanSquaredError(Metric):
 
 
 class MeanAbsoluteError(MeanSquaredError):
-    r"""The mean over all elements of all batches: :math:`\frac{1}{n} \sum_i |x_i - t_i|`.
+    r"""The mean absolute error over all elements of all batches: :math:`\frac{1}{n} \sum_i |x_i - t_i|`.
 
     ``update(output, target)`` takes two arrays of one shape and of real floating-point dtypes.
 

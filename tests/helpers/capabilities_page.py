@@ -3,11 +3,16 @@
 ``python tests/helpers/capabilities_page.py`` writes them into the page; a test holds that they are today's.
 """
 
+import inspect
+import re
 from pathlib import Path
+from typing import Any
 
 from generated import table, write
-from rows import FAMILIES
+from rows import CAPABILITIES, FAMILIES
 from rows.record import Capability
+
+import nnx
 
 PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
 HEAD = ("name", "takes", "dtypes", "libraries", "derivatives", "a batch", "in PyTorch")
@@ -20,7 +25,19 @@ def tables() -> str:
     lines: list[str] = []
     for family, module in FAMILIES.items():
         lines += [f"### {family}", "", *table(HEAD, map(cells, module.CAPABILITIES))]
+    described = {record.name.removeprefix("functional.") for record in CAPABILITIES}
+    for title, room, prefix in (("Models", nnx.layers, ""), ("Metrics", nnx.metrics, "metrics.")):
+        names = sorted(set(room.__all__) - described, key=lambda name: (name.lower(), name))
+        rows = [(f"`{prefix}{name}`", first_sentence(getattr(room, name))) for name in names]
+        lines += [f"### {title}", "", *table(("name", "what it is"), rows)]
     return "\n".join(lines)
+
+
+def first_sentence(thing: Any) -> str:
+    """Return the first paragraph of a docstring up to its first colon or full stop."""
+    text = " ".join(inspect.getdoc(thing).partition("\n\n")[0].split())
+    text = re.sub(r":\w+:`([^`]*)`|``([^`]*)``", r"`\1\2`", text)
+    return re.split(r"[:.;](?= |$)", text)[0].replace("|", "\\|")
 
 
 def cells(record: Capability) -> tuple[str, ...]:
