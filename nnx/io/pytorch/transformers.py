@@ -30,6 +30,7 @@ def _attention(module: Any, convert: Convert) -> Module:
 
 def _block(kind: Callable[..., Any], call: Callable[..., Any]) -> Callable[[Any, Convert], Module]:
     def build(module: Any, convert: Convert) -> Module:
+        _expect_uniform(module)
         block = kind(
             module.self_attn.embed_dim,
             module.self_attn.num_heads,
@@ -44,6 +45,30 @@ def _block(kind: Callable[..., Any], call: Callable[..., Any]) -> Callable[[Any,
         return call(block, module.self_attn.batch_first)
 
     return build
+
+
+_PARTS = {
+    "dropout": "Dropout",
+    "linear": "Linear",
+    "multihead_attn": "MultiheadAttention",
+    "norm": "LayerNorm",
+    "self_attn": "MultiheadAttention",
+}
+
+
+def _expect_uniform(module: Any) -> None:
+    """Raise ArgumentError if a part of a block was replaced, or differs from the others: nnx has one number for all."""
+    parts = {name: part for name, part in module.named_children() if name.rstrip("123") in _PARTS}
+    other = [
+        f"{name} of {type(x).__name__}" for name, x in parts.items() if type(x).__name__ != _PARTS[name.rstrip("123")]
+    ]
+    for names in (("dropout", "p"), ("eps",), ("batch_first",), ("num_heads",)):
+        values = {getattr(part, name) for part in parts.values() for name in names if hasattr(part, name)}
+        other += [f"{names[0]} of {sorted(values, key=str)}"] if len(values) > 1 else []
+    if other:
+        raise ArgumentError(
+            f"torch.nn.{type(module).__name__}: expected the parts that its constructor makes, got {', '.join(other)}"
+        )
 
 
 def _activation(activation: Any, convert: Convert) -> Module:

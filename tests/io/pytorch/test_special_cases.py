@@ -37,6 +37,28 @@ def test_an_unknown_activation():
         nnx.io.from_torch(layer)
 
 
+@pytest.mark.parametrize("make", [torch.nn.TransformerEncoderLayer, torch.nn.TransformerDecoderLayer])
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "match"),
+    [
+        ("norm2", "eps", 1.0, r"eps of \[1e-05, 1.0\]"),
+        ("dropout1", "p", 0.5, r"dropout of \[0.1, 0.5\]"),
+        ("self_attn", "dropout", 0.5, r"dropout of \[0.1, 0.5\]"),
+        ("norm1", None, torch.nn.RMSNorm(4), "norm1 of RMSNorm"),
+        ("linear1", None, torch.nn.Identity(), "linear1 of Identity"),
+    ],
+)
+def test_a_changed_part_of_a_transformer(make, name, attribute, value, match):
+    layer = make(4, 2, 8)
+    nnx.io.from_torch(layer)
+    if attribute is None:
+        setattr(layer, name, value)
+    else:
+        setattr(getattr(layer, name), attribute, value)
+    with pytest.raises(ArgumentError, match="expected the parts that its constructor makes, got " + match):
+        nnx.io.from_torch(torch.nn.Sequential(layer))
+
+
 def test_weight_normalization_along_another_axis():
     layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 4), dim=1)
     with pytest.raises(ArgumentError, match="expected weight normalization along dim=0, got dim=1"):
