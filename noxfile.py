@@ -135,10 +135,10 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     session.run("pytest", "--numprocesses=auto", "--maxprocesses=8", *arguments, *session.posargs, env=threads)
 
 
-def run_column(session: nox.Session, *arguments: str, library: str | None = None) -> None:
+def run_column(session: nox.Session, *arguments: str, library: str | None = None, group: str = "tests") -> None:
     """Run one column of the matrix, and keep how it ended for the report."""
     OUTCOMES[session.name] = "failed"
-    install(session, "tests")
+    install(session, group)
     if library:
         install_library(session, library)
     pytest(session, "--ignore=tests/examples", *arguments)
@@ -154,7 +154,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def reference(session: nox.Session) -> None:
     """Test on torch arrays, and compare every function, layer and loss with PyTorch's."""
-    run_column(session, "--backend=torch", library=TORCH)
+    run_column(session, "--backend=torch", library=TORCH, group="reference")
 
 
 @nox.session(python=PYTHONS)

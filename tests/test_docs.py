@@ -10,6 +10,8 @@ import nnx
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.exists()]
+NEEDS = {"pytorch.md": "torch"}
+"""Libraries without which a page is skipped."""
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -25,6 +27,8 @@ def offline(monkeypatch):
 @pytest.mark.skipif(not PAGES, reason="there is no page yet")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_of_python_run(page, tmp_path, monkeypatch, offline):
+    if page.name in NEEDS:
+        pytest.importorskip(NEEDS[page.name], reason=f"{NEEDS[page.name]} is not installed")
     monkeypatch.chdir(tmp_path)
     text = page.read_text("utf-8")
     names: dict[str, object] = {"__name__": "__main__"}

@@ -37,7 +37,7 @@ def _dict(module: Any, convert: Convert) -> Module:
 def _sequential(module: Any, convert: Convert) -> Module:
     layers = {name: convert(layer) for name, layer in module._modules.items()}  # named_children leaves out repetitions
     is_numbered = all(name == str(i) for i, name in enumerate(layers))
-    return ours.Sequential(layers.values()) if is_numbered else NamedLayers(layers)
+    return ours.Sequential([*layers.values()]) if is_numbered else NamedLayers(layers)
 
 
 _DROPOUT = "other random masks"

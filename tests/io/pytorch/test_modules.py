@@ -19,6 +19,8 @@ def test_nested_and_shared_modules(xp):
     with nnx.use_backend(xp.spec):
         model = nnx.io.from_torch(original)
     assert model[2][0] is model[3]
+    assert repr(model).startswith("Sequential(\n  (0): Linear(")
+    assert model.config()["layers"][0]["type"] == "Linear"
     x = torch.randn(4, 2, dtype=torch.float64)
     assert_close(nnx.to_numpy(model(xp.asarray(x.numpy(), "float64"))), nnx.to_numpy(original(x)))
     state = nnx.io.to_torch_state_dict(model)
