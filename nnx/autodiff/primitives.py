@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nnx.autodiff.dispatch import Candidate, Kernel, candidates, fits_device, load_kernels
+from nnx.autodiff.options import with_python_numbers
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.wanted import NOTHING, Wanted, as_wanted
 from nnx.backend.tiers import LIMIT
@@ -36,8 +37,8 @@ class Primitive(Generic[P, R]):
     """A function that is differentiated as a whole, by a rule instead of through its operations.
 
     Made by the decorator :func:`primitive`. Its positional parameters are arrays; keyword-only parameters are
-    options. Called on plain arrays it runs the function. If an argument is traced, the trace runs the rule on the
-    values and records one node.
+    options, which get Python numbers for NumPy's. Called on plain arrays it runs the function. If an argument is
+    traced, the trace runs the rule on the values and records one node.
 
     Parameters
     ----------
@@ -240,14 +241,14 @@ class Primitive(Generic[P, R]):
                 if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             }
         if not kwargs.keys() & self._positional.keys():
-            return args, kwargs
+            return args, with_python_numbers(kwargs)
         rest = dict(kwargs)
         found = list(args)
         for name, default in list(self._positional.items())[len(args) :]:
             found.append(rest.pop(name, default))
         if any(value is inspect.Parameter.empty for value in found):
             inspect.signature(self.function).bind(*args, **kwargs)  # raises Python's own message
-        return tuple(found), rest
+        return tuple(found), with_python_numbers(rest)
 
 
 def primitive(function: Callable[P, R]) -> Primitive[P, R]:

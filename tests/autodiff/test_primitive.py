@@ -53,6 +53,23 @@ def test_an_array_passed_by_name_is_differentiated():
     assert_close(nnx.grad(lambda f: scaled(THREE, factor=f, power=2))(TWO), np.asarray(36.0))
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: nnx.functional.leaky_relu(x, slope=np.float64(0.1)),
+        lambda x: nnx.functional.layer_norm(x=x, eps=np.float64(1e-5)),
+        lambda x: nnx.functional.huber(x, target=2.0 * x, delta=np.float64(0.5)),
+        lambda x: nnx.functional.dice(x, x, axis=np.int64(-1), smooth=np.float64(1.0)),
+        lambda x: nnx.functional.attention(x, x, x, scale=1 / np.sqrt(3.0)),
+    ],
+)
+def test_numbers_of_numpy_among_the_options_do_not_widen_the_result(xp, call):
+    x = xp.asarray(np.arange(6.0).reshape(1, 2, 3))
+    y, pullback = nnx.vjp(call, x)
+    assert y.dtype == x.dtype
+    assert pullback(nnx.namespace(y).ones_like(y))[0].dtype == x.dtype
+
+
 def test_defaults_fill_in():
     assert_close(nnx.grad(lambda x: scaled(x))(THREE), np.asarray(1.0))
     assert_close(nnx.grad(lambda x: scaled(x, power=2))(THREE), np.asarray(6.0))
