@@ -81,7 +81,7 @@ def check_embedding(indices: Array, weight: Array, padding_index: int | None) ->
     if weight.ndim != 2:
         raise ShapeError(f"expected weight of shape (num_embeddings, features), got {tuple(weight.shape)}")
     count = weight.shape[0]
-    if padding_index is not None and not 0 <= padding_index < count:
+    if padding_index is not None and (type(padding_index) is not int or not 0 <= padding_index < count):
         raise ArgumentError(f"expected padding_index from 0 to {count - 1}, got {padding_index}")
     indices = expect_indices(stop_gradient(indices))
     expect_range(indices, 0, count)

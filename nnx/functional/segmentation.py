@@ -7,6 +7,7 @@ from nnx.autodiff import Pullback, primitive
 from nnx.backend import namespace
 from nnx.errors import ArgumentError
 from nnx.functional.class_targets import (
+    Chosen,
     check_indices,
     check_scores,
     choose,
@@ -81,8 +82,8 @@ def focal(
     """
     axis, target = _check_focal(logits, target, weight, axis, ignore_index, gamma)
     chosen = choose(logits, target, weight, axis, ignore_index)
-    xp = namespace(logits, weight)
-    log_p = xp.take_along_axis(log_softmax(logits, axis=axis), chosen.index, axis=axis)
+    log_p = _log_p(chosen, log_softmax(logits, axis=axis), axis)
+    xp = namespace(log_p, weight)
     values = -chosen.weight * _power(-xp.expm1(log_p), gamma) * log_p
     return reduce_by(xp.squeeze(values, axis=axis), divisor_of(chosen, reduction), reduction)
 
@@ -107,7 +108,7 @@ def _(
     divisor = divisor_of(chosen, reduction)
     xp = namespace(logits, weight)
     all_log_p = log_softmax(logits, axis=axis)
-    log_p = xp.take_along_axis(all_log_p, chosen.index, axis=axis)
+    log_p = _log_p(chosen, all_log_p, axis)
     rest = -xp.expm1(log_p)
     values = -chosen.weight * _power(rest, gamma) * log_p
 
@@ -204,6 +205,12 @@ def _(
         return to_logits, by_target(cotangent)
 
     return value, pullback
+
+
+def _log_p(chosen: Chosen, log_probabilities: Array, axis: int) -> Array:
+    """Return the log-probability of each example's class; 0 where the weight is, since 0 times -inf would be NaN."""
+    xp = namespace(log_probabilities, chosen.weight)
+    return xp.where(chosen.weight == 0, 0.0, xp.take_along_axis(log_probabilities, chosen.index, axis=axis))
 
 
 def _of_logits(logits: Array, target: Array) -> tuple[Array, Array, Array]:

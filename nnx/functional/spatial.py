@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from nnx.errors import ArgumentError, ShapeError
@@ -180,7 +180,11 @@ def span(kernel: int, dilation: int) -> int:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(map(_hashable, value))
+    if not isinstance(value, Hashable):
+        raise ArgumentError(f"expected integers, got {value!r}; write them as a tuple")
+    return value
 
 
 @functools.lru_cache(maxsize=1024, typed=True)  # typed, or True would be found in the place of 1

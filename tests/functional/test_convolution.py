@@ -88,6 +88,8 @@ def test_shapes_that_do_not_fit(xp):
         F.convolution(x, weight, groups=3)
     with pytest.raises(ArgumentError, match="expected groups to divide the number of input channels, got 3 and 4"):
         F.transposed_convolution(x, weight, groups=3)
+    with pytest.raises(ArgumentError, match=r"expected integers, got array\(\[1, 2\]\); write them as a tuple"):
+        F.convolution(x, weight, stride=np.asarray([1, 2]))
     with pytest.raises(ArgumentError, match="expected groups to be an integer of at least 1, got 0"):
         F.convolution(x, weight, groups=0)
     with pytest.raises(DTypeError, match="expected input of a floating-point dtype, got int64"):

@@ -64,7 +64,7 @@ def test_what_does_not_fit(xp):
         F.embedding(indices, xp.asarray([[1]], "int64"))
     with pytest.raises(ShapeError, match=r"expected weight of shape \(num_embeddings, features\), got \(2,\)"):
         F.embedding(indices, xp.asarray([1.0, 2.0]))
-    for wrong in (-1, 3):
+    for wrong in (-1, 3, 1.5, True):
         with pytest.raises(ArgumentError, match=f"expected padding_index from 0 to 2, got {wrong}"):
             F.embedding(indices, table(xp), padding_index=wrong)
     with pytest.raises(DTypeError, match="expected indices to be an array, got None"):

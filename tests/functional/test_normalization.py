@@ -169,3 +169,21 @@ def test_errors():
         F.batch_norm(x, np.ones(4, np.float32), np.ones(4))
     with pytest.raises(ShapeError, match=r"more than one value a channel in training, .* use evaluation mode"):
         F.batch_norm_training(np.ones((1, 3)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        F.layer_norm,
+        F.instance_norm,
+        lambda *args: F.group_norm(*args, groups=3),
+        lambda *args: F.batch_norm_training(*args)[0],
+    ],
+)
+def test_a_bias_without_a_weight(xp, function):
+    rng = np.random.default_rng(0)
+    x, g = (xp.asarray(rng.normal(size=(2, 3, 3)), "float64") for _ in range(2))
+    bias, ones = xp.asarray([1.0, 2.0, 3.0], "float64"), xp.asarray(np.ones(3), "float64")
+    y, pullback = nnx.vjp(lambda x, b: function(x, None, b), x, bias)
+    expected, of_ones = nnx.vjp(lambda x, b: function(x, ones, b), x, bias)
+    assert_close((y, pullback(g)), (expected, of_ones(g)), rtol=1e-12, atol=1e-13)

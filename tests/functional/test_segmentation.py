@@ -23,6 +23,15 @@ def test_without_a_focus_it_is_cross_entropy(xp, reduction):
     assert_close(found, F.bce_with_logits(logits, pair, **options))
 
 
+def test_an_example_that_does_not_count_may_have_a_class_that_cannot_be(xp):
+    logits = xp.asarray([[-np.inf, 0.0, 0.0], [0.0, 0.0, 0.0]], "float64")
+    for target, weight in (([-100, 1], None), ([0, 1], xp.asarray([0.0, 1.0, 1.0], "float64"))):
+        indices = xp.asarray(target, "int64")
+        found, pullback = nnx.vjp(lambda x, t=indices, w=weight: F.focal(x, t, w, reduction="sum"), logits)
+        assert_close(found, F.focal(logits[1:, :], indices[1:], reduction="sum"))
+        assert_close(pullback(nnx.namespace(found).ones_like(found))[0][0, :], xp.asarray([0.0, 0.0, 0.0], "float64"))
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_certain_answers(xp, gamma, dtype):

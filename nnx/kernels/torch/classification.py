@@ -66,7 +66,7 @@ def _(
     if wrong is not None:
         counted = torch.where(wrong, math.nan, counted)
     if not plain:
-        values = torch.where(counted == 0, 0.0, values * counted)  # 0 also where the class has probability 0
+        values = torch.where(counted == 0, 0.0, values) * counted  # 0 also where the class has probability 0
         values = values if reduction == "none" else values.sum()
     if reduction == "mean":
         total = counted.sum()

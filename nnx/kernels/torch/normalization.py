@@ -33,7 +33,8 @@ def _(x: Any, weight: Any = None, *, num_axes: int = 1, eps: float = 1e-6) -> An
 
 @native(group_norm, _checked(of_groups))
 def _(x: Any, weight: Any = None, bias: Any = None, *, groups: int, axis: int = 1, eps: float = 1e-5) -> Any:
-    # Not that of torch.nn.functional, which refuses one value a group.
+    # Not that of torch.nn.functional, which refuses one value a group. It cannot go back through a bias alone.
+    weight = torch.ones_like(bias) if weight is None and bias is not None else weight
     return torch.group_norm(x.movedim(axis, 1), groups, weight, bias, eps).movedim(1, axis)
 
 
