@@ -1,9 +1,11 @@
-"""Checks of arguments, shared by many functions. None of them reads the values of an array."""
+"""Checks of arguments, shared by many functions. Only :func:`first_where` reads the values of an array."""
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
+from nnx.autodiff import stop_gradient
 from nnx.backend import dtype_name, is_cheap_to_read, is_floating, is_real_floating, namespace, to_numpy
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array
@@ -84,18 +86,17 @@ def as_class_indices(target: Array) -> Array:
     return target if dtype_name(target.dtype) == widest else xp.astype(target, getattr(xp, widest))
 
 
-def first_outside(indices: Array, start: int, stop: int, ignored: int | None = None) -> int | None:
-    """Return the first index that is not from ``start`` to ``stop`` - 1, nor the one to ignore.
+def first_where(x: Array, is_wrong: Callable[[Array], Array]) -> Any:
+    """Return the first element for which a condition holds, or ``None``.
 
-    ``None`` if there is no such index, and where reading the indices would wait for a device or ``jax.jit`` compiles.
+    ``None`` too where reading the elements would wait for a device or ``jax.jit`` compiles.
     """
-    if not is_cheap_to_read(indices):
+    x = stop_gradient(x)
+    if not is_cheap_to_read(x):
         return None
-    host = to_numpy(indices)
-    wrong = (host < start) | (host >= stop)
-    if ignored is not None:
-        wrong &= host != ignored
-    return int(host.reshape(-1)[wrong.argmax()]) if wrong.any() else None
+    host = to_numpy(x)  # JAX, while it compiles a function, would not let us read what comes of its own operations
+    wrong = is_wrong(host)
+    return host[wrong].flat[0].tolist() if wrong.any() else None
 
 
 def expect_shape(x: Array, shape: tuple[int, ...], name: str, reason: str) -> None:

@@ -12,9 +12,10 @@ from nnx.functional.checks import (
     expect_real,
     expect_same_dtype,
     expect_shape,
+    first_where,
     normalize_axis,
 )
-from nnx.functional.loss_terms import first_where, reduce_loss
+from nnx.functional.loss_terms import reduce_loss
 from nnx.types import Array, Shape
 
 

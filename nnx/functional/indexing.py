@@ -12,7 +12,7 @@ from nnx.functional.checks import (
     expect_array,
     expect_same_dtype,
     expect_shape,
-    first_outside,
+    first_where,
     normalize_axis,
 )
 from nnx.types import Array
@@ -220,6 +220,6 @@ def expect_indices(indices: Array) -> Array:
 
 def expect_range(indices: Array, start: int, stop: int) -> None:
     """Raise ArgumentError if an index is out of range, unless reading the indices would wait for a device."""
-    found = first_outside(indices, start, stop)
+    found = first_where(indices, lambda i: (i < start) | (i >= stop))
     if found is not None:
         raise ArgumentError(f"expected indices from {start} to {stop - 1}, got {found}")

@@ -9,10 +9,10 @@ from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.shapes import match
 from nnx.backend import namespace
 from nnx.errors import ArgumentError
+from nnx.functional.checks import first_where
 from nnx.functional.loss_terms import (
     expect_pair,
     expect_weight,
-    first_where,
     of_difference,
     reduce_loss,
     traced_pullback,

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nnx.autodiff import stop_gradient, vjp
+from nnx.autodiff import vjp
 from nnx.autodiff.primitives import Primitive
-from nnx.backend import dtype_name, is_cheap_to_read, is_floating, namespace, to_numpy
+from nnx.backend import dtype_name, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import expect_array, expect_choice, expect_real, expect_same_dtype, expect_shape
+from nnx.functional.checks import expect_array, expect_choice, expect_real, expect_same_dtype, expect_shape, first_where
 from nnx.types import Array, Shape
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -100,13 +100,3 @@ def as_signs(target: Array, input: Array) -> Array:
     if (wrong := first_where(target, lambda t: (t != 1) & (t != -1))) is not None:
         raise ArgumentError(f"expected a target of -1 and 1, got {wrong}; for one of 0 and 1 use 2 * target - 1")
     return target if target.dtype == input.dtype else xp.astype(target, input.dtype)
-
-
-def first_where(x: Array, is_wrong: Callable[[Array], Array]) -> Any:
-    """Return the first element for which a condition holds, or ``None``; also ``None`` if reading would wait."""
-    x = stop_gradient(x)
-    if not is_cheap_to_read(x):
-        return None
-    host = to_numpy(x)  # JAX, while it compiles a function, would not let us read what comes of its own operations
-    wrong = is_wrong(host)
-    return host[wrong].flat[0].tolist() if wrong.any() else None

@@ -12,6 +12,9 @@ from nnx.types import Array
 _NAMES = ("depth", "height", "width")
 _LAYOUTS = {1: ("NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
 
+ANY_SIZE = 2**40
+"""The size of an input that any kernel fits into, with which a layer checks its options."""
+
 PerAxis = int | Sequence[int]
 """One integer for all spatial axes, or one for each."""
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from nnx import functional
-from nnx.backend import asarray, generator, host_full
 from nnx.functional.checks import as_integer
-from nnx.initializers import HeNormal, Initializer
+from nnx.initializers import Initializer
 from nnx.layers.module import Module
+from nnx.layers.open_sizes import InitialValues
 from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
 
@@ -69,9 +69,9 @@ class Bilinear(Module):
         self.out_features = as_integer(out_features, "out_features", 1)
         shape = (self.out_features, self.in1_features, self.in2_features)
         fan_in = self.in1_features * self.in2_features
-        weight = (initializer or HeNormal())(generator(rng), shape, fan_in, self.out_features)
-        self.weight = Parameter(asarray(weight, dtype=dtype))
-        self.bias: Array | None = Parameter(asarray(host_full((out_features,), 0.0), dtype=dtype)) if bias else None
+        values = InitialValues(initializer, rng, dtype)
+        self.weight: Array = Parameter(values.drawn(shape, fan_in, self.out_features))
+        self.bias: Array | None = Parameter(values.full((self.out_features,), 0.0)) if bias else None
 
     def forward(self, x1: Array, x2: Array) -> Array:
         """Map (..., in1_features) and (..., in2_features) to (..., out_features)."""

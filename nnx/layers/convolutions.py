@@ -6,14 +6,12 @@ from typing import Any, ClassVar
 from nnx import functional
 from nnx.errors import ArgumentError
 from nnx.functional.checks import as_integer
-from nnx.functional.spatial import Padding, PerAxis, axes_of, expect_spatial, per_axis, windows
+from nnx.functional.spatial import ANY_SIZE, Padding, PerAxis, axes_of, expect_spatial, per_axis, windows
 from nnx.initializers import Initializer
 from nnx.layers.examples import or_one_example
 from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
 from nnx.layers.parameter import Parameter
 from nnx.types import Array, DType
-
-ANY_SIZE = 2**40  # an input that any kernel fits into
 
 
 class Convolution(OpenSizeLayer):
@@ -87,9 +85,6 @@ class Convolution(OpenSizeLayer):
             groups=self.groups,
             layout=self.layout,
         )
-
-    def _current_arguments(self) -> dict[str, Any]:
-        return {"bias": self.bias is not None} if self.is_settled else {}
 
 
 class Conv1d(Convolution):

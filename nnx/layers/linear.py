@@ -87,6 +87,3 @@ class Linear(OpenSizeLayer):
     def forward(self, input: Array) -> Array:
         """Map (..., in_features) to (..., out_features)."""
         return functional.linear(input, self.weight, self.bias)
-
-    def _current_arguments(self) -> dict[str, Any]:
-        return {"bias": self.bias is not None} if self.is_settled else {}

@@ -79,6 +79,9 @@ class OpenSizeLayer(Module):
             self.is_settled = True
         return self
 
+    def _current_arguments(self) -> dict[str, Any]:
+        return {"bias": vars(self).get("bias") is not None} if self.is_settled else {}  # the argument was a bool
+
     def _make_parameters(self, size: int, values: InitialValues) -> None:
         raise NotImplementedError
 

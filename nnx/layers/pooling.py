@@ -3,12 +3,10 @@
 from typing import ClassVar
 
 from nnx import functional
-from nnx.functional.spatial import Padding, PerAxis, axes_of, expect_spatial, windows
+from nnx.functional.spatial import ANY_SIZE, Padding, PerAxis, axes_of, expect_spatial, windows
 from nnx.layers.examples import or_one_example
 from nnx.layers.module import Module
 from nnx.types import Array
-
-_ANY_SIZE = 2**40  # an input that any kernel fits into
 
 
 class MaxPool(Module):
@@ -213,4 +211,4 @@ def _check(
 ) -> None:
     """Raise ArgumentError for options that no input fits."""
     axes_of(layout, count)
-    windows((_ANY_SIZE,) * count, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+    windows((ANY_SIZE,) * count, kernel_size, kernel_size if stride is None else stride, padding, dilation)

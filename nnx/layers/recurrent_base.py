@@ -105,9 +105,6 @@ class RecurrentCell(OpenSizeLayer):
     def _options(self) -> dict[str, Any]:
         return {}
 
-    def _current_arguments(self) -> dict[str, Any]:
-        return {"bias": self.bias is not None} if self.is_settled else {}
-
 
 class Recurrent(Module):
     """What the recurrent layers share: a cell for each layer and direction, one after the other over the sequence."""

@@ -3,9 +3,9 @@
 from typing import Any
 
 from nnx import functional
-from nnx.functional.spatial import Padding, PerAxis, transposed_windows
+from nnx.functional.spatial import ANY_SIZE, Padding, PerAxis, transposed_windows
 from nnx.initializers import Initializer
-from nnx.layers.convolutions import ANY_SIZE, Convolution
+from nnx.layers.convolutions import Convolution
 from nnx.layers.examples import or_one_example
 from nnx.types import Array, DType
 
