@@ -49,8 +49,8 @@ class LoRA(Module):
     Raises
     ------
     ArgumentError
-        If ``base`` is not a :class:`Linear`, or has an open size; if ``rank`` is not an integer of at least 1, or
-        ``alpha`` is negative or not finite.
+        If ``base`` is not a :class:`Linear`, has an open size, or a weight that is tied to another; if ``rank`` is not
+        an integer of at least 1, or ``alpha`` is negative or not finite.
 
     Notes
     -----
@@ -75,9 +75,11 @@ class LoRA(Module):
         initializer: Initializer | None = None,
         rng: Any = None,
     ) -> None:
-        if not isinstance(base, Linear) or not base.is_settled:
-            got = f"one with an open size, {base}; call it once on data" if isinstance(base, Linear) else repr(base)
-            raise ArgumentError(f"expected a Linear layer to adapt, got {got}")
+        if not isinstance(base, Linear) or base._ties:
+            what = "a tied one, " if isinstance(base, Linear) else ""
+            raise ArgumentError(f"expected a Linear layer to adapt, got {what}{base!r}")
+        if not base.is_settled:
+            raise ArgumentError(f"expected a Linear layer to adapt, got one with an open size, {base}; call it on data")
         self.base = freeze(base)
         self.rank = as_integer(rank, "rank", 1)
         self.alpha = None if alpha is None else as_nonnegative(alpha, "alpha")
@@ -126,7 +128,8 @@ def add_lora(
     model : Module
     *patterns : str
         Patterns of the paths of the layers, as in :func:`nnx.freeze`; those of other layers that match are left as they
-        are. Without a pattern, all linear layers.
+        are, and so are linear layers with a weight that is tied to that of another. Without a pattern, all linear
+        layers.
     rank, alpha, initializer, rng
         Those of each :class:`LoRA`; one generator for all.
 
@@ -152,10 +155,10 @@ def add_lora(
     """
     found = {path: module for path, module in model.named_modules() if isinstance(module, Linear)}
     adapted = {id(module.base) for _, module in model.named_modules() if isinstance(module, LoRA)}
-    free = {path: module for path, module in found.items() if path and id(module) not in adapted}
+    free = {path: m for path, m in found.items() if path and id(m) not in adapted and not m._ties}
     if not free:
         raise ArgumentError(
-            f"expected a model with linear layers that have no adapter yet, got a {type(model).__name__}"
+            f"expected a model with linear layers that have no adapter yet and no tie, got a {type(model).__name__}"
             + ("; write nnx.LoRA(layer, rank)" if isinstance(model, Linear) else "")
         )
     wanted = chosen(tuple(free), as_patterns(patterns, "add_lora"), "add_lora") if patterns else free.keys()

@@ -5,7 +5,7 @@ from typing import Any
 from nnx import functional
 from nnx.backend import device_of, generator, namespace
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import as_integer, as_probability
+from nnx.functional.checks import as_integer, as_probability, expect_shape
 from nnx.initializers import Initializer, XavierNormal
 from nnx.layers.drawing import Drawing
 from nnx.layers.linear import Linear
@@ -144,8 +144,8 @@ class MultiHeadAttention(Module):
         cache: Cache | None = None,
     ) -> Any:
         """Map (batch, query time, features) to the same shape; with a cache, return the output and the next cache."""
-        if cache is not None and (key is not None or value is not None):
-            raise ArgumentError("expected no key and no value with a cache, which is for self-attention")
+        if cache is not None:
+            self._expect_cache(cache, query, key is None and value is None)
         key = query if key is None else key
         value = key if value is None else value
         queries = self._heads(self.query(query), self.heads)
@@ -170,6 +170,16 @@ class MultiHeadAttention(Module):
         shape = (as_integer(batch, "batch", 1), self.kv_heads, 0, self.features // self.heads)
         empty = namespace(like).zeros(shape, dtype=like.dtype, device=device_of(like))
         return {"key": empty, "value": empty}
+
+    def _expect_cache(self, cache: Any, query: Array, is_own: bool) -> None:
+        if not is_own:
+            raise ArgumentError("expected no key and no value with a cache, which is for self-attention")
+        if not isinstance(cache, dict) or cache.keys() != {"key", "value"}:
+            raise ArgumentError(f"expected a cache with key and value, as of empty_cache, got a {type(cache).__name__}")
+        for name, array in cache.items():
+            past = array.shape[-2] if array.ndim > 1 else 0
+            shape = (*query.shape[:-2], self.kv_heads, past, self.features // self.heads)
+            expect_shape(array, shape, f"{name} of the cache", "as the query")
 
     def _heads(self, x: Array, heads: int) -> Array:
         """Cut (..., time, features) into (..., heads, time, features / heads)."""

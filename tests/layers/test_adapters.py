@@ -67,7 +67,7 @@ class TestAdapters:
         nnx.add_lora(model, rank=1)
         assert (model[0].rank, model[1][1].rank) == (1, 2)
         with pytest.raises(
-            ArgumentError, match="expected a model with linear layers that have no adapter yet, got a S"
+            ArgumentError, match="expected a model with linear layers that have no adapter yet and no tie, got a S"
         ):
             nnx.add_lora(model, rank=1)
 
@@ -76,6 +76,14 @@ class TestAdapters:
         model = nnx.add_lora(nnx.Model([layer, nnx.ReLU(), layer]), rank=1)
         assert model[0] is model[2]
         assert len(model.trainable_parameters()) == 2
+
+    def test_a_tied_layer_has_none(self):
+        embedding, head = nnx.Embedding(5, 3, rng=0), nnx.Linear(3, 5, bias=False)
+        head.weight = nnx.Tied(embedding, "weight", transpose=True)
+        model = nnx.add_lora(nnx.Model([embedding, nnx.Linear(3, 3, rng=0), head]), rank=1)
+        assert list(model.trainable_parameters()) == ["0.weight", "1.down", "1.up"]
+        with pytest.raises(ArgumentError, match="expected a Linear layer to adapt, got a tied one, Linear"):
+            nnx.LoRA(head, 1)
 
     def test_configuration_and_state(self, model):
         nnx.add_lora(nnx.freeze(model, "1"), "0", rank=2, alpha=4, rng=0)
@@ -95,14 +103,14 @@ class TestAdapters:
         with pytest.raises(ArgumentError, match=r"expected a Linear layer to adapt, got ReLU\(\)"):
             nnx.LoRA(nnx.ReLU(), 2)
         with pytest.raises(
-            ArgumentError, match=r"got one with an open size, Linear\(in_features=None, .*; call it once"
+            ArgumentError, match=r"got one with an open size, Linear\(in_features=None, .*; call it on data"
         ):
             nnx.LoRA(nnx.Linear(None, 2), 2)
         with pytest.raises(ArgumentError, match="expected rank to be an integer of at least 1, got 0"):
             nnx.LoRA(nnx.Linear(3, 2), 0)
         with pytest.raises(ArgumentError, match="expected a finite alpha >= 0, got -1"):
             nnx.LoRA(nnx.Linear(3, 2), 1, alpha=-1)
-        with pytest.raises(ArgumentError, match=r"no adapter yet, got a Linear; write nnx.LoRA\(layer, rank\)"):
+        with pytest.raises(ArgumentError, match=r"and no tie, got a Linear; write nnx.LoRA\(layer, rank\)"):
             nnx.add_lora(nnx.Linear(3, 2), rank=1)
         with pytest.raises(
             ArgumentError, match="add_lora: expected patterns of paths, got 'encoder', which matches none"

@@ -288,6 +288,10 @@ def test_errors_of_calls():
         attention(x, mask=np.ones((3, 3)))
     with pytest.raises(ArgumentError, match="no key and no value with a cache, which is for self-attention"):
         attention(x, x, cache=attention.empty_cache(2))
+    with pytest.raises(ShapeError, match=r"key of the cache of shape \(2, 2, 0, 4\), as the query, got \(3, 2, 0, 4\)"):
+        attention(x, cache=attention.empty_cache(3))
+    with pytest.raises(ArgumentError, match="expected a cache with key and value, as of empty_cache, got a list"):
+        attention(x, cache=[attention.empty_cache(2)])
     encoder = nnx.TransformerEncoder([nnx.TransformerEncoderBlock(8, 2, rng=0)])
     with pytest.raises(ArgumentError, match="expected a cache for each of the 1 blocks, got 0"):
         encoder(x, cache=[])
