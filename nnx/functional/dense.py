@@ -61,10 +61,10 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
         # With the leading axes as one, each cotangent is one matrix product and not a batch of them.
         g = cotangent if flat else xp.reshape(cotangent, (count, cotangent.shape[-1]))
         x_cotangent = weight_cotangent = None
-        if kept_weight is not None:
+        if kept_weight is not None and wanted[0]:
             rows = g @ kept_weight.T
             x_cotangent = rows if flat else xp.reshape(rows, x_shape)
-        if kept_x is not None:
+        if kept_x is not None and wanted[1]:
             rows = kept_x if flat else xp.reshape(kept_x, (count, x_shape[-1]))
             weight_cotangent = rows.T @ g
         return x_cotangent, weight_cotangent, summed(xp, g, 0) if wants_bias else None

@@ -44,7 +44,7 @@ def traced_pullback(
     if argument is None or not wanted[index]:
         return lambda cotangent: None
     pullback = vjp(lambda x: loss.function(*args[:index], x, *args[index + 1 :], **options), argument)[1]
-    return lambda cotangent: pullback(cotangent)[0]
+    return lambda cotangent: pullback(cotangent)[0] if wanted[index] else None
 
 
 def expect_pair(input: Array, target: Array, target_name: str = "target", input_name: str = "input") -> None:

@@ -134,7 +134,7 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, *, axis: int = 1) -> tuple
         xp = namespace(cotangent, kept_x, kept_slopes)
         is_positive = mask if kept_x is None else kept_x > 0
         for_x = for_weight = None
-        if kept_slopes is not None:
+        if kept_slopes is not None and wanted[0]:
             for_x = xp.where(is_positive, cotangent, kept_slopes * cotangent)
         if kept_x is not None and wanted[1]:
             terms = xp.where(is_positive, 0.0, kept_x * cotangent)

@@ -54,7 +54,7 @@ def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any
                 to_x = to_x.reshape(shape)
         return (
             to_x,
-            None if kept_rows is None else kept_rows.T.dot(g),
+            kept_rows.T.dot(g) if kept_rows is not None and wanted[1] else None,
             _sum(g, 0) if bias is not None and wanted[2] else None,
         )
 
