@@ -10,9 +10,16 @@ import nnx
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.exists()]
-NEEDS = {"pytorch.md": "torch"}
-"""Libraries without which a page is skipped."""
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE_NEEDS = {"pytorch.md": "torch"}
+BLOCK_NEEDS = {"import jax\n": "jax", 'use_backend("cupy': "cupy"}
+"""Pages by name, and blocks by what they contain, that run only where a library is there."""
+
+
+def case_of(page):
+    """Return the parameter for a page; one that uses JAX is run where JAX is tested, too."""
+    marks = pytest.mark.backend if "\nimport jax\n" in page.read_text("utf-8") else ()
+    return pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
 
 
 @pytest.fixture
@@ -25,17 +32,17 @@ def offline(monkeypatch):
 
 
 @pytest.mark.skipif(not PAGES, reason="there is no page yet")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*map(case_of, PAGES)])
 def test_blocks_of_python_run(page, tmp_path, monkeypatch, offline):
-    if page.name in NEEDS:
-        pytest.importorskip(NEEDS[page.name], reason=f"{NEEDS[page.name]} is not installed")
+    if page.name in PAGE_NEEDS:
+        pytest.importorskip(PAGE_NEEDS[page.name], reason="a library that the page is about is not installed")
     monkeypatch.chdir(tmp_path)
     text = page.read_text("utf-8")
     names: dict[str, object] = {"__name__": "__main__"}
     for match in BLOCK.finditer(text):
         block = match.group(1)
         line = text.count("\n", 0, match.start(1))
-        if 'use_backend("cupy' in block and "cupy" not in nnx.available_backends():
-            continue  # shown for a machine with a CUDA device
-        code = compile("\n" * line + block, str(page), "exec")
-        exec(code, names)
+        needs = {library for part, library in BLOCK_NEEDS.items() if part in block}
+        if needs <= nnx.available_backends().keys():
+            code = compile("\n" * line + block, str(page), "exec")
+            exec(code, names)
