@@ -1,4 +1,4 @@
-"""What the arguments of attention have to fulfil; the portable body and the kernels check the same."""
+"""The checks of the arguments of attention, for the portable body and the kernels."""
 
 from typing import Any
 

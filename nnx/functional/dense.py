@@ -67,7 +67,7 @@ def _(wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None = None)
         if kept_x is not None and wanted[1]:
             rows = kept_x if flat else xp.reshape(kept_x, (count, x_shape[-1]))
             weight_cotangent = rows.T @ g
-        return x_cotangent, weight_cotangent, summed(xp, g, 0) if wants_bias else None
+        return x_cotangent, weight_cotangent, summed(xp, g, 0) if wants_bias and wanted[2] else None
 
     return y, pullback
 

@@ -1,4 +1,4 @@
-"""Where in a sequence something stands: sinusoidal positions, rotary positions, and ALiBi's bias of attention."""
+"""Positions in a sequence: sinusoidal and rotary ones, and the bias that ALiBi adds to the scores of attention."""
 
 import math
 from collections.abc import Sequence

@@ -174,7 +174,7 @@ def prepared(step: Step, args: Sequence[Any]) -> Call:
     check_recurrent(step, args)
     x, weight, recurrent_weight, bias, recurrent_bias, *states, mask = args
     xp = namespace(*args)
-    if mask is not None:  # what stands in the padding is not looked at, even if it is NaN
+    if mask is not None:  # padding has no effect, even if it is NaN
         x = xp.where(xp.expand_dims(mask, axis=-1), x, 0.0)
     dtype, wide = x.dtype, accumulation_dtype(x)
     shape = (x.shape[0], recurrent_weight.shape[0])

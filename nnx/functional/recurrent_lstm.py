@@ -63,8 +63,8 @@ def lstm(
     Notes
     -----
     The product of the input with its weight is one for all steps, and so is each product that makes a weight's
-    gradient. The pullback keeps gates and cell states, and runs no forward pass. 16-bit floats are computed with in
-    float32 from the first step to the last, and rounded once.
+    gradient. The pullback keeps gates and cell states, and runs no forward pass. For 16-bit inputs everything
+    is computed in float32, from the first step to the last, and rounded once.
 
     Source: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 1997; the forget gate is of
     F. A. Gers et al., "Learning to forget", Neural Computation 2000.

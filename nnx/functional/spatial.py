@@ -178,7 +178,7 @@ def per_axis(value: Any, name: str, count: int, least: int = 1) -> tuple[int, ..
 
 
 def span(kernel: int, dilation: int) -> int:
-    """Return the distance from the first element of a window to behind the last."""
+    """Return how many elements a window reaches over, those between its own included."""
     return dilation * (kernel - 1) + 1
 
 

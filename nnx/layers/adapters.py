@@ -80,9 +80,9 @@ class LoRA(Module):
             raise ArgumentError(f"expected a Linear layer to adapt, got {what}{base!r}")
         if not base.is_settled:
             raise ArgumentError(f"expected a Linear layer to adapt, got one with an open size, {base}; call it on data")
-        self.base = freeze(base)
         self.rank = as_integer(rank, "rank", 1)
         self.alpha = None if alpha is None else as_nonnegative(alpha, "alpha")
+        self.base = freeze(base)
         weight: Any = base.weight
         rows, columns = weight.shape
         values = InitialValues(initializer, rng, weight.dtype, weight)

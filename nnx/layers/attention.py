@@ -4,7 +4,7 @@ from typing import Any
 
 from nnx import functional
 from nnx.backend import device_of, generator, namespace
-from nnx.errors import ArgumentError, ShapeError
+from nnx.errors import ArgumentError, ShapeError, UsageError
 from nnx.functional.checks import as_integer, as_probability, expect_shape
 from nnx.initializers import Initializer, XavierNormal
 from nnx.layers.drawing import Drawing
@@ -157,7 +157,9 @@ class MultiHeadAttention(Module):
             xp = namespace(keys, cache["key"])
             keys, values = (xp.concat(p, axis=-2) for p in ((cache["key"], keys), (cache["value"], values)))
         options: Any = {}
-        if self.training and self.drawing is not None:
+        if self.training and self.dropout:
+            if self.drawing is None:
+                raise UsageError(f"expected dropout 0, as the layer was made, got {self.dropout}; make it with dropout")
             options = {"dropout": self.dropout, **self.drawing.next_draw("attention", queries)}
         y = functional.attention(queries, keys, values, mask, bias, is_causal=is_causal, **options)
         xp = namespace(y)

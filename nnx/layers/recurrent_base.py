@@ -125,7 +125,7 @@ class Recurrent(Module):
         self.hidden_features = as_integer(hidden_features, "hidden_features", 1)
         self.layers = as_integer(layers, "layers", 1)
         self.bidirectional = bool(bidirectional)
-        self.dropout = as_probability(dropout, "dropout")
+        as_probability(dropout, "dropout")
         rng = generator(rng)
         directions = 2 if bidirectional else 1
         sizes = [in_features] * directions + [directions * hidden_features] * (directions * (layers - 1))
@@ -162,6 +162,7 @@ class Recurrent(Module):
     def _current_arguments(self) -> dict[str, Any]:
         first = self.cells[0]
         found: dict[str, Any] = {"in_features": first.in_features}
+        found["dropout"] = 0.0 if self.between is None else self.between.probability
         if first.weight is not None:  # its size is settled
             found |= {"bias": first.bias is not None, "dtype": dtype_name(first.weight.dtype)}
         return found

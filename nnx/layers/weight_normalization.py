@@ -202,10 +202,12 @@ class SpectralNorm(ComputedWeight):
         return functional.spectral_norm(weight, left, right, axis=self._axis_of(weight))
 
     def _iterated(self, matrix: Array, left: Array, right: Array, count: int) -> tuple[Array, Array]:
+        xp, dtype, wide = namespace(matrix), matrix.dtype, accumulation_dtype(matrix)
+        matrix, right = (xp.astype(x, wide, copy=False) for x in (matrix, right))
         for _ in range(count):
             left = self._normalized(matrix @ right)
             right = self._normalized(matrix.T @ left)
-        return left, right
+        return xp.astype(left, dtype, copy=False), xp.astype(right, dtype, copy=False)
 
     def _normalized(self, vector: Array) -> Array:
         xp = namespace(vector)

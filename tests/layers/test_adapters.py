@@ -107,7 +107,8 @@ class TestAdapters:
         ):
             nnx.LoRA(nnx.Linear(None, 2), 2)
         with pytest.raises(ArgumentError, match="expected rank to be an integer of at least 1, got 0"):
-            nnx.LoRA(nnx.Linear(3, 2), 0)
+            nnx.LoRA(layer := nnx.Linear(3, 2), 0)
+        assert len(layer.trainable_parameters()) == 2
         with pytest.raises(ArgumentError, match="expected a finite alpha >= 0, got -1"):
             nnx.LoRA(nnx.Linear(3, 2), 1, alpha=-1)
         with pytest.raises(ArgumentError, match=r"and no tie, got a Linear; write nnx.LoRA\(layer, rank\)"):

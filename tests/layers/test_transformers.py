@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.errors import ArgumentError, DTypeError, ShapeError
+from nnx.errors import ArgumentError, DTypeError, ShapeError, UsageError
 from nnx.testing import assert_close
 
 RNG = np.random.default_rng(0)
@@ -237,6 +237,10 @@ def test_dropout_is_drawn_in_training_alone_and_anew_at_each_call():
     attention = nnx.MultiHeadAttention(8, 2, dropout=0.5, rng=0)
     assert (attention(x) != attention.eval()(x)).any()
     assert list(attention.buffers()) == ["drawing.seed", "drawing.calls"]
+    attention = nnx.MultiHeadAttention(8, 2, rng=0)
+    attention.dropout = 0.5
+    with pytest.raises(UsageError, match="expected dropout 0, as the layer was made, got 0"):
+        attention(x)
 
 
 def test_it_learns_to_copy():

@@ -104,3 +104,11 @@ def test_errors():
         nnx.SpectralNorm(nnx.Linear(3, 2), iterations=0)
     with pytest.raises(ShapeError, match=r"Linear 'layer': expected input of shape \(\.\.\., 3\), got"):
         nnx.WeightNorm(nnx.Linear(3, 2))(X[:, :2])
+
+
+def test_singular_vectors_of_16_bits_are_computed_in_float32():
+    weight = np.full((1, 4096), 16.0, np.float16)  # in 16 bits the sum of the squares overflows
+    layer = nnx.Linear(1, 4096, bias=False, dtype="float16")
+    layer.weight = weight
+    wrapped = nnx.SpectralNorm(layer, rng=0)
+    assert_close(wrapped(np.ones((1, 1), np.float16)), np.full((1, 4096), 1 / 64, np.float16), rtol=1e-3)
