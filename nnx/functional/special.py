@@ -8,6 +8,7 @@ from nnx.autodiff import Pullback, primitive, stop_gradient
 from nnx.backend import namespace
 from nnx.errors import ArgumentError, ShapeError
 from nnx.functional.checks import expect_real, normalize_axis
+from nnx.functional.precision import in_float32, rule_in_float32
 from nnx.types import Array
 
 # Coefficients of the rational functions, lowest power first; the source is named in erf.
@@ -168,6 +169,7 @@ def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 @primitive
+@in_float32
 def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     r"""Logarithm of a sum of exponentials: :math:`\log \sum_i e^{x_i}`, finite for any finite input.
 
@@ -217,6 +219,7 @@ def logsumexp(x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: 
 
 
 @logsumexp.with_pullback
+@rule_in_float32
 def _(
     wanted: Sequence[Any], x: Array, *, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
 ) -> tuple[Array, Pullback]:

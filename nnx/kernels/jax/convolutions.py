@@ -59,4 +59,6 @@ def _convolved(x: Any, weight: Any, bias: Any, plan: Plan, *, stride: Any, paddi
     )
     if bias is None:
         return y
-    return y + (bias if plan.axes.last else bias.reshape(-1, *(1,) * len(stride)))
+    bias = bias if plan.axes.last else bias.reshape(-1, *(1,) * len(stride))
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # in which the gradient of the bias is added up
+    return (y.astype(wide) + bias.astype(wide)).astype(x.dtype)

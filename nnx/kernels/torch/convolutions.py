@@ -9,6 +9,7 @@ from nnx.backend import is_real_floating
 from nnx.functional import convolution, transposed_convolution
 from nnx.functional.convolutions import plan_convolution, plan_transposed
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 _CONVOLUTIONS = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
 _TRANSPOSED = {
@@ -39,6 +40,7 @@ def _declined(x: Any) -> Declined | None:
 
 
 @native(convolution, _check)
+@in_float32_on_host
 def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
     axes, windows, groups = plan_convolution(x, weight, bias, **options)
     x = torch.movedim(x, -1, 1) if axes.last else x
@@ -53,6 +55,7 @@ def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
 
 
 @native(transposed_convolution, _check_transposed)
+@in_float32_on_host
 def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
     axes, windows, groups = plan_transposed(x, weight, bias, **options)
     x = torch.movedim(x, -1, 1) if axes.last else x

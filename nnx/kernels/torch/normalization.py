@@ -10,6 +10,7 @@ from nnx.functional.batch_statistics import given_channels
 from nnx.functional.normalization import last_axes, of_groups, of_instances
 from nnx.functional.standardization import Layout
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 
 def _checked(layout_of: Callable[..., Layout]) -> Callable[..., None]:
@@ -22,16 +23,19 @@ def _checked(layout_of: Callable[..., Layout]) -> Callable[..., None]:
 
 
 @native(layer_norm, _checked(last_axes))
+@in_float32_on_host
 def _(x: Any, weight: Any = None, bias: Any = None, *, num_axes: int = 1, eps: float = 1e-5) -> Any:
     return torch.nn.functional.layer_norm(x, x.shape[-num_axes:], weight, bias, eps)
 
 
 @native(rms_norm, _checked(last_axes))
+@in_float32_on_host
 def _(x: Any, weight: Any = None, *, num_axes: int = 1, eps: float = 1e-6) -> Any:
     return torch.nn.functional.rms_norm(x, x.shape[-num_axes:], weight, eps)
 
 
 @native(group_norm, _checked(of_groups))
+@in_float32_on_host
 def _(x: Any, weight: Any = None, bias: Any = None, *, groups: int, axis: int = 1, eps: float = 1e-5) -> Any:
     # Not that of torch.nn.functional, which refuses one value a group. It cannot go back through a bias alone.
     weight = torch.ones_like(bias) if weight is None and bias is not None else weight
