@@ -43,6 +43,8 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     expect_real(x)
     xp = namespace(x)
     axis = normalize_axis(axis, x.ndim)
+    if 0 in x.shape:
+        return 1.0 * x
     # Subtracting the maximum changes neither value nor derivative, and keeps exp from overflowing.
     powers = xp.exp(x - xp.max(stop_gradient(x), axis=axis, keepdims=True))
     return powers / xp.sum(powers, axis=axis, keepdims=True)
@@ -93,6 +95,8 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     expect_real(x)
     xp = namespace(x)
     axis = normalize_axis(axis, x.ndim)
+    if 0 in x.shape:
+        return 1.0 * x
     centered = x - xp.max(stop_gradient(x), axis=axis, keepdims=True)
     return centered - xp.log(xp.sum(xp.exp(centered), axis=axis, keepdims=True))
 

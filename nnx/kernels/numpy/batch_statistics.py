@@ -17,7 +17,7 @@ _WIDTH = 256  # what a row should have at least, since each row costs NumPy some
 def _(wanted: Sequence[Any], x: Any, weight: Any = None, bias: Any = None, *, axis: int = 1, eps: float = 1e-5) -> Any:
     layout = channels_of_batch(x, weight, bias, axis=axis)
     if not is_common(x):
-        return Declined("x is not a NumPy array of float32 or float64")
+        return Declined("x is not a NumPy array of float32 or float64 with elements")
     form, size = _widened(form_of(layout)), layout.averaged_size
     seen, y = x.reshape(form), np.empty(x.shape, x.dtype)
     mean, variance = _standardize(seen, y.reshape(form), weight, bias, form, layout.own[0], size, eps)

@@ -20,7 +20,7 @@ from nnx.functional.convolutions import (
 from nnx.functional.spatial import Axes, Windows, span
 from nnx.kernels.numpy.columns import Scratch, folded, unfolded
 
-_OTHER = Declined("x, weight and bias are not NumPy arrays of one dtype of at least 32 bits")
+_OTHER = Declined("x, weight and bias are not NumPy arrays with elements, of one dtype of at least 32 bits")
 _DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 
 
@@ -64,6 +64,7 @@ def _are_common(x: Any, weight: Any, bias: Any) -> bool:
         and (bias is None or type(bias) is np.ndarray)
         and x.dtype in _DTYPES
         and weight.dtype == x.dtype
+        and x.size > 0
     )
 
 

@@ -22,7 +22,9 @@ def _register(
         layout = layout_of(x, weight, bias, **options)
         form = form_of(layout)
         if form is None or not is_common(x):
-            return Declined("x is not a NumPy array of float32 or float64 whose positions are the last axes")
+            return Declined(
+                "x is not a NumPy array of float32 or float64 with elements, whose positions are the last axes"
+            )
         seen, y = x.reshape(form), np.empty(x.shape, x.dtype)
         mean, inverse = _standardize(seen, y.reshape(form), weight, bias, form, eps, is_centered)
 

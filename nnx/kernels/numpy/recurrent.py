@@ -54,8 +54,8 @@ def _prepared(step: Step, args: Sequence[Any], reverse: bool) -> _Call | Decline
     check_recurrent(step, args)
     if any(type(arg) is not np.ndarray for arg in args if arg is not None):
         return Declined("an argument is of a subclass of numpy.ndarray")
-    if x.dtype.itemsize not in (4, 8) or not x.size:
-        return Declined("it is for float32 and float64, and for batches that are not empty")
+    if x.dtype.itemsize not in (4, 8) or not x.size or not recurrent_weight.size:
+        return Declined("it is for float32 and float64, and for arrays that are not empty")
     zeros = np.zeros((x.shape[0], recurrent_weight.shape[0]), x.dtype)
     states = [zeros if state is None else state for state in states]
     return _Call(x, weight, recurrent_weight, bias, recurrent_bias, states, mask, reverse)

@@ -67,5 +67,7 @@ def ones(count: int, dtype: Any) -> Any:
 
 
 def is_common(x: Any) -> bool:
-    """Return whether an array is one of NumPy, of float32 or float64."""
-    return type(x) is np.ndarray and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8) and x.dtype.isnative
+    """Return whether an array is one of NumPy, of float32 or float64, and not empty."""
+    return (
+        type(x) is np.ndarray and x.size > 0 and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8) and x.dtype.isnative
+    )

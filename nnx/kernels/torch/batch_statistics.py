@@ -14,6 +14,8 @@ from nnx.kernels.torch.normalization import wide
 @batch_norm_training.kernel("torch", fresh=True)
 def _(wanted: Sequence[Any], x: Any, weight: Any = None, bias: Any = None, *, axis: int = 1, eps: float = 1e-5) -> Any:
     size = channels_of_batch(x, weight, bias, axis=axis).averaged_size
+    if x.numel() == 0:
+        return Declined("torch takes no input without channels")
     if _is_differentiated(x, weight, bias):
         return Declined("torch differentiates too, and would lose the derivatives of the statistics")
     first, w, b = x.detach().movedim(axis, 1), wide(weight), wide(bias)

@@ -34,8 +34,8 @@ def _check_transposed(x: Any, weight: Any, bias: Any = None, **options: Any) -> 
 def _declined(x: Any) -> Declined | None:
     if not is_real_floating(x):
         return Declined("torch's gradient of complex arrays is the conjugate of nnx's")
-    if x.shape[0] == 0 and 0 in x.shape:
-        return Declined("torch takes no empty batch for every kind of convolution")
+    if 0 in x.shape:
+        return Declined("torch does not take every kind of empty input")
     return None
 
 

@@ -15,11 +15,12 @@ _BY_COUNT = {
     for name in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")
 }
 
+_NO_CHANNELS = Declined("torch takes no input without channels")
 _NARROW = Declined("torch averages 16-bit numbers on the host in 16 bits, or not at all")
 
 
 def _check_max_pool(x: Any, **options: Any) -> Declined | None:
-    return _declined(*pool_windows(x, **options))
+    return _declined(x, *pool_windows(x, **options))
 
 
 @native(max_pool, _check_max_pool)
@@ -35,7 +36,7 @@ def _check_average_pool(x: Any, *, count_include_pad: bool = True, **options: An
         return _NARROW
     if any(size < length for size, length in zip(over.sizes, over.kernel, strict=True)):
         return Declined("torch does not take a window that is larger than the input, whatever its padding")
-    return _declined(axes, over)
+    return _declined(x, axes, over)
 
 
 @native(average_pool, _check_average_pool)
@@ -56,7 +57,7 @@ def _check_adaptive_average_pool(x: Any, **options: Any) -> Declined | None:
 
 def _check_adaptive_pool(x: Any, **options: Any) -> Declined | None:
     axes, _ = adaptive_sizes(x, **options)
-    return Declined("torch takes no input without channels") if x.shape[axes.channels] == 0 else None
+    return _NO_CHANNELS if x.shape[axes.channels] == 0 else None
 
 
 @native(adaptive_max_pool, _check_adaptive_pool)
@@ -77,7 +78,9 @@ def _call(name: str, x: Any, axes: Axes, *args: Any) -> Any:
     return function(x.movedim(-1, 1), *args).movedim(1, -1) if axes.last else function(x, *args)
 
 
-def _declined(axes: Axes, over: Windows) -> Declined | None:
+def _declined(x: Any, axes: Axes, over: Windows) -> Declined | None:
+    if x.shape[axes.channels] == 0:
+        return _NO_CHANNELS
     for (before, after), kernel in zip(over.padding, over.kernel, strict=True):
         if before != after or 2 * before > kernel:
             return Declined("torch pads by the same on both sides, and by half a window at most")
