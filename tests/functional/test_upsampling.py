@@ -112,3 +112,10 @@ def test_factors_that_are_none():
         nnx.PixelShuffle(0)
     with pytest.raises(ArgumentError, match="expected factor to be an integer of at least 1, got 1"):
         F.pixel_unshuffle(np.ones((1, 1, 2)), factor=1.5)
+
+
+@pytest.mark.parametrize("options", [{"scale": 1.1}, {"scale": 4.9}, {"scale": 0.7}, {"size": 41}])
+def test_the_nearest_element_is_the_same_on_every_library(xp, options):
+    for length in (31, 32, 33):
+        x = np.arange(float(length)).reshape(1, 1, length)
+        assert_close(F.upsample(xp.asarray(x, "float64"), **options), xp.asarray(F.upsample(x, **options), "float64"))

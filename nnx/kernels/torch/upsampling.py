@@ -1,13 +1,15 @@
 """Interpolation by torch's own function."""
 
+import functools
 from typing import Any
 
 import torch
 
 from nnx.autodiff.dispatch import Declined
 from nnx.functional import upsample
+from nnx.functional.axis_maps import AxisMap
 from nnx.functional.checks import expect_real
-from nnx.functional.interpolation_maps import Scale, interpolations
+from nnx.functional.interpolation_maps import Scale, expect_options, interpolations
 from nnx.functional.spatial import PerAxis, expect_any_spatial
 from nnx.kernels.torch.automatic import native
 
@@ -25,12 +27,25 @@ def _check(
 ) -> Declined | None:
     expect_real(x)
     axes = expect_any_spatial(x, layout)
-    interpolations([x.shape[axis] for axis in axes.spatial], size, scale, mode, align_corners)
+    sizes = [x.shape[axis] for axis in axes.spatial]
+    maps = interpolations(sizes, size, scale, mode, align_corners)
     if x.shape[axes.channels] == 0 or x.shape[0] == 0:
         return Declined("torch takes no input without channels or examples")
     if x.dtype.itemsize == 2 and x.device.type == "cpu":
         return Declined("torch interpolates 16-bit numbers on the host in 16 bits, or not at all")
+    scales = expect_options(len(sizes), size, scale, mode, align_corners)
+    if mode == "nearest" and not all(map(_is_exact, maps, scales)):
+        return Declined("torch computes positions in float32, and here rounds one to the next element")
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_exact(along: AxisMap, scale: float | None) -> bool:
+    """Return whether torch takes the nearest elements that the map has."""
+    (indices,) = along.indices
+    ratio = along.size / len(indices) if scale is None else 1.0 / scale
+    positions = torch.arange(len(indices), dtype=torch.float32) * torch.tensor(ratio, dtype=torch.float32)
+    return tuple(positions.long().clamp(max=along.size - 1).tolist()) == indices
 
 
 @native(upsample, _check)
