@@ -41,7 +41,7 @@ def test_an_unknown_activation():
 @pytest.mark.parametrize(
     ("name", "attribute", "value", "match"),
     [
-        ("norm2", "eps", 1.0, r"eps of \[1e-05, 1.0\]"),
+        ("norm2", "eps", 1.0, r"eps of \[1.0, 1e-05\]"),
         ("dropout1", "p", 0.5, r"dropout of \[0.1, 0.5\]"),
         ("self_attn", "dropout", 0.5, r"dropout of \[0.1, 0.5\]"),
         ("norm1", None, torch.nn.RMSNorm(4), "norm1 of RMSNorm"),
