@@ -64,7 +64,7 @@ def count(parameters):
 def main():
     parser = option_parser(__doc__, data=True, training=True)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=256)
     options = parser.parse_args()
     x, y = load_images(options.data)

@@ -45,7 +45,7 @@ def train_on_digits(make_model: Callable[[int, Any], nnx.Module], options: argpa
 
 
 def fit(model: nnx.Module, loader: Any, validation: Any, options: argparse.Namespace) -> list[tuple[float, ...]]:
-    """Train with Adam and a rate that falls along half a cosine; return losses and accuracies of each epoch."""
+    """Train with AdamW and a rate that falls along half a cosine; return losses and accuracies of each epoch."""
     epochs = 2 if options.quick else options.epochs
     loss, optimizer = nnx.CrossEntropy(), nnx.AdamW(model, options.learning_rate)
     step = nnx.training.make_step(loss, optimizer)
