@@ -87,7 +87,12 @@ def test_nothing_that_stops_the_queue_of_a_gpu(path):
 @pytest.mark.parametrize("folder", sorted({f.parent for f in FILES}), ids=lambda p: str(p.relative_to(ROOT.parent)))
 def test_no_file_is_named_like_something_that_its_folder_exports(folder):
     """``import nnx.functional.relu as module`` would give the function."""
-    package = importlib.import_module(".".join(folder.relative_to(ROOT.parent).parts))
+    try:
+        package = importlib.import_module(".".join(folder.relative_to(ROOT.parent).parts))
+    except ModuleNotFoundError as error:  # the kernels of a library that is not installed
+        if error.name not in LIBRARIES:
+            raise
+        pytest.skip(f"{error.name} is not installed")
     files = {path.stem for path in FILES if path.parent == folder}
     exported = {name for name in getattr(package, "__all__", ()) if not inspect.ismodule(getattr(package, name))}
     assert not files & exported

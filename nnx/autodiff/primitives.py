@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nnx.autodiff.dispatch import Candidate, Kernel, candidates, fits_device, load_kernels
-from nnx.autodiff.options import with_python_numbers
+from nnx.autodiff.options import PLAIN, with_python_numbers
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.wanted import NOTHING, Wanted, as_wanted
 from nnx.backend.tiers import LIMIT
@@ -241,7 +241,7 @@ class Primitive(Generic[P, R]):
                 if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             }
         if not kwargs.keys() & self._positional.keys():
-            return args, with_python_numbers(kwargs)
+            return args, kwargs if PLAIN.issuperset(map(type, kwargs.values())) else with_python_numbers(kwargs)
         rest = dict(kwargs)
         found = list(args)
         for name, default in list(self._positional.items())[len(args) :]:
