@@ -19,8 +19,8 @@ def _(wanted: Sequence[Any], x: Any, weight: Any = None, bias: Any = None, *, ax
     if _is_differentiated(x, weight, bias):
         return Declined("torch differentiates too, and would lose the derivatives of the statistics")
     first, w, b = x.detach().movedim(axis, 1), wide(weight), wide(bias)
-    mean, variance = (torch.empty(first.shape[1], dtype=wide(first[:0]).dtype, device=x.device) for _ in range(2))
-    # With the momentum 1 its running statistics are those of this batch.
+    # With the momentum 1 its running statistics are those of this batch. Zeros, as 0 times fresh memory may be NaN.
+    mean, variance = (torch.zeros(first.shape[1], dtype=wide(first[:0]).dtype, device=x.device) for _ in range(2))
     y, kept_mean, inverse = torch.native_batch_norm(first, w, b, mean, variance, True, 1.0, eps)
     asked = [bool(wanted[0]), weight is not None and bool(wanted[1]), bias is not None and bool(wanted[2])]
     kept = first if asked[0] or asked[1] else None
