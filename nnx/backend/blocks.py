@@ -1,12 +1,17 @@
-"""Run update rules in place: on the old arrays where nothing else refers to them, otherwise on copies."""
+"""Run update rules in place: on the old arrays where nothing else refers to them, otherwise on copies.
+
+What is in half precision is computed in float32 and rounded at the end, so a rule never meets it.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
 import numpy as np
 
 from nnx.backend.in_place import copied
+from nnx.backend.namespaces import namespace
 from nnx.types import Array
 
 State = dict[str, list[Array]]
@@ -26,6 +31,14 @@ class PerParameter(tuple[Any, ...]):
     def of(cls, value: Any, count: int) -> "PerParameter":
         """Return one value for each of ``count`` arrays, from such a hyperparameter or from one value for all."""
         return value if isinstance(value, cls) else cls((value,) * count)
+
+
+def spread(hyperparameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Return the hyperparameters of one array after another, without an end if they are the same for all."""
+    varied = {name: value for name, value in hyperparameters.items() if type(value) is PerParameter}
+    if not varied:
+        return repeat(hyperparameters)
+    return [{**hyperparameters, **dict(zip(varied, own, strict=True))} for own in zip(*varied.values(), strict=True)]
 
 
 BLOCK = 65_536
@@ -56,15 +69,17 @@ def apply_rule(
     """
     # A column for each kind of array: the parameters, then each kind of state.
     columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
-    large = False
+    in_rows = False
     for i, parameter in enumerate(columns[0]):
         if not may_write or not may_write[i]:
             for column in columns:
                 column[i] = copied(column[i])
-        if is_elementwise and type(parameter) is np.ndarray and parameter.size > BLOCK:
-            large = True
-    if large:
-        _apply_in_blocks(rule, gradients, state, columns, step, hyperparameters)
+        if getattr(parameter.dtype, "itemsize", 0) == 2 or (
+            is_elementwise and type(parameter) is np.ndarray and parameter.size > BLOCK
+        ):
+            in_rows = True
+    if in_rows:
+        _apply_in_rows(rule, gradients, state, columns, step, hyperparameters, is_elementwise)
     elif gradients:
         new, new_state = rule(gradients, dict(zip(state, columns[1:], strict=True)), columns[0], step, hyperparameters)
         columns[0] = [*new]
@@ -73,42 +88,72 @@ def apply_rule(
     return columns[0], dict(zip(state, columns[1:], strict=True))
 
 
-def _apply_in_blocks(
+def wide_zeros(like: Array) -> Array:
+    """Return zeros for the state of an array, at least in float32."""
+    xp = namespace(like)
+    return xp.zeros_like(like, dtype=xp.float32 if _is_half(like) else like.dtype)
+
+
+def _apply_in_rows(
     rule: Rule,
     gradients: Sequence[Array],
     names: Iterable[str],
     columns: Sequence[list[Array]],
     step: int,
     hyperparameters: Mapping[str, Any],
+    is_elementwise: bool,
 ) -> None:
-    """Run a rule on blocks of the large arrays beside all of the others, and put the results into the columns."""
+    """Run a rule on rows: blocks of the large arrays, and what is in half precision in float32."""
     # A row holds what the rule needs for one parameter or block: gradient, parameter, state.
     rows: list[Sequence[Array]] = []
     slots: list[int] = []  # for each row the index of its parameter
     whole: list[bool] = []  # and whether it is all of it, not a block
     for i, gradient in enumerate(gradients):
         row = (gradient, *map(itemgetter(i), columns))
-        size = row[1].size if type(row[1]) is np.ndarray else 0
-        if size <= BLOCK or not all(map(_is_contiguous, row)):
-            rows.append(row)
-            slots.append(i)
-            whole.append(True)
+        cuts = _blocks(row) if is_elementwise else None
+        rows += [row] if cuts is None else cuts
+        count = 1 if cuts is None else len(cuts)
+        slots += [i] * count
+        whole += [cuts is None] * count
+    # A rule that looks at single elements can take the wide copies one at a time, so that they do not add up.
+    alone = [is_elementwise and _is_half(row[1]) for row in rows]
+    together = [k for k, is_alone in enumerate(alone) if not is_alone]
+    for part in (together, *([k] for k, is_alone in enumerate(alone) if is_alone)):
+        if not part:
             continue
-        flat = [*map(_flattened, row)]  # views, as the arrays are contiguous: writing into a block writes the whole
-        for start in range(0, size, BLOCK):
-            rows.append((*map(itemgetter(slice(start, start + BLOCK)), flat),))
-            slots.append(i)
-            whole.append(False)
-    of_gradients, old, *kept = zip(*rows, strict=True)
-    own = {name: _of_rows(value, slots) for name, value in hyperparameters.items()}
-    made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, own)
-    new = (made, *map(made_state.__getitem__, names))
-    for column, before, after in zip(columns, (old, *kept), new, strict=True):
-        for i, is_whole, array, result in zip(slots, whole, before, after, strict=True):
-            if is_whole:
-                column[i] = result
-            elif result is not array:  # a block that the rule did not write in place
-                array[...] = result
+        of_gradients, old, *kept = zip(*([*map(_widened, rows[k])] for k in part), strict=True)
+        own = {name: _of_rows(value, [slots[k] for k in part]) for name, value in hyperparameters.items()}
+        made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, own)
+        new = (made, *map(made_state.__getitem__, names))
+        for j, (column, results) in enumerate(zip(columns, new, strict=True), 1):
+            for k, result in zip(part, results, strict=True):
+                before = rows[k][j]
+                if whole[k]:
+                    column[slots[k]] = _as_before(result, before)
+                elif result is not before:  # a block that the rule did not write in place
+                    before[...] = result
+
+
+def _blocks(row: Sequence[Array]) -> list[Sequence[Array]] | None:
+    """Cut a row of large NumPy arrays into rows of blocks; None for others, and where memory has another order."""
+    size = row[1].size if type(row[1]) is np.ndarray else 0
+    if size <= BLOCK or not all(map(_is_contiguous, row)):
+        return None
+    flat = [*map(_flattened, row)]  # views, as the arrays are contiguous: writing into a block writes the whole
+    return [(*map(itemgetter(slice(start, start + BLOCK)), flat),) for start in range(0, size, BLOCK)]
+
+
+def _is_half(x: Array) -> bool:
+    return bool(getattr(x.dtype, "itemsize", 0) == 2)  # float16 or bfloat16, in every library that has them
+
+
+def _widened(x: Array) -> Array:
+    xp = namespace(x)
+    return xp.astype(x, xp.float32) if _is_half(x) else x
+
+
+def _as_before(result: Array, before: Array) -> Array:
+    return result if result.dtype == before.dtype else namespace(result).astype(result, before.dtype)
 
 
 def _of_rows(value: Any, slots: Sequence[int]) -> Any:

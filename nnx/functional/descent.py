@@ -1,9 +1,10 @@
 """The update rule of gradient descent, over lists of arrays, for ``Module.update`` and ``SGD``."""
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
-from nnx.backend import namespace
+from nnx.backend.blocks import PerParameter, spread, wide_zeros
 from nnx.types import Array
 
 PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
@@ -12,9 +13,9 @@ PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0
 
 def start_velocity(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
     """Return the state before the first step: with momentum, a velocity of zeros for each parameter."""
-    if not hyperparameters["momentum"]:
+    if not any(PerParameter.of(hyperparameters["momentum"], 1)):
         return {}
-    return {"velocity": [namespace(w).zeros_like(w) for w in parameters]}
+    return {"velocity": [wide_zeros(w) for w in parameters]}
 
 
 def descend(
@@ -51,19 +52,19 @@ def descend(
     parameters : list of arrays
     state : dict
     """
-    rate = hyperparameters["learning_rate"]
-    momentum, decay = hyperparameters["momentum"], hyperparameters["weight_decay"]
-    new, velocities = [], []
-    for i, w in enumerate(parameters):
-        direction = gradients[i]
+    new, kept = [], []
+    differs = PerParameter in map(type, hyperparameters.values())  # asked here: a plain step enters no further function
+    options = spread(hyperparameters) if differs else repeat(hyperparameters)
+    velocities = state.get("velocity", repeat(None))
+    for w, direction, velocity, own in zip(parameters, gradients, velocities, options, strict=False):
+        momentum, decay = own["momentum"], own["weight_decay"]
         if decay:
             direction = direction + decay * w
         if momentum:
-            velocity = state["velocity"][i]
             velocity *= momentum  # in place where the library can, else a new array under the name
             velocity += direction
-            velocities.append(velocity)
-            direction = direction + momentum * velocity if hyperparameters["nesterov"] else velocity
-        w -= rate * direction
+            direction = direction + momentum * velocity if own["nesterov"] else velocity
+        kept.append(velocity)
+        w -= own["learning_rate"] * direction
         new.append(w)
-    return new, {"velocity": velocities} if momentum else {}
+    return new, {"velocity": kept} if state else {}

@@ -131,6 +131,16 @@ def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
     raise error(f"{what}: expected {kind} {wanted}, as the parameter, got {got}")
 
 
+def refuse_other_model(model: Any, other: Any, optimizer: str) -> None:
+    """Raise UsageError unless a model, which an optimizer was made for, has a module in common with another one."""
+    ours, theirs = ({id(module) for _, module in each.named_modules()} for each in (model, other))
+    if not ours & theirs:
+        raise UsageError(
+            f"these are the gradients of another {type(other).__name__} than the {type(model).__name__} that this "
+            f"{optimizer} was made for; make an optimizer for each model"
+        )
+
+
 def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
     """Raise UsageError: the state of an optimizer is for other parameters than the model has."""
     gone, new = [path for path in had if path not in paths], [path for path in paths if path not in had]

@@ -1,20 +1,17 @@
-"""Adam and AdamW."""
+"""Adam and AdamW, also as AMSGrad."""
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
-from nnx.backend import dtype_name, is_real_floating, namespace
+from nnx.backend import namespace
 from nnx.backend.blocks import PerParameter
-from nnx.errors import ArgumentError, DTypeError
-from nnx.functional.checks import as_nonnegative
 from nnx.layers import Module
-from nnx.layers.patterns import as_patterns, chosen
-from nnx.layers.plan import usable_plan
+from nnx.layers.patterns import as_patterns
+from nnx.optimizers.groups import Group, Layout
+from nnx.optimizers.hyperparameters import Schedule
 from nnx.optimizers.optimizer import Optimizer
-from nnx.types import Array, DType
-
-_HALF = ("float16", "bfloat16")
+from nnx.optimizers.per_array import per_array, share_of, zeros
+from nnx.types import Array
 
 
 class Adam(Optimizer):
@@ -26,13 +23,14 @@ class Adam(Optimizer):
         v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
         w \leftarrow w - \gamma \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
 
-    :math:`m` and :math:`v` start at zero, and :math:`t` counts the steps from 1.
+    :math:`m` and :math:`v` start at zero, and :math:`t` counts the steps from 1. As AMSGrad it divides by the root of
+    the largest :math:`v` so far instead of the current one, so that the steps of an element never grow longer.
 
     Parameters
     ----------
     model : Module
         The model to update.
-    learning_rate : float
+    learning_rate : float or schedule
         The step size :math:`\gamma`; it may be changed between steps.
     betas : pair of floats
         :math:`\beta_1` and :math:`\beta_2`, in [0, 1).
@@ -40,6 +38,10 @@ class Adam(Optimizer):
         :math:`\epsilon`, added outside the root.
     weight_decay : float
         :math:`\lambda`, the factor of the L2 penalty, whose gradient is added. :class:`AdamW` decouples it.
+    amsgrad : bool
+        Whether to keep the largest :math:`v` and divide by its root.
+    groups : sequence of dicts
+        Hyperparameters of some parameters, as in :class:`nnx.optimizers.Optimizer`.
 
     Raises
     ------
@@ -51,7 +53,9 @@ class Adam(Optimizer):
     Notes
     -----
     For parameters in half precision, the moments :math:`m` and :math:`v` are kept and the step is computed in float32.
-    Source: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    Sources: D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015; S. J. Reddi et al., "On
+    the convergence of Adam and beyond", ICLR 2018, for AMSGrad. As in PyTorch, the largest :math:`v` is found before
+    the division by :math:`1 - \beta_2^t`.
 
     Examples
     --------
@@ -66,35 +70,38 @@ class Adam(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float = 1e-3,
+        learning_rate: float | Schedule = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        eps, decay = as_nonnegative(eps, "eps"), as_nonnegative(weight_decay, "weight_decay")
-        super().__init__(model, learning_rate, betas=_as_betas(betas), eps=eps, weight_decay=decay)
+        hyperparameters = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(model, learning_rate, groups=groups, **hyperparameters)
 
     @staticmethod
     def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return two moments of zeros for each parameter, at least in float32."""
-        return {name: [_zeros_like(w) for w in parameters] for name in ("first_moment", "second_moment")}
+        """Return two moments of zeros for each parameter, at least in float32; three for AMSGrad."""
+        largest = ["largest_second_moment"] if any(PerParameter.of(hyperparameters["amsgrad"], 1)) else []
+        return zeros(parameters, "first_moment", "second_moment", *largest)
 
     @staticmethod
+    @per_array
     def rule(
-        gradients: Sequence[Array],
-        state: Mapping[str, Sequence[Array]],
-        parameters: Sequence[Array],
+        w: Array,
+        g: Array,
+        own: Mapping[str, Any],
         step: int,
-        hyperparameters: Mapping[str, Any],
-    ) -> tuple[list[Array], dict[str, list[Array]]]:
-        """Return the parameters and the state after one step; ``step`` counts from 0."""
-        return _adam(gradients, state, parameters, step, hyperparameters, is_decoupled=False)
-
-    def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
-        """Move the state after the model was moved; for a model in half precision it is kept in float32."""
-        is_half = dtype is not None and dtype_name(dtype) in _HALF
-        return super().to(device, dtype="float32" if is_half else dtype)
+        first_moment: Array,
+        second_moment: Array,
+        largest_second_moment: Array | None = None,
+    ) -> tuple[Any, ...]:
+        """Take a step of Adam with an L2 penalty."""
+        if own["weight_decay"]:
+            g = g + own["weight_decay"] * w
+        return _adam(w, g, own, step, first_moment, second_moment, largest_second_moment)
 
 
 class AdamW(Adam):
@@ -106,7 +113,7 @@ class AdamW(Adam):
     ----------
     model : Module
         The model to update.
-    learning_rate : float
+    learning_rate : float or schedule
         The step size :math:`\gamma`; it may be changed between steps.
     betas : pair of floats
         :math:`\beta_1` and :math:`\beta_2`, in [0, 1).
@@ -116,13 +123,17 @@ class AdamW(Adam):
         :math:`\lambda`, multiplied by the learning rate.
     no_decay : str or sequence of str
         Patterns of the paths of parameters that do not shrink, such as ``("*bias", "*norm*")``, as in
-        :func:`nnx.freeze`.
+        :func:`nnx.freeze`. It is the last of the ``groups``, with a decay of 0.
+    amsgrad : bool
+        Whether to divide by the root of the largest :math:`v` so far, as in :class:`Adam`.
+    groups : sequence of dicts
+        Hyperparameters of some parameters, as in :class:`nnx.optimizers.Optimizer`.
 
     Raises
     ------
     ArgumentError
-        If a number is negative or not finite, a beta is not in [0, 1), ``model`` is not a module, or, at the first
-        step, a pattern matches no parameter.
+        If a number is negative or not finite, a beta is not in [0, 1), ``model`` is not a module, or a pattern matches
+        no parameter.
     DTypeError
         At the first step, if a parameter is complex.
 
@@ -141,107 +152,65 @@ class AdamW(Adam):
     array([[2.85]], dtype=float32)
     """
 
-    _varies_by_path = True
-
     def __init__(
         self,
         model: Module,
-        learning_rate: float = 1e-3,
+        learning_rate: float | Schedule = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         no_decay: str | Sequence[str] = (),
+        amsgrad: bool = False,
+        groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        super().__init__(model, learning_rate, betas=betas, eps=eps, weight_decay=weight_decay)
-        self._hyperparameters["no_decay"] = as_patterns(no_decay, "no_decay")
+        super().__init__(
+            model, learning_rate, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, groups=groups
+        )
+        self._spared = as_patterns(no_decay, "no_decay")
+        if self._spared:
+            self._layout = Layout((*self._layout.groups, Group(self._spared, {"weight_decay": 0.0}, "no_decay")))
+            self._prepare()
+
+    def _current_arguments(self) -> dict[str, Any]:
+        found = super()._current_arguments()
+        if self._spared:
+            found["groups"].pop()
+        return found | {"no_decay": self._spared}
 
     @staticmethod
+    @per_array
     def rule(
-        gradients: Sequence[Array],
-        state: Mapping[str, Sequence[Array]],
-        parameters: Sequence[Array],
+        w: Array,
+        g: Array,
+        own: Mapping[str, Any],
         step: int,
-        hyperparameters: Mapping[str, Any],
-    ) -> tuple[list[Array], dict[str, list[Array]]]:
-        """Return the parameters and the state after one step; ``step`` counts from 0."""
-        return _adam(gradients, state, parameters, step, hyperparameters, is_decoupled=True)
-
-    def _for_rule(self) -> dict[str, Any]:
-        found = self._hyperparameters
-        if not found["no_decay"]:
-            return found
-        plan = usable_plan(self.model)
-        spared = chosen(plan.all_paths, found["no_decay"], "no_decay")
-        decay = found["weight_decay"]
-        return found | {"weight_decay": PerParameter(0.0 if path in spared else decay for path in plan.paths)}
+        first_moment: Array,
+        second_moment: Array,
+        largest_second_moment: Array | None = None,
+    ) -> tuple[Any, ...]:
+        """Take a step of Adam on weights that have shrunk."""
+        if own["weight_decay"]:
+            w *= 1.0 - own["learning_rate"] * own["weight_decay"]
+        return _adam(w, g, own, step, first_moment, second_moment, largest_second_moment)
 
 
 def _adam(
-    gradients: Sequence[Array],
-    state: Mapping[str, Sequence[Array]],
-    parameters: Sequence[Array],
-    step: int,
-    hyperparameters: Mapping[str, Any],
-    *,
-    is_decoupled: bool,
-) -> tuple[list[Array], dict[str, list[Array]]]:
-    rate, eps, (beta1, beta2) = (hyperparameters[name] for name in ("learning_rate", "eps", "betas"))
-    decays = PerParameter.of(hyperparameters["weight_decay"], len(parameters))
-    step_size = rate / _share_of(beta1, step + 1)
-    root = _share_of(beta2, step + 1) ** 0.5
-    new, firsts, seconds = [], [], []
-    for w, g, m, v, decay in zip(
-        parameters, gradients, state["first_moment"], state["second_moment"], decays, strict=True
-    ):
-        xp, dtype = namespace(w), w.dtype
-        if dtype != m.dtype:  # half precision
-            w, g = xp.astype(w, m.dtype), xp.astype(g, m.dtype)
-        if decay and is_decoupled:
-            w *= 1.0 - rate * decay
-        elif decay:
-            g = g + decay * w
-        m *= beta1  # in place where the library can, else a new array under the name
-        m += (1.0 - beta1) * g
-        square = g * g
-        square *= 1.0 - beta2
-        v *= beta2
-        v += square
-        size = xp.sqrt(v)
-        size /= root
-        size += eps
-        change = m / size
-        change *= step_size
-        w -= change
-        new.append(w if w.dtype == dtype else xp.astype(w, dtype))
-        firsts.append(m)
-        seconds.append(v)
-    return new, {"first_moment": firsts, "second_moment": seconds}
-
-
-def _share_of(beta: float, count: Any) -> Any:
-    """Return ``1 - beta ** count``, by which a moment that started at 0 is too small."""
-    if isinstance(count, int) or not beta:
-        return 1.0 - beta**count
-    return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
-
-
-def _zeros_like(parameter: Array) -> Array:
-    if not is_real_floating(parameter):
-        raise DTypeError(
-            f"expected real parameters, got {dtype_name(parameter.dtype)}; use nnx.SGD, or train the real and "
-            "imaginary parts as two parameters"
-        )
-    xp = namespace(parameter)
-    is_half = dtype_name(parameter.dtype) in _HALF
-    return xp.zeros_like(parameter, dtype=xp.float32 if is_half else parameter.dtype)
-
-
-def _as_betas(betas: Any) -> tuple[float, float]:
-    try:
-        beta1, beta2 = map(float, betas)
-    except (TypeError, ValueError):
-        beta1 = beta2 = math.nan
-    if not (0.0 <= beta1 < 1.0 and 0.0 <= beta2 < 1.0):
-        raise ArgumentError(f"expected betas to be two numbers in [0, 1), got {betas!r}")
-    return beta1, beta2
+    w: Array, g: Array, own: Mapping[str, Any], step: int, m: Array, v: Array, largest: Array | None
+) -> tuple[Any, ...]:
+    xp, (beta1, beta2) = namespace(w), own["betas"]
+    m *= beta1  # in place where the library can, else a new array under the name
+    m += (1.0 - beta1) * g
+    square = g * g
+    square *= 1.0 - beta2
+    v *= beta2
+    v += square
+    if own["amsgrad"]:
+        largest = xp.maximum(largest, v)
+    size = xp.sqrt(largest if own["amsgrad"] else v)
+    size /= share_of(beta2, step + 1) ** 0.5
+    size += own["eps"]
+    change = m / size
+    change *= own["learning_rate"] / share_of(beta1, step + 1)
+    w -= change
+    return w, m, v, largest

@@ -7,13 +7,15 @@ from typing import Any, ClassVar, Self
 from nnx.backend.blocks import State, apply_rule
 from nnx.backend.links import OWNERS
 from nnx.errors import ArgumentError, CheckpointError, UsageError
-from nnx.functional.checks import as_nonnegative
 from nnx.layers import Module
 from nnx.layers.config import config_of
-from nnx.layers.moving import converted
+from nnx.layers.moving import converted, wide_dtype
+from nnx.layers.plan import plan_of
 from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
-from nnx.layers.updates import refuse_other_paths, update_parameters
+from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
+from nnx.optimizers.groups import Layout, as_groups
+from nnx.optimizers.hyperparameters import CHECKS, Check, Schedule, rate_at
 from nnx.types import Array, DType
 
 
@@ -30,20 +32,29 @@ class Optimizer(Configured):
     and parameters with ``*=`` and the like, and returns the results (with arrays that cannot be written, such an
     operator makes a new array); it must not write into gradients. If anything else refers to an array, the rule gets a
     copy. Large arrays are cut into blocks; a rule that needs whole arrays, such as their norms, sets
-    ``is_elementwise = False``.
+    ``is_elementwise = False``. What is in half precision reaches the rule in float32, and is rounded afterwards.
 
     Parameters
     ----------
     model : Module
         The model to update.
-    learning_rate : float
+    learning_rate : float or schedule
+        A number, or a callable that returns the number for a step, counted from 0, such as those of
+        ``nnx.schedules``.
+    groups : sequence of dicts
+        Hyperparameters of some parameters: ``{"paths": "*bias", "learning_rate": 0.01}``, where ``"paths"`` is a
+        pattern or a list of patterns as in :func:`nnx.freeze`. A parameter may be in several groups. Of two groups
+        that set the same hyperparameter of it, the later one counts; what no group sets is that of the optimizer. In
+        the rule such a hyperparameter is a ``PerParameter``, a tuple with a value for each array.
     **hyperparameters : numbers and booleans
-        Passed to the rule together with ``learning_rate``.
+        Passed to the rule together with ``learning_rate``. Those that :attr:`checks` names are checked, in groups too.
 
     Raises
     ------
     ArgumentError
-        If ``model`` is not a module, or the learning rate is not a finite number >= 0.
+        If ``model`` is not a module, a hyperparameter is out of range, or a group has an unknown hyperparameter or a
+        pattern that matches no parameter (of a model whose sizes are open, at the first step). At a step, if a schedule
+        returns something else than a finite number >= 0.
 
     Examples
     --------
@@ -57,10 +68,19 @@ class Optimizer(Configured):
     >>> SignDescent(model, 0.5).step({"weight": np.full((1, 1), 7.0, np.float32)})
     >>> model.weight
     array([[2.5]], dtype=float32)
+
+    The last layer learns ten times faster, and nothing that is a bias decays:
+
+    >>> model = nnx.Model([nnx.Linear(1, 1), nnx.Linear(1, 1)])
+    >>> groups = [{"paths": "1", "learning_rate": 0.1}, {"paths": "*bias", "weight_decay": 0.0}]
+    >>> optimizer = nnx.SGD(model, 0.01, weight_decay=0.5, groups=groups)
+    >>> optimizer.hyperparameters["learning_rate"], optimizer.hyperparameters["weight_decay"]
+    ((0.01, 0.01, 0.1, 0.1), (0.5, 0.0, 0.5, 0.0))
     """
 
     is_elementwise: ClassVar[bool] = True
-    _varies_by_path: ClassVar[bool] = False  # whether a subclass has a _for_rule of its own: a call less for the others
+    checks: ClassVar[Mapping[str, Check]] = CHECKS
+    """Checks of hyperparameters by name: ``check(value, name)`` returns the value in Python's own types or raises."""
     _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -69,17 +89,28 @@ class Optimizer(Configured):
             raise ArgumentError(f"{cls.__name__} has no argument 'lr'; the step size is called learning_rate")
         return super().__new__(cls)
 
-    def __init__(self, model: Module, learning_rate: float, **hyperparameters: Any) -> None:
+    def __init__(
+        self,
+        model: Module,
+        learning_rate: float | Schedule,
+        *,
+        groups: Sequence[Mapping[str, Any]] = (),
+        **hyperparameters: Any,
+    ) -> None:
         if not isinstance(model, Module):
             raise ArgumentError(
                 f"expected the model itself, whose parameters are replaced at each step, got {type(model).__name__}; "
                 f"write {type(self).__name__}(model, learning_rate=...)"
             )
         self.model = model
-        self._hyperparameters = {"learning_rate": as_nonnegative(learning_rate, "learning_rate"), **hyperparameters}
+        self._hyperparameters: dict[str, Any] = {}
+        for name, value in {"learning_rate": learning_rate, **hyperparameters}.items():
+            self._hyperparameters[name] = self.checks[name](value, name) if name in self.checks else value
+        self._layout = Layout(as_groups(groups, self.checks, self._hyperparameters))
         self._state: State | None = None  # made at the first step, in the library and on the device of the parameters
         self._paths: tuple[str, ...] = ()
         self._step = 0
+        self._prepare()
 
     @staticmethod
     def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
@@ -127,17 +158,17 @@ class Optimizer(Configured):
 
     @property
     def learning_rate(self) -> float:
-        """The step size; it may be changed between steps."""
-        rate: float = self._hyperparameters["learning_rate"]
-        return rate
+        """The step size of the next step, outside of groups; a number or a schedule may be assigned between steps."""
+        return rate_at(self._hyperparameters["learning_rate"], self._step)
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._hyperparameters["learning_rate"] = as_nonnegative(value, "learning_rate")
+    def learning_rate(self, value: float | Schedule) -> None:
+        self._hyperparameters["learning_rate"] = self.checks["learning_rate"](value, "learning_rate")
+        self._prepare()
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """All hyperparameters as the rule gets them, by name; a read-only view."""
+        """All hyperparameters as the rule gets them in the next step, by name; a read-only view."""
         return MappingProxyType(self._for_rule())
 
     def step(self, gradients: Mapping[str, Array]) -> None:
@@ -163,12 +194,12 @@ class Optimizer(Configured):
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
         other = None if owner is None else owner()
         if other is not None and other is not self.model:
-            self._refuse_model(other)
+            refuse_other_model(self.model, other, type(self).__name__)
         update_parameters(
             self.model,
             self.rule,
             gradients,
-            self._for_rule() if self._varies_by_path else self._hyperparameters,
+            self._hyperparameters if self._is_plain else self._for_rule(),
             self._started() if self._state is None else self._state,
             self._step,
             paths_of_state=self._paths,
@@ -214,13 +245,15 @@ class Optimizer(Configured):
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
         """Move the state after the model was moved; the arguments are those of :meth:`nnx.Module.to`.
 
+        For a model in half precision the state is kept in float32.
+
         Returns
         -------
         Optimizer
             This optimizer.
         """
         for column in (self._state or {}).values():
-            column[:] = [converted(array, device, dtype) for array in column]
+            column[:] = [converted(array, device, wide_dtype(dtype)) for array in column]
         return self
 
     def config(self) -> dict[str, Any]:
@@ -232,20 +265,29 @@ class Optimizer(Configured):
         --------
         >>> import nnx
         >>> nnx.SGD(nnx.Linear(1, 1), learning_rate=0.1, momentum=0.9).config()
-        {'type': 'SGD', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
+        {'type': 'SGD', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0, 'groups': []}
         """
         return config_of(self)
 
     def __repr__(self) -> str:
-        numbers = ", ".join(f"{name}={value!r}" for name, value in self._hyperparameters.items())
-        return f"{type(self).__name__}({numbers})"
+        shown = (f"{name}={value!r}" for name, value in self._current_arguments().items() if value not in ([], ()))
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _current_arguments(self) -> dict[str, Any]:
-        return self._hyperparameters
+        return self._hyperparameters | {"groups": [group.as_argument() for group in self._layout.groups]}
+
+    def _prepare(self) -> None:
+        """Find out whether the rule gets the hyperparameters as they are, and whether the groups fit the model."""
+        self._is_plain = not (self._layout.groups or callable(self._hyperparameters["learning_rate"]))
+        if self._layout.groups and not plan_of(self.model).unsettled:
+            self._for_rule()
 
     def _for_rule(self) -> dict[str, Any]:
-        """Return the hyperparameters for the rule; one that differs by path is a ``PerParameter``."""
-        return self._hyperparameters
+        """Return the hyperparameters of the next step; one that differs by path is a ``PerParameter``."""
+        if self._is_plain:
+            return self._hyperparameters
+        found = self._hyperparameters | {"learning_rate": self.learning_rate}
+        return found | self._layout.of(self.model, found, self._step) if self._layout.groups else found
 
     def _started(self) -> State:
         parameters = self.model.trainable_parameters()
@@ -254,12 +296,3 @@ class Optimizer(Configured):
         elif self._state and self._paths != (*parameters,):
             refuse_other_paths(self._paths, (*parameters,))
         return self._state
-
-    def _refuse_model(self, other: Module) -> None:
-        """Raise UsageError unless the two models have a module in common."""
-        ours, theirs = ({id(module) for _, module in model.named_modules()} for model in (self.model, other))
-        if not ours & theirs:
-            raise UsageError(
-                f"these are the gradients of another {type(other).__name__} than the {type(self.model).__name__} that "
-                f"this {type(self).__name__} was made for; make an optimizer for each model"
-            )

@@ -1,9 +1,12 @@
 """Stochastic gradient descent."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from nnx.errors import ArgumentError
-from nnx.functional.checks import as_nonnegative
 from nnx.functional.descent import descend, start_velocity
 from nnx.layers import Module
+from nnx.optimizers.hyperparameters import Schedule
 from nnx.optimizers.optimizer import Optimizer
 
 
@@ -20,7 +23,7 @@ class SGD(Optimizer):
     ----------
     model : Module
         The model to update.
-    learning_rate : float
+    learning_rate : float or schedule
         The step size :math:`\gamma`; it may be changed between steps.
     momentum : float
         :math:`m`. With 0, the default, there is no state.
@@ -28,6 +31,8 @@ class SGD(Optimizer):
         Whether to use Nesterov's momentum.
     weight_decay : float
         :math:`\lambda`, the factor of the L2 penalty, whose gradient is added.
+    groups : sequence of dicts
+        Hyperparameters of some parameters, as in :class:`nnx.optimizers.Optimizer`.
 
     Raises
     ------
@@ -57,13 +62,15 @@ class SGD(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float,
+        learning_rate: float | Schedule,
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
+        groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        momentum, decay = as_nonnegative(momentum, "momentum"), as_nonnegative(weight_decay, "weight_decay")
         if nesterov and not momentum:
             raise ArgumentError("nesterov needs a momentum > 0, such as momentum=0.9")
-        super().__init__(model, learning_rate, momentum=momentum, nesterov=bool(nesterov), weight_decay=decay)
+        super().__init__(
+            model, learning_rate, groups=groups, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+        )

@@ -38,7 +38,7 @@ def test_what_a_file_describes_is_trained_and_saved(nnx_command):
     assert said["model"]["layers"][0]["in_features"] == 64  # which the data settled
     assert said["model"]["layers"][0]["initializer"] == {"type": "XavierNormal"}
     assert said["loss"]["label_smoothing"] == 0.1
-    assert said["optimizer"] == {**WRITTEN["optimizer"], "weight_decay": 0.0}
+    assert said["optimizer"] == {**WRITTEN["optimizer"], "weight_decay": 0.0, "groups": []}
     assert len(nnx_command.figures("run")) == 2
     assert (
         f"cross-entropy {nnx_command.config('run')['outcome']['best']['validation_loss']:.4f}"

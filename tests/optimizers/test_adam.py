@@ -187,12 +187,8 @@ def test_error_for_patterns_that_are_no_text(patterns):
 
 
 def test_error_for_a_pattern_that_matches_nothing():
-    model = model_of(3, 2)
-    optimizer = nnx.AdamW(model, no_decay=("*bias", "*.norm"))
-    before = model.state_dict()
     with pytest.raises(ArgumentError, match=r"no_decay: .* got '\*.norm', which matches none of 0.weight, 0.bias"):
-        optimizer.step(gradients_of(model))
-    assert_close(model.state_dict(), before, rtol=0.0, atol=0.0)
+        nnx.AdamW(model_of(3, 2), no_decay=("*bias", "*.norm"))
 
 
 @each

@@ -100,7 +100,7 @@ def test_hyperparameters_are_data():
     optimizer = nnx.SGD(pair(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
     expected = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
     assert dict(optimizer.hyperparameters) == expected
-    assert optimizer.config() == {"type": "SGD", **expected}
+    assert optimizer.config() == {"type": "SGD", **expected, "groups": []}
     assert repr(optimizer) == "SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0001)"
     with pytest.raises(TypeError):
         optimizer.hyperparameters["momentum"] = 0.0
@@ -109,7 +109,7 @@ def test_hyperparameters_are_data():
     again = nnx.from_config(json.loads(json.dumps(optimizer.config())), model=model)
     assert type(again) is nnx.SGD
     assert again.model is model
-    assert again.config() == optimizer.config() == {"type": "SGD", **expected, "learning_rate": 0.05}
+    assert again.config() == optimizer.config() == {"type": "SGD", **expected, "learning_rate": 0.05, "groups": []}
     with pytest.raises(ArgumentError, match=r"SGD cannot be made: .* missing 1 required positional argument: 'model'"):
         nnx.from_config(optimizer.config())
 

@@ -37,7 +37,7 @@ _BETAS = "betas=(0.9, 0.999), eps=1e-08"
 def _sgd(id: str, **options: Any) -> OptimizerRow:
     numbers = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0} | options
     shown = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
-    return OptimizerRow(id, nnx.SGD, "SGD", options, repr=f"SGD(learning_rate=0.1, {shown})")
+    return OptimizerRow(id, nnx.SGD, "SGD", options, keeps_wide_state=True, repr=f"SGD(learning_rate=0.1, {shown})")
 
 
 def _adam(id: str, make: type[nnx.optimizers.Optimizer] = nnx.Adam, **options: Any) -> OptimizerRow:
@@ -71,7 +71,7 @@ CAPABILITIES = [
         dtypes=("half", "real"),
         derivatives="-",
         rows=(
-            replace(_adam("Adam"), repr=f"Adam(learning_rate=0.01, {_BETAS}, weight_decay=0.0)"),
+            replace(_adam("Adam"), repr=f"Adam(learning_rate=0.01, {_BETAS}, weight_decay=0.0, amsgrad=False)"),
             _adam("Adam-decay", betas=(0.5, 0.9), eps=1e-4, weight_decay=0.1),
         ),
     ),
@@ -83,7 +83,7 @@ CAPABILITIES = [
         derivatives="-",
         rows=(
             replace(
-                _adam("AdamW", nnx.AdamW), repr=f"AdamW(learning_rate=0.01, {_BETAS}, weight_decay=0.01, no_decay=())"
+                _adam("AdamW", nnx.AdamW), repr=f"AdamW(learning_rate=0.01, {_BETAS}, weight_decay=0.01, amsgrad=False)"
             ),
             replace(
                 _adam("AdamW-no-decay", nnx.AdamW, weight_decay=0.5, no_decay="*bias"),

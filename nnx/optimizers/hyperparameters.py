@@ -1,0 +1,79 @@
+"""What hyperparameters may be: one check for each name, shared by all optimizers that have it."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nnx.errors import ArgumentError
+from nnx.functional.checks import as_nonnegative
+
+Schedule = Callable[[int], float]
+"""Returns the learning rate of a step, counted from 0; those of :mod:`nnx.schedules` are also data for JSON."""
+
+Check = Callable[[Any, str], Any]
+"""``check(value, name)`` returns a hyperparameter in Python's own types, or raises ArgumentError."""
+
+
+def as_rate(value: Any, name: str) -> Any:
+    """Return a learning rate: a finite number >= 0, or a schedule, which is called with the number of a step."""
+    return value if callable(value) and not isinstance(value, type) else as_nonnegative(value, name)
+
+
+def rate_at(rate: float | Schedule, step: int, name: str = "learning_rate") -> float:
+    """Return the learning rate of a step; raises ArgumentError if a schedule gives none."""
+    if not callable(rate):
+        return rate
+    value: Any = rate(step)
+    try:
+        return as_nonnegative(value, name)
+    except ArgumentError:
+        raise ArgumentError(
+            f"expected a schedule that returns a finite {name} >= 0, got {value!r} at step {step} from {rate!r}"
+        ) from None
+
+
+def as_positive(value: Any, name: str) -> float:
+    """Return a finite number > 0."""
+    number = as_nonnegative(value, name)
+    if not number:
+        raise ArgumentError(f"expected a finite {name} > 0, got {value!r}")
+    return number
+
+
+def as_share(value: Any, name: str) -> float:
+    """Return a number in [0, 1)."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 <= number < 1.0:
+        raise ArgumentError(f"expected {name} in [0, 1), got {value!r}")
+    return number
+
+
+def as_betas(value: Any, name: str) -> tuple[float, ...]:
+    """Return two numbers in [0, 1)."""
+    try:
+        first, second = value
+        return as_share(first, name), as_share(second, name)
+    except (TypeError, ValueError):  # of which ArgumentError is one
+        raise ArgumentError(f"expected {name} to be two numbers in [0, 1), got {value!r}") from None
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Return True or False."""
+    if not (isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")):  # NumPy's own
+        raise ArgumentError(f"expected {name} to be True or False, got {value!r}")
+    return bool(value)
+
+
+CHECKS: Mapping[str, Check] = {
+    "amsgrad": as_flag,
+    "learning_rate": as_rate,
+    "betas": as_betas,
+    "eps": as_nonnegative,
+    "momentum": as_nonnegative,
+    "nesterov": as_flag,
+    "weight_decay": as_nonnegative,
+}
+"""The hyperparameters that optimizers share; what is not here is checked by the ``checks`` of its optimizer."""

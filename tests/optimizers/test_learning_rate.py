@@ -1,0 +1,102 @@
+"""Learning rates that are schedules."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Half the rate in each step."""
+
+    start: float
+
+    def __call__(self, step):
+        return self.start * 0.5**step
+
+
+def model_of():
+    return nnx.Linear(1, 1, initializer=nnx.initializers.Constant(1.0))
+
+
+ONES = {"weight": np.ones((1, 1), np.float32), "bias": np.ones(1, np.float32)}
+
+
+def test_a_step_has_the_rate_of_its_number():
+    model = model_of()
+    optimizer = nnx.SGD(model, Halving(0.5))
+    seen = []
+    for _ in range(3):
+        seen.append(optimizer.learning_rate)
+        optimizer.step(ONES)
+    assert seen == [0.5, 0.25, 0.125]
+    assert optimizer.hyperparameters["learning_rate"] == optimizer.learning_rate == 0.0625
+    assert model.weight.item() == 0.125
+
+
+def test_a_group_has_a_schedule_of_its_own():
+    optimizer = nnx.SGD(model_of(), 1.0, groups=[{"paths": "bias", "learning_rate": Halving(0.5)}])
+    optimizer.step(ONES)
+    assert optimizer.hyperparameters["learning_rate"] == (1.0, 0.25)
+    optimizer.learning_rate = Halving(4.0)
+    assert optimizer.hyperparameters["learning_rate"] == (2.0, 0.25)
+
+
+def test_a_number_replaces_the_schedule():
+    optimizer = nnx.Adam(model_of(), Halving(0.5))
+    optimizer.step(ONES)
+    optimizer.learning_rate = 3
+    optimizer.step(ONES)
+    assert optimizer.learning_rate == 3.0
+    assert type(optimizer.learning_rate) is float
+
+
+def test_a_restored_run_needs_only_the_number_of_steps():
+    optimizer = nnx.SGD(model_of(), Halving(0.5))
+    optimizer.step(ONES)
+    assert optimizer.state_dict() == {"step": 1}
+    assert nnx.SGD(model_of(), Halving(0.5)).load_state_dict({"step": 2}).learning_rate == 0.125
+
+
+def test_numbers_of_numpy_do_not_widen_float32():
+    model = model_of()
+    nnx.SGD(model, lambda step: np.float64(0.5)).step(ONES)
+    assert model.weight.dtype.name == "float32"
+
+
+def test_configuration_and_repr():
+    optimizer = nnx.Adam(model_of(), Halving(0.5), groups=[{"paths": "bias", "learning_rate": Halving(0.1)}])
+    optimizer.step(ONES)
+    config = json.loads(json.dumps(optimizer.config()))
+    again = nnx.from_config(config, model=model_of(), allow=[Halving])
+    assert again.config() == config
+    assert again.hyperparameters["learning_rate"] == (0.5, 0.1)
+    assert repr(again) == repr(optimizer)
+    assert "learning_rate=Halving(start=0.5), betas" in repr(optimizer)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, None, "0.1", [0.1]])
+def test_error_for_a_schedule_that_gives_no_rate(value):
+    model = model_of()
+    optimizer = nnx.SGD(model, lambda step: 0.5 if step < 2 else value)
+    optimizer.step(ONES)
+    optimizer.step(ONES)
+    with pytest.raises(ArgumentError, match=r"a schedule that returns a finite learning_rate >= 0, got .* at step 2"):
+        optimizer.step(ONES)
+    assert model.weight.item() == 0.0
+    assert optimizer.state_dict() == {"step": 2}
+
+
+def test_error_for_the_class_of_a_schedule():
+    with pytest.raises(ArgumentError, match="expected a finite learning_rate >= 0, got <class"):
+        nnx.SGD(model_of(), Halving)
+
+
+def test_error_for_a_configuration_with_a_lambda():
+    with pytest.raises(ArgumentError, match="learning_rate: expected an argument that JSON can hold"):
+        nnx.SGD(model_of(), lambda step: 0.1).config()
