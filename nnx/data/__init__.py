@@ -5,11 +5,13 @@ from nnx.data.embedded import load_digits
 from nnx.data.idx import read_idx, write_idx
 from nnx.data.loader import DataLoader
 from nnx.data.mnist import load_mnist
+from nnx.data.sample_key import SampleKey
 from nnx.data.transforms import index_to_one_hot, normalize, train_validation_split
 
 __all__ = [
     "DataLoader",
     "Dataset",
+    "SampleKey",
     "index_to_one_hot",
     "load_digits",
     "load_mnist",
