@@ -1,6 +1,6 @@
 """Update the parameters of a model by a rule: either all gradients fit, or nothing is changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ def update_parameters(
     *,
     paths_of_state: Sequence[str] = (),
     is_elementwise: bool = True,
+    flushed: Collection[str] = (),
 ) -> None:
     """Take one step with a rule, in place where nothing else refers to an array.
 
@@ -42,6 +43,8 @@ def update_parameters(
         The paths of the parameters that the state was made for.
     is_elementwise : bool
         Whether each element of a result of the rule depends only on the same element of its arguments.
+    flushed : names of state
+        Whose tiny values become 0 in every 16th step, before they are subnormal.
 
     Raises
     ------
@@ -87,7 +90,15 @@ def update_parameters(
         may_write[i % count] &= may_write[i]
     parameters = [members[name] for members, name in slots[:count]]
     new, new_state = apply_rule(
-        rule, ordered, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
+        rule,
+        ordered,
+        state,
+        parameters,
+        step,
+        hyperparameters,
+        may_write,
+        is_elementwise=is_elementwise,
+        flushed=flushed,
     )
     if parameters and hasattr(
         type(parameters[0]), "requires_grad"

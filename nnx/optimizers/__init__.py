@@ -1,8 +1,28 @@
 """Optimizers: update rules for the parameters of a model."""
 
+from nnx.optimizers.adadelta import Adadelta
+from nnx.optimizers.adagrad import Adagrad
 from nnx.optimizers.adam import Adam, AdamW
+from nnx.optimizers.adamax import Adamax
+from nnx.optimizers.lion import Lion
+from nnx.optimizers.nadam import NAdam
 from nnx.optimizers.optimizer import Optimizer
+from nnx.optimizers.radam import RAdam
+from nnx.optimizers.rmsprop import RMSprop
 from nnx.optimizers.scipy_search import minimize
 from nnx.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "minimize"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "minimize",
+]

@@ -10,7 +10,7 @@ from nnx.layers.patterns import as_patterns
 from nnx.optimizers.groups import Group, Layout
 from nnx.optimizers.hyperparameters import Schedule
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import per_array, share_of, zeros
+from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
 from nnx.types import Array
 
 
@@ -35,7 +35,7 @@ class Adam(Optimizer):
     betas : pair of floats
         :math:`\beta_1` and :math:`\beta_2`, in [0, 1).
     eps : float
-        :math:`\epsilon`, added outside the root.
+        :math:`\epsilon`, added outside the root. With 0, an element whose gradients were all 0 becomes NaN.
     weight_decay : float
         :math:`\lambda`, the factor of the L2 penalty, whose gradient is added. :class:`AdamW` decouples it.
     amsgrad : bool
@@ -66,6 +66,8 @@ class Adam(Optimizer):
     >>> model.weight
     array([[2.5]], dtype=float32)
     """
+
+    flushed = frozenset({"first_moment", "second_moment", "largest_second_moment"})
 
     def __init__(
         self,
@@ -99,8 +101,7 @@ class Adam(Optimizer):
         largest_second_moment: Array | None = None,
     ) -> tuple[Any, ...]:
         """Take a step of Adam with an L2 penalty."""
-        if own["weight_decay"]:
-            g = g + own["weight_decay"] * w
+        g = with_penalty(g, w, own)
         return _adam(w, g, own, step, first_moment, second_moment, largest_second_moment)
 
 
@@ -118,7 +119,7 @@ class AdamW(Adam):
     betas : pair of floats
         :math:`\beta_1` and :math:`\beta_2`, in [0, 1).
     eps : float
-        :math:`\epsilon`, added outside the root.
+        :math:`\epsilon`, added outside the root. With 0, an element whose gradients were all 0 becomes NaN.
     weight_decay : float
         :math:`\lambda`, multiplied by the learning rate.
     no_decay : str or sequence of str
@@ -198,16 +199,11 @@ class AdamW(Adam):
 def _adam(
     w: Array, g: Array, own: Mapping[str, Any], step: int, m: Array, v: Array, largest: Array | None
 ) -> tuple[Any, ...]:
-    xp, (beta1, beta2) = namespace(w), own["betas"]
-    m *= beta1  # in place where the library can, else a new array under the name
-    m += (1.0 - beta1) * g
-    square = g * g
-    square *= 1.0 - beta2
-    v *= beta2
-    v += square
+    beta1, beta2 = own["betas"]
+    m, v = average(m, g, beta1), average_square(v, g, beta2)
     if own["amsgrad"]:
-        largest = xp.maximum(largest, v)
-    size = xp.sqrt(largest if own["amsgrad"] else v)
+        largest = namespace(v).maximum(largest, v)
+    size = namespace(v).sqrt(largest if own["amsgrad"] else v)
     size /= share_of(beta2, step + 1) ** 0.5
     size += own["eps"]
     change = m / size

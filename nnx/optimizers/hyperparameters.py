@@ -69,11 +69,15 @@ def as_flag(value: Any, name: str) -> bool:
 
 CHECKS: Mapping[str, Check] = {
     "amsgrad": as_flag,
-    "learning_rate": as_rate,
     "betas": as_betas,
+    "centered": as_flag,
     "eps": as_nonnegative,
+    "initial_accumulator_value": as_nonnegative,
+    "learning_rate": as_rate,
     "momentum": as_nonnegative,
+    "momentum_decay": as_nonnegative,
     "nesterov": as_flag,
+    "rho": as_share,
     "weight_decay": as_nonnegative,
 }
 """The hyperparameters that optimizers share; what is not here is checked by the ``checks`` of its optimizer."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-from nnx.backend.blocks import State, apply_rule
+from nnx.backend.blocks import State
 from nnx.backend.links import OWNERS
-from nnx.errors import ArgumentError, CheckpointError, UsageError
+from nnx.errors import ArgumentError, CheckpointError
 from nnx.layers import Module
 from nnx.layers.config import config_of
 from nnx.layers.moving import converted, wide_dtype
@@ -15,11 +15,12 @@ from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
 from nnx.optimizers.groups import Layout, as_groups
-from nnx.optimizers.hyperparameters import CHECKS, Check, Schedule, rate_at
+from nnx.optimizers.hyperparameters import Schedule, rate_at
+from nnx.optimizers.update_rule import UpdateRule
 from nnx.types import Array, DType
 
 
-class Optimizer(Configured):
+class Optimizer(UpdateRule, Configured):
     """Base class of optimizers, which update the parameters of a model by a rule.
 
     A subclass has a constructor, which names and checks its hyperparameters, and two static methods over *lists* of
@@ -32,7 +33,8 @@ class Optimizer(Configured):
     and parameters with ``*=`` and the like, and returns the results (with arrays that cannot be written, such an
     operator makes a new array); it must not write into gradients. If anything else refers to an array, the rule gets a
     copy. Large arrays are cut into blocks; a rule that needs whole arrays, such as their norms, sets
-    ``is_elementwise = False``. What is in half precision reaches the rule in float32, and is rounded afterwards.
+    ``is_elementwise = False``. What is in half precision reaches the rule in float32, and is rounded afterwards. State
+    that decays, such as a moment, is named in ``flushed``: its tiny values become 0 before they are subnormal.
 
     Parameters
     ----------
@@ -78,9 +80,6 @@ class Optimizer(Configured):
     ((0.01, 0.01, 0.1, 0.1), (0.5, 0.0, 0.5, 0.0))
     """
 
-    is_elementwise: ClassVar[bool] = True
-    checks: ClassVar[Mapping[str, Check]] = CHECKS
-    """Checks of hyperparameters by name: ``check(value, name)`` returns the value in Python's own types or raises."""
     _not_configuration: ClassVar[frozenset[str]] = frozenset({"rng", "model"})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -111,50 +110,6 @@ class Optimizer(Configured):
         self._paths: tuple[str, ...] = ()
         self._step = 0
         self._prepare()
-
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
-        """Return the state before the first step; by default there is none."""
-        return {}
-
-    @staticmethod
-    def rule(
-        gradients: Sequence[Array],
-        state: Mapping[str, Sequence[Array]],
-        parameters: Sequence[Array],
-        step: int,
-        hyperparameters: Mapping[str, Any],
-    ) -> tuple[Sequence[Array], Mapping[str, Sequence[Array]]]:
-        """Return the new parameters and the new state; a subclass defines it. ``step`` counts from 0."""
-        raise UsageError("an optimizer needs a rule(gradients, state, parameters, step, hyperparameters)")
-
-    @classmethod
-    def update(
-        cls,
-        gradients: Sequence[Array],
-        state: Mapping[str, Sequence[Array]],
-        parameters: Sequence[Array],
-        step: int,
-        hyperparameters: Mapping[str, Any],
-        may_write: Sequence[bool] = (),
-    ) -> tuple[list[Array], State]:
-        """Return the parameters and the state after one step, without changing the arguments.
-
-        Parameters
-        ----------
-        gradients, parameters : sequences of arrays
-        state : mapping from name to sequence of arrays
-            As ``init`` returned it.
-        step : int
-            The number of steps before this one.
-        hyperparameters : mapping
-        may_write : sequence of bool, optional
-            For each parameter, whether it and its state may be overwritten; by default none may.
-        """
-        is_elementwise = cls.is_elementwise
-        return apply_rule(
-            cls.rule, gradients, state, parameters, step, hyperparameters, may_write, is_elementwise=is_elementwise
-        )
 
     @property
     def learning_rate(self) -> float:
@@ -204,6 +159,7 @@ class Optimizer(Configured):
             self._step,
             paths_of_state=self._paths,
             is_elementwise=self.is_elementwise,
+            flushed=self.flushed,
         )
         self._step += 1
 

@@ -72,6 +72,28 @@ def zeros(parameters: Sequence[Array], *names: str) -> State:
     return {name: [*map(wide_zeros, parameters)] for name in names}
 
 
+def with_penalty(g: Array, w: Array, own: Mapping[str, Any]) -> Array:
+    """Return the gradient of an objective with the L2 penalty of the weight decay."""
+    decay = own["weight_decay"]
+    return g + decay * w if decay else g
+
+
+def average(mean: Array, x: Array, beta: float) -> Array:
+    """Return ``beta * mean + (1 - beta) * x``; the mean may be overwritten."""
+    mean *= beta  # in place where the library can, else a new array under the name
+    mean += (1.0 - beta) * x
+    return mean
+
+
+def average_square(mean: Array, x: Array, beta: float) -> Array:
+    """Return ``beta * mean + (1 - beta) * x**2``; the mean may be overwritten."""
+    square = x * x
+    square *= 1.0 - beta
+    mean *= beta
+    mean += square
+    return mean
+
+
 def share_of(beta: float, count: Any) -> Any:
     """Return ``1 - beta ** count``, by which a moment that started at 0 is too small."""
     if isinstance(count, int) or not beta:

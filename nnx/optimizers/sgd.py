@@ -56,6 +56,7 @@ class SGD(Optimizer):
     {'step': 1, 'velocity.weight': array([[1.]], dtype=float32)}
     """
 
+    flushed = frozenset({"velocity"})
     init = staticmethod(start_velocity)
     rule = staticmethod(descend)
 

@@ -145,23 +145,6 @@ def test_copies_and_pickles_go_on_alike():
         assert_close(twin.model.parameters(), expected.model.parameters(), rtol=0.0, atol=0.0)
 
 
-def test_the_rule_can_be_compiled_by_jax():
-    jax = pytest.importorskip("jax", reason="JAX is not installed")
-    model = model_of(3, 2, spec="jax")
-    optimizer = nnx.Adam(model, 0.1)
-    options = dict(optimizer.hyperparameters)
-    parameters = list(model.parameters().values())
-    state = optimizer.init(parameters, options)
-    compiled = jax.jit(lambda g, s, w, step: nnx.Adam.update(g, s, w, step, options))
-    for i in range(3):
-        gradients = gradients_of(model, i)
-        optimizer.step(gradients)
-        parameters, state = compiled(list(gradients.values()), state, parameters, i)
-    for ours, own in zip(parameters, model.parameters().values(), strict=True):
-        assert ours.dtype == own.dtype
-        np.testing.assert_allclose(ours, own, rtol=2e-6, atol=1e-7)
-
-
 @each
 @pytest.mark.parametrize("betas", [0.9, (0.9,), (1.0, 0.9), (0.9, -0.1), (0.9, float("nan")), ("a", 0.9), None])
 def test_error_for_wrong_betas(kind, betas):

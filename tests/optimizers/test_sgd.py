@@ -9,14 +9,6 @@ import nnx
 from nnx.errors import ArgumentError
 from nnx.testing import assert_close
 
-OPTIONS = [
-    {},
-    {"weight_decay": 0.01},
-    {"momentum": 0.9},
-    {"momentum": 0.9, "weight_decay": 0.01},
-    {"momentum": 0.5, "nesterov": True, "weight_decay": 0.01},
-]
-
 
 def pair(spec="numpy", dtype="float32"):
     with nnx.use_backend(spec):
@@ -43,44 +35,6 @@ def test_a_step_is_that_of_model_update(xp):
         objective = lambda model: nnx.functional.cross_entropy(model(x), target)  # noqa: E731
         optimizer.step(nnx.grad(objective)(models[1]))
     assert_close(models[1].parameters(), models[0].parameters())
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
-def test_a_hundred_steps_are_those_of_pytorch(xp, options):
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    model = pair(xp.spec, "float64")
-    theirs = [torch.tensor(np.array(nnx.to_numpy(w)), requires_grad=True) for w in model.parameters().values()]
-    reference = torch.optim.SGD(theirs, 0.1, **options)
-    optimizer = nnx.SGD(model, 0.1, **options)
-    draw = np.random.default_rng(7)
-    for _ in range(100):
-        x, target = draw.standard_normal((5, 3)), draw.integers(0, 2, 5)
-        data, labels = xp.asarray(x, "float64"), xp.asarray(target, "int64")
-        objective = lambda model, x=data, t=labels: nnx.functional.cross_entropy(model(x), t)  # noqa: E731
-        optimizer.step(nnx.grad(objective)(model))
-        hidden = torch.sigmoid(torch.tensor(x) @ theirs[0] + theirs[1])
-        loss = torch.nn.functional.cross_entropy(hidden @ theirs[2] + theirs[3], torch.tensor(target))
-        reference.zero_grad()
-        loss.backward()
-        reference.step()
-    for ours, own in zip(model.parameters().values(), theirs, strict=True):
-        np.testing.assert_allclose(nnx.to_numpy(ours), own.detach().numpy(), rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=repr)
-@pytest.mark.parametrize("taken", [0, 3])
-def test_a_restored_state_gives_the_same_bits(xp, options, taken):
-    model = pair(xp.spec, "float64")
-    optimizer = nnx.SGD(model, 0.1, **options)
-    train(model, optimizer, xp, taken)
-    weights, state = model.state_dict(), optimizer.state_dict()
-    train(model, optimizer, xp, 4, start=taken)
-    twin = pair(xp.spec, "float64").load_state_dict(weights)
-    restored = nnx.SGD(twin, 0.1, **options).load_state_dict(state)
-    train(twin, restored, xp, 4, start=taken)
-    assert_close(twin.parameters(), model.parameters(), rtol=0.0, atol=0.0)
-    assert restored.state_dict().keys() == optimizer.state_dict().keys()
-    assert restored.state_dict()["step"] == taken + 4
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
