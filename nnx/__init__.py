@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nnx import losses as losses
     from nnx import metrics as metrics
     from nnx import optimizers as optimizers
+    from nnx import schedules as schedules
     from nnx import testing as testing
     from nnx import training as training
     from nnx import tree as tree

@@ -1,10 +1,10 @@
-"""Build a module, a loss, an optimizer, a metric or an initializer from its configuration."""
+"""Build a module, a loss, an optimizer, a schedule, a metric or an initializer from its configuration."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nnx import initializers, layers, losses, metrics, optimizers
-from nnx.layers.config import build
+from nnx import initializers, layers, losses, metrics, optimizers, schedules
+from nnx.layers.config import build, type_name
 from nnx.layers.remembering import Configured
 
 __all__ = ["from_config"]
@@ -55,4 +55,5 @@ def _known() -> dict[str, type]:
     named = {name: getattr(room, name) for room in rooms for name in room.__all__}
     found = {name: kind for name, kind in named.items() if isinstance(kind, type) and issubclass(kind, Configured)}
     kinds = {name: kind for name, kind in vars(initializers).items() if hasattr(kind, "__dataclass_fields__")}
-    return found | {name: kind for name, kind in kinds.items() if not name.startswith("_")}
+    found |= {name: kind for name, kind in kinds.items() if not name.startswith("_")}
+    return found | {type_name(kind): kind for kind in (getattr(schedules, name) for name in schedules.__all__)}

@@ -149,6 +149,14 @@ def as_nonnegative(value: Any, name: str) -> float:
     return number
 
 
+def as_positive(value: Any, name: str) -> float:
+    """Return a number as a Python float; raises ArgumentError unless it is finite and > 0."""
+    number = as_nonnegative(value, name)
+    if not number:
+        raise ArgumentError(f"expected a finite {name} > 0, got {value!r}")
+    return number
+
+
 def as_finite(value: Any, name: str) -> float:
     """Return a number as a Python float; raises ArgumentError unless it is finite."""
     number = _as_float(value)

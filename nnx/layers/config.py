@@ -85,7 +85,12 @@ class _Writer:
 
 
 def type_name(kind: type) -> str:
-    """Return the name of a class in a configuration: with its module, unless it is one of nnx."""
+    """Return the name of a class in a configuration: with its module, unless it is one of nnx.
+
+    A schedule is ``schedules.Linear``, since layers and initializers have some of the same names.
+    """
+    if kind.__module__.startswith("nnx.schedules."):
+        return f"schedules.{kind.__name__}"
     return kind.__name__ if kind.__module__.startswith("nnx.") else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from nnx.backend import namespace
+from nnx.functional.checks import as_positive
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import CHECKS, Check, Schedule, as_positive
+from nnx.optimizers.hyperparameters import CHECKS, Check, Schedule
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average_square, per_array, with_penalty, zeros
 from nnx.types import Array

@@ -32,14 +32,6 @@ def rate_at(rate: float | Schedule, step: int, name: str = "learning_rate") -> f
         ) from None
 
 
-def as_positive(value: Any, name: str) -> float:
-    """Return a finite number > 0."""
-    number = as_nonnegative(value, name)
-    if not number:
-        raise ArgumentError(f"expected a finite {name} > 0, got {value!r}")
-    return number
-
-
 def as_share(value: Any, name: str) -> float:
     """Return a number in [0, 1)."""
     try:
