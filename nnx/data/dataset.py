@@ -1,11 +1,12 @@
 """A data set: arrays whose first axis is that of the samples."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from nnx.backend import asarray, device_of, is_array, namespace, to_numpy
+from nnx.backend import asarray, device_of, is_array, namespace
+from nnx.data.base import Source
 from nnx.errors import ArgumentError, DataError, DeviceError
 from nnx.types import Array
 
@@ -13,7 +14,7 @@ Sample = tuple[Array, ...] | dict[str, Array]
 """Rows of every array: a tuple, or a dict if the arrays have names."""
 
 
-class Dataset:
+class Dataset(Source):
     """Arrays of one library and device that belong together, sample by sample.
 
     Parameters
@@ -78,36 +79,24 @@ class Dataset:
     def __len__(self) -> int:
         return int(self.arrays[0].shape[0])
 
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[row] for row in range(len(self)))
+    def sample(self, row: int) -> Sample:
+        """Return a row of each array."""
+        return self.pack(array[row, ...] for array in self.arrays)
 
-    def __getitem__(self, index: Any) -> Any:
-        """Return the chosen samples of each array: a tuple, or a dict if the arrays have names.
+    def batch(self, rows: Any) -> Sample:
+        """Return copies of the chosen rows of each array; ``rows`` are on the host, and within range."""
+        return self.take(rows_like(rows, self.arrays[0]))
 
-        Parameters
-        ----------
-        index : int, slice, or integers of shape (rows,)
-            An int drops the first axis. A slice with a positive step gives views if the library has them. Integers may
-            repeat and may be an array of any library; negative ones count from the end.
+    def span(self, start: int, stop: int, step: int = 1) -> Sample:
+        """Return a slice of each array: views, if the library has them."""
+        return self.pack(array[start:stop:step, ...] for array in self.arrays)
 
-        Raises
-        ------
-        DataError
-            If an index is out of range. It is checked on the host, since a GPU would silently wrap it around.
-        ArgumentError
-            If the index is of any other type.
-        """
-        if isinstance(index, slice):
-            rows = range(len(self))[index]
-            if rows.step > 0:
-                # Within bounds, as the standard requires of slices.
-                bounds = slice(rows.start, max(rows.start, rows.stop), rows.step)
-                return self.pack(array[bounds, ...] for array in self.arrays)
-            index = np.asarray(rows, dtype=np.int64)
-        if isinstance(index, (int, np.integer)):
-            row = int(self._check(np.asarray([index]))[0])
-            return self.pack(array[row, ...] for array in self.arrays)
-        return self.take(rows_like(self._check(np.asarray(to_numpy(index))), self.arrays[0]))
+    def reader(self, order: Any) -> Callable[[slice], Sample]:
+        """Return a function that reads a part of an order, which is moved to the device of the arrays once."""
+        if order is None:
+            return super().reader(order)
+        rows = rows_like(order, self.arrays[0])
+        return lambda part: self.take(rows[part])
 
     def take(self, rows: Array) -> Sample:
         """Return samples by their row numbers, which must be on the device of the arrays and are not checked."""
@@ -122,19 +111,6 @@ class Dataset:
         labels = [f"{name}: " for name in self.names] if self.names else [""] * len(self.arrays)
         kinds = (f"{tuple(array.shape[1:])} {array.dtype}" for array in self.arrays)
         return f"Dataset({len(self)} samples: {', '.join(map(str.__add__, labels, kinds))})"
-
-    def _check(self, rows: Any) -> Any:
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise ArgumentError(
-                f"expected an int, a slice or integers of shape (rows,) as index, "
-                f"got {rows.dtype} of shape {rows.shape}"
-            )
-        wrong = rows[(rows < -len(self)) | (rows >= len(self))]
-        if wrong.size:
-            raise DataError(
-                f"expected rows from {-len(self)} to {len(self) - 1} of {len(self)} samples, got {wrong[0]}"
-            )
-        return np.where(rows < 0, rows + len(self), rows)
 
 
 def rows_like(rows: Any, array: Array) -> Array:

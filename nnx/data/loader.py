@@ -1,23 +1,27 @@
 """Batches of a data set, in an order determined by a seed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-import numpy as np
-
-from nnx.data.dataset import Dataset, Sample, rows_like
-from nnx.errors import ArgumentError, CheckpointError, DataError
+from nnx.data.batch_reader import BatchReader
+from nnx.data.orders import Sampler
+from nnx.errors import CheckpointError, UsageError
 from nnx.functional.checks import as_integer
-from nnx.types import Array
+from nnx.types import Tree
 
 _VERSION = 1  # of the state
 
 
-class DataLoader:
+class LengthError(UsageError, TypeError):
+    """The number of batches is not known. A TypeError, so that ``list(loader)`` does without it."""
+
+
+class DataLoader(BatchReader):
     """Iterate over a data set in batches, in a new order for each epoch.
 
-    The order of epoch ``e`` depends only on ``(seed, e)``. It is drawn on the host with NumPy and then moved, so it is
-    the same on every backend. Without ``shuffle`` batches are slices, and views if the library has them.
+    The order of epoch ``e`` depends only on ``(seed, e)``. It is drawn on the host with NumPy, so it is the same on
+    every backend. Without ``shuffle`` batches of arrays are slices, and views if the library has them.
 
     A new iterator always runs through a whole epoch. It starts the next epoch if the one before was finished, or
     abandoned after two batches or more. An epoch of which at most one batch was taken starts again: looking at
@@ -26,31 +30,52 @@ class DataLoader:
 
     Parameters
     ----------
-    dataset : Dataset, tuple of array, or dict of array
-        Arrays of shape (samples, ...). A dict gives batches that are dicts.
-    batch_size : int
+    dataset : Source, Stream, or what :func:`as_dataset` takes
+        Most often a tuple of arrays of shape (samples, ...). A dict gives batches that are dicts.
+    batch_size : int or None
+        ``None`` for a data set or stream whose items are batches already.
     shuffle : bool
     seed : int
         Zero or more.
     drop_last : bool
         Leave out a short last batch. By default it is kept, so that each epoch has every sample.
+    sampler : callable, optional
+        ``sampler(seed, epoch)`` returns the row numbers of an epoch in order, and ``shuffle`` has no effect; see
+        :class:`WeightedSampler`. It must be a pure function, so that a run can be resumed.
+    collate : callable, optional
+        ``collate(samples)`` makes a batch of a list of samples, for example by padding them. By default data sets do it
+        themselves: by slicing arrays, or with :func:`collate`.
+    transform : callable, optional
+        ``transform(batch)`` or, if it has a parameter of that name, ``transform(batch, key=key)`` with a
+        :class:`SampleKey`. It may be called in several threads at once.
+    workers : int
+        The number of threads that read, collate, transform and move batches while the loop works on others. They
+        change neither the order nor the values of batches. A stream has at most one.
+    prefetch : int, optional
+        How many batches are read ahead; by default two for each worker. They are in memory at the same time.
+    to : str, optional
+        Where batches are moved to last, as in :func:`nnx.to_device`: ``"torch:cuda:0"``, ``"cupy"``. With workers this
+        happens ahead of use. Memory is not pinned.
 
     Attributes
     ----------
     epoch : int
         The current epoch, from 0; it advances when an iterator is exhausted. Setting it chooses the next order.
     batch : int
-        The number of batches of that epoch that were taken.
+        The number of batches of that epoch that were taken. Batches that are only read ahead do not count.
 
     Raises
     ------
     DataError
-        If the data set is empty.
+        If the data set is empty. While iterating: what is wrong with a sample, with its number.
     ArgumentError
-        If an argument is out of range, or ``drop_last`` would leave no batch.
+        If an argument is out of range or does not fit the data, or ``drop_last`` would leave no batch.
+    BackendError, DeviceError
+        If ``to`` is not available.
 
     Examples
     --------
+    >>> import numpy as np
     >>> x, y = np.zeros((5, 2), np.float32), np.arange(5)
     >>> loader = DataLoader((x, y), batch_size=2, shuffle=False)
     >>> len(loader)
@@ -64,41 +89,48 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset | tuple[Array, ...] | dict[str, Array],
-        batch_size: int,
+        dataset: Any,
+        batch_size: int | None,
         shuffle: bool = True,
         seed: int = 0,
         drop_last: bool = False,
+        *,
+        sampler: Sampler | None = None,
+        collate: Callable[[Sequence[Tree]], Tree] | None = None,
+        transform: Callable[..., Tree] | None = None,
+        workers: int = 0,
+        prefetch: int | None = None,
+        to: str | None = None,
     ) -> None:
-        self.dataset = _as_dataset(dataset)
-        self.batch_size = as_integer(batch_size, "batch_size", least=1)
-        self.shuffle = shuffle
-        self.seed = as_integer(seed, "seed", least=0)
-        self.drop_last = drop_last
+        super().__init__(
+            dataset, batch_size, shuffle, seed, drop_last, sampler, collate, transform, workers, prefetch, to
+        )
         self._epoch = self._batch = 0
         self._taken = 0  # the number of batches that the current iterator has yielded
         self._iterator = 0  # the number of the current iterator: the last that was started
-        if not len(self.dataset):
-            raise DataError("expected a data set with samples, got one with none; check what was loaded or selected")
-        if not len(self):
-            raise ArgumentError(
-                f"expected a batch_size of at most {len(self.dataset)} samples with drop_last, "
-                f"got {batch_size}; use smaller batches or keep the last one"
-            )
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
-        return full + (rest > 0 and not self.drop_last)
+        """Return the number of batches in the current epoch.
+
+        Raises
+        ------
+        LengthError
+            If the data set is a stream without a length. It is a UsageError and a TypeError.
+        """
+        samples = self.samples(self._epoch)
+        if samples is None:
+            raise LengthError("expected a stream of known length, got one without; pass nnx.data.Stream(..., length=n)")
+        return self.count(samples)
 
     def __iter__(self) -> Iterator[Any]:
         """Run through an epoch. Of several iterators, only the last that was started moves the loader's position."""
         epoch, start = self._begin()
         own = self._iterator
-        for number, batch in enumerate(self._batches(epoch, start), start=start + 1):
-            if own == self._iterator:
-                self._batch, self._taken = number, self._taken + 1  # before the yield: a state may be saved in the loop
-            yield batch
+        with closing(self.batches(epoch, start)) as batches:
+            for number, batch in enumerate(batches, start=start + 1):
+                if own == self._iterator:  # before the yield: a state may be saved in the loop
+                    self._batch, self._taken = number, self._taken + 1
+                yield batch
         if own == self._iterator:
             self._go_to(epoch + 1, 0)
 
@@ -146,7 +178,7 @@ class DataLoader:
             raise CheckpointError(
                 f"expected a loader's state of version {_VERSION}, got {state['version']}; update nnx"
             )
-        if batch > len(self):
+        if self.samples(epoch) is not None and batch > len(self):
             raise CheckpointError(
                 f"expected a position in an epoch of {len(self)} batches, got {batch} taken; "
                 "make the loader with the data and the batch size that it had"
@@ -167,25 +199,3 @@ class DataLoader:
         left = self._taken > 1
         self._go_to(self._epoch + left, 0 if left else self._batch - self._taken)
         return self._epoch, self._batch
-
-    def _batches(self, epoch: int, start: int) -> Iterator[Sample]:
-        size, samples = self.batch_size, len(self.dataset)
-        slices = (slice(i * size, min((i + 1) * size, samples)) for i in range(start, len(self)))
-        if not self.shuffle:
-            return (self.dataset[rows] for rows in slices)
-        order = np.random.default_rng((self.seed, epoch)).permutation(samples)
-        rows = rows_like(order, self.dataset.arrays[0])  # moved once per epoch, not once per batch
-        return (self.dataset.take(rows[batch]) for batch in slices)
-
-
-def _as_dataset(data: Any) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, dict) and all(isinstance(name, str) for name in data):
-        return Dataset(**data)
-    if not isinstance(data, (tuple, list)):
-        raise ArgumentError(
-            "expected a Dataset, a tuple of arrays, or a dict of them with names, "
-            f"got {type(data).__name__}; write (x,) for a single array"
-        )
-    return Dataset(*data)
