@@ -134,6 +134,18 @@ def test_nothing_that_somebody_holds_is_written(xp, row):
 
 
 @each
+def test_what_nobody_holds_is_written_in_place(row):
+    model = nnx.Model([nnx.Linear(3, 4, rng=0), nnx.ReLU(), nnx.Linear(4, 2, bias=False, rng=1)])
+    optimizer, draw, seen = row.build(model), np.random.default_rng(0), []
+    for _ in range(18):  # with one step that flushes tiny values
+        optimizer.step({path: draw.standard_normal(shape).astype("f4") for path, shape in SHAPES.items()})
+        held = model.parameters() | optimizer.state_dict()
+        seen.append({path: id(array) for path, array in held.items() if path != "step"})
+        del held
+    assert all(one == seen[0] for one in seen)
+
+
+@each
 @pytest.mark.parametrize("taken", [0, 3])
 def test_a_saved_state_goes_on_with_the_same_bits(xp, row, taken):
     model = make_model(xp)

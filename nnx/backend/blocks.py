@@ -38,7 +38,13 @@ def spread(hyperparameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
     varied = {name: value for name, value in hyperparameters.items() if type(value) is PerParameter}
     if not varied:
         return repeat(hyperparameters)
-    return [{**hyperparameters, **dict(zip(varied, own, strict=True))} for own in zip(*varied.values(), strict=True)]
+    rows = [*zip(*varied.values(), strict=True)]
+    made: dict[tuple[int, ...], Mapping[str, Any]] = {}
+    keys = [tuple(map(id, row)) for row in rows]  # those of a group are the same objects, which need not be hashable
+    for key, row in zip(keys, rows, strict=True):
+        if key not in made:
+            made[key] = {**hyperparameters, **dict(zip(varied, row, strict=True))}
+    return [*map(made.__getitem__, keys)]
 
 
 BLOCK = 65_536
@@ -141,28 +147,31 @@ def _apply_in_rows(
     rows: list[Sequence[Array]] = []
     slots: list[int] = []  # for each row the index of its parameter
     whole: list[bool] = []  # and whether it is all of it, not a block
+    parts: list[list[int]] = [[]]  # the rows that the rule gets at once
+    halves = [*map(_is_half, columns[0])]
     for i, gradient in enumerate(gradients):
         row = (gradient, *map(itemgetter(i), columns))
         cuts = _blocks(row) if is_elementwise else None
+        new = range(len(rows), len(rows) + (1 if cuts is None else len(cuts)))
         rows += [row] if cuts is None else cuts
-        count = 1 if cuts is None else len(cuts)
-        slots += [i] * count
-        whole += [cuts is None] * count
-    # A rule that looks at single elements can take the wide copies one at a time, so that they do not add up.
-    alone = [is_elementwise and _is_half(row[1]) for row in rows]
-    together = [k for k, is_alone in enumerate(alone) if not is_alone]
-    for part in (together, *([k] for k, is_alone in enumerate(alone) if is_alone)):
-        if not part:
-            continue
-        of_gradients, old, *kept = zip(*([*map(_widened, rows[k])] for k in part), strict=True)
+        slots += [i] * len(new)
+        whole += [cuts is None] * len(new)
+        if halves[i] and is_elementwise:  # one at a time, so that the wide copies do not add up
+            parts += [[k] for k in new]
+        else:
+            parts[0] += new
+    for part in filter(None, parts):
+        given = [rows[k] for k in part]
+        if any(halves[slots[k]] for k in part):
+            given = [[*map(_widened, row)] for row in given]
+        of_gradients, old, *kept = zip(*given, strict=True)
         own = {name: _of_rows(value, [slots[k] for k in part]) for name, value in hyperparameters.items()}
         made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, own)
-        new = (made, *map(made_state.__getitem__, names))
-        for j, (column, results) in enumerate(zip(columns, new, strict=True), 1):
-            for k, result in zip(part, results, strict=True):
-                before = rows[k][j]
+        for j, of_column in enumerate((made, *map(made_state.__getitem__, names))):
+            for k, result in zip(part, of_column, strict=True):
+                before = rows[k][j + 1]
                 if whole[k]:
-                    column[slots[k]] = _as_before(result, before)
+                    columns[j][slots[k]] = result if result.dtype == before.dtype else _cast(result, before)
                 elif result is not before:  # a block that the rule did not write in place
                     before[...] = result
 
@@ -181,12 +190,11 @@ def _is_half(x: Array) -> bool:
 
 
 def _widened(x: Array) -> Array:
-    xp = namespace(x)
-    return xp.astype(x, xp.float32) if _is_half(x) else x
+    return namespace(x).astype(x, namespace(x).float32) if _is_half(x) else x
 
 
-def _as_before(result: Array, before: Array) -> Array:
-    return result if result.dtype == before.dtype else namespace(result).astype(result, before.dtype)
+def _cast(x: Array, like: Array) -> Array:
+    return namespace(x).astype(x, like.dtype)
 
 
 def _of_rows(value: Any, slots: Sequence[int]) -> Any:

@@ -37,6 +37,14 @@ def divide_into(own: Array, other: Array) -> Array:
     return own / other
 
 
+def maximum_into(own: Array, other: Array) -> Array:
+    """Return the larger of two arrays, element by element; ``own`` may be overwritten."""
+    xp: Any = namespace(own)
+    if hasattr(own, "__array_ufunc__") and _fits(own, other):  # NumPy's and CuPy's functions write where they are told
+        return xp.maximum(own, other, out=own)
+    return xp.maximum(own, other)
+
+
 def copied(x: Array) -> Array:
     """Return a copy in new memory, or the array itself if it cannot be written."""
     if is_immutable(x):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx.backend import namespace
+from nnx.backend import maximum_into, namespace
 from nnx.backend.blocks import PerParameter
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns
@@ -199,11 +199,11 @@ class AdamW(Adam):
 def _adam(
     w: Array, g: Array, own: Mapping[str, Any], step: int, m: Array, v: Array, largest: Array | None
 ) -> tuple[Any, ...]:
-    beta1, beta2 = own["betas"]
+    xp, (beta1, beta2) = namespace(v), own["betas"]
     m, v = average(m, g, beta1), average_square(v, g, beta2)
     if own["amsgrad"]:
-        largest = namespace(v).maximum(largest, v)
-    size = namespace(v).sqrt(largest if own["amsgrad"] else v)
+        largest = maximum_into(largest, v)
+    size = xp.sqrt(largest if own["amsgrad"] else v)
     size /= share_of(beta2, step + 1) ** 0.5
     size += own["eps"]
     change = m / size

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx.backend import namespace
+from nnx.backend import maximum_into, namespace
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import Schedule
 from nnx.optimizers.optimizer import Optimizer
@@ -83,13 +83,13 @@ class Adamax(Optimizer):
         w: Array, g: Array, own: Mapping[str, Any], step: Any, first_moment: Array, largest_gradient: Array
     ) -> tuple[Any, ...]:
         """Move by the mean gradient, divided by the largest one."""
-        xp, (beta1, beta2) = namespace(w), own["betas"]
+        beta1, beta2 = own["betas"]
         g = with_penalty(g, w, own)
         m, u = average(first_moment, g, beta1), largest_gradient
-        size = xp.abs(g)
+        size = namespace(g).abs(g)
         size += own["eps"]
         u *= beta2
-        u = xp.maximum(u, size)
+        u = maximum_into(u, size)
         change = m / u
         change *= own["learning_rate"] / share_of(beta1, step + 1)
         w -= change

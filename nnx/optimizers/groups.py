@@ -66,6 +66,7 @@ class Layout:
         self.groups = tuple(groups)
         self._paths: tuple[str, ...] | None = None
         self._sources: dict[str, list[int]] = {}  # for each parameter the number of its group from 1, 0 for none
+        self._latest: dict[str, tuple[list[Any], PerParameter]] = {}
 
     def of(self, model: Module, common: Mapping[str, Any], step: int) -> dict[str, PerParameter]:
         """Return the hyperparameters that groups set, with a value for each parameter that is trained.
@@ -86,14 +87,14 @@ class Layout:
         plan = usable_plan(model)
         if plan.paths is not self._paths:
             self._sources = self._found(plan.paths, plan.all_paths)
-            self._paths = plan.paths
-        found = {}
+            self._paths, self._latest = plan.paths, {}
         for name, sources in self._sources.items():
             values = [common[name], *(group.values.get(name) for group in self.groups)]
             if name == "learning_rate":
                 values = [rate_at(value, step) for value in values]
-            found[name] = PerParameter(map(values.__getitem__, sources))
-        return found
+            if name not in self._latest or self._latest[name][0] != values:
+                self._latest[name] = values, PerParameter(map(values.__getitem__, sources))
+        return {name: found for name, (_, found) in self._latest.items()}
 
     def _found(self, paths: tuple[str, ...], all_paths: tuple[str, ...]) -> dict[str, list[int]]:
         sources: dict[str, list[int]] = {name: [0] * len(paths) for group in self.groups for name in group.values}

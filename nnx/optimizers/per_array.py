@@ -96,6 +96,6 @@ def average_square(mean: Array, x: Array, beta: float) -> Array:
 
 def share_of(beta: float, count: Any) -> Any:
     """Return ``1 - beta ** count``, by which a moment that started at 0 is too small."""
-    if isinstance(count, int) or not beta:
+    if type(count) is int or not beta:
         return 1.0 - beta**count
     return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
