@@ -179,3 +179,11 @@ def as_probability(value: Any, name: str) -> float:
     if not 0.0 <= number <= 1.0:
         raise ArgumentError(f"expected {name} in [0, 1], got {value!r}")
     return number
+
+
+def as_share(value: Any, name: str) -> float:
+    """Return a share, which is less than all, as a Python float; raises ArgumentError unless it is in [0, 1)."""
+    number = _as_float(value)
+    if not 0.0 <= number < 1.0:
+        raise ArgumentError(f"expected {name} in [0, 1), got {value!r}")
+    return number

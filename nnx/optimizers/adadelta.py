@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from nnx.backend import namespace
 from nnx.functional.checks import as_positive
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import CHECKS, Check, Schedule
+from nnx.optimizers.hyperparameters import CHECKS, Check, Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average_square, per_array, with_penalty, zeros
 from nnx.types import Array
@@ -65,7 +65,7 @@ class Adadelta(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 1.0,
+        learning_rate: Rate = 1.0,
         *,
         rho: float = 0.9,
         eps: float = 1e-6,

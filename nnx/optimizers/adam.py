@@ -8,7 +8,7 @@ from nnx.backend.blocks import PerParameter
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns
 from nnx.optimizers.groups import Group, Layout
-from nnx.optimizers.hyperparameters import Schedule
+from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
 from nnx.types import Array
@@ -72,7 +72,7 @@ class Adam(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: Rate = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -156,7 +156,7 @@ class AdamW(Adam):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: Rate = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -1,14 +1,13 @@
 """What hyperparameters may be: one check for each name, shared by all optimizers that have it."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from nnx.errors import ArgumentError
-from nnx.functional.checks import as_nonnegative
+from nnx.functional.checks import as_nonnegative, as_share
 
-Schedule = Callable[[int], float]
-"""Returns the learning rate of a step, counted from 0; those of :mod:`nnx.schedules` are also data for JSON."""
+Rate = float | Callable[[int], float]
+"""A learning rate, or what returns that of a step, counted from 0, such as a schedule of :mod:`nnx.schedules`."""
 
 Check = Callable[[Any, str], Any]
 """``check(value, name)`` returns a hyperparameter in Python's own types, or raises ArgumentError."""
@@ -19,7 +18,7 @@ def as_rate(value: Any, name: str) -> Any:
     return value if callable(value) and not isinstance(value, type) else as_nonnegative(value, name)
 
 
-def rate_at(rate: float | Schedule, step: int, name: str = "learning_rate") -> float:
+def rate_at(rate: Rate, step: int, name: str = "learning_rate") -> float:
     """Return the learning rate of a step; raises ArgumentError if a schedule gives none."""
     if not callable(rate):
         return rate
@@ -30,17 +29,6 @@ def rate_at(rate: float | Schedule, step: int, name: str = "learning_rate") -> f
         raise ArgumentError(
             f"expected a schedule that returns a finite {name} >= 0, got {value!r} at step {step} from {rate!r}"
         ) from None
-
-
-def as_share(value: Any, name: str) -> float:
-    """Return a number in [0, 1)."""
-    try:
-        number = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0.0 <= number < 1.0:
-        raise ArgumentError(f"expected {name} in [0, 1), got {value!r}")
-    return number
 
 
 def as_betas(value: Any, name: str) -> tuple[float, ...]:

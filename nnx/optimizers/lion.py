@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.backend import namespace
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import Schedule
+from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average, per_array, zeros
 from nnx.types import Array
@@ -63,7 +63,7 @@ class Lion(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 1e-4,
+        learning_rate: Rate = 1e-4,
         *,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,

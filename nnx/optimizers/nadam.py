@@ -7,7 +7,7 @@ from typing import Any
 
 from nnx.backend import namespace
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import Schedule
+from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
 from nnx.types import Array
@@ -67,7 +67,7 @@ class NAdam(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 2e-3,
+        learning_rate: Rate = 2e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -15,7 +15,7 @@ from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
 from nnx.optimizers.groups import Layout, as_groups
-from nnx.optimizers.hyperparameters import Schedule, rate_at
+from nnx.optimizers.hyperparameters import Rate, rate_at
 from nnx.optimizers.update_rule import UpdateRule
 from nnx.types import Array, DType
 
@@ -91,7 +91,7 @@ class Optimizer(UpdateRule, Configured):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule,
+        learning_rate: Rate,
         *,
         groups: Sequence[Mapping[str, Any]] = (),
         **hyperparameters: Any,
@@ -117,7 +117,7 @@ class Optimizer(UpdateRule, Configured):
         return rate_at(self._hyperparameters["learning_rate"], self._step)
 
     @learning_rate.setter
-    def learning_rate(self, value: float | Schedule) -> None:
+    def learning_rate(self, value: Rate) -> None:
         self._hyperparameters["learning_rate"] = self.checks["learning_rate"](value, "learning_rate")
         self._prepare()
 

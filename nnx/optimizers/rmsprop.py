@@ -6,7 +6,7 @@ from typing import Any
 from nnx.backend import namespace
 from nnx.backend.blocks import PerParameter
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import Schedule
+from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average, average_square, per_array, with_penalty, zeros
 from nnx.types import Array
@@ -70,7 +70,7 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule = 1e-2,
+        learning_rate: Rate = 1e-2,
         *,
         rho: float = 0.99,
         momentum: float = 0.0,

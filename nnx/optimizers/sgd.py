@@ -6,7 +6,7 @@ from typing import Any
 from nnx.errors import ArgumentError
 from nnx.functional.descent import descend, start_velocity
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import Schedule
+from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 
 
@@ -63,7 +63,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         model: Module,
-        learning_rate: float | Schedule,
+        learning_rate: Rate,
         *,
         momentum: float = 0.0,
         nesterov: bool = False,

@@ -80,6 +80,18 @@ def test_configuration_and_repr():
     assert "learning_rate=Halving(start=0.5), betas" in repr(optimizer)
 
 
+def test_configuration_with_a_schedule_of_nnx():
+    rate = nnx.schedules.WarmUp(nnx.schedules.Cosine(0.5, steps=10), steps=4)
+    groups = [{"paths": "bias", "learning_rate": nnx.schedules.Constant(0.25)}]
+    optimizer = nnx.Adam(model_of(), rate, groups=groups)
+    again = nnx.from_config(json.loads(json.dumps(optimizer.config())), model=model_of())
+    assert again.config() == optimizer.config()
+    for _ in range(3):
+        assert again.hyperparameters["learning_rate"] == optimizer.hyperparameters["learning_rate"]
+        for each in (again, optimizer):
+            each.step(ONES)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, None, "0.1", [0.1]])
 def test_error_for_a_schedule_that_gives_no_rate(value):
     model = model_of()
