@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff.library import bind, remembering
-from nnx.autodiff.rules import COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
+from nnx.autodiff.rules import BEYOND, COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
 from nnx.autodiff.rules.kinds import Rule
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.views import VIEWS
@@ -123,6 +123,7 @@ _TABLES = (
     (CONSTANT, _constant),
     (LIKE, _like),
     (PASSED, _passed),
+    (BEYOND, _passed),
     (REFUSED, _refused),
 )
 

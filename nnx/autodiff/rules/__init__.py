@@ -61,6 +61,9 @@ _PASSED = """
 PASSED = frozenset(_PASSED.split())
 """Functions without array arguments, constants and dtypes: passed on as they are."""
 
+BEYOND = frozenset({"float16", "bfloat16"})
+"""Dtypes that the standard lacks, of libraries that have them."""
+
 REFUSED: dict[str, str] = {
     "nextafter": "it has no derivative; use x itself",
     "unique_all": "its shape depends on the data; take the indices of nnx.stop_gradient(x) and use xp.take",
@@ -70,4 +73,4 @@ REFUSED: dict[str, str] = {
 }
 """Functions through which a derivative would be lost, and what to do instead."""
 
-__all__ = ["COMPOSED", "CONSTANT", "EXTENSIONS", "LIKE", "PASSED", "REFUSED", "RULES", "SIGNATURES"]
+__all__ = ["BEYOND", "COMPOSED", "CONSTANT", "EXTENSIONS", "LIKE", "PASSED", "REFUSED", "RULES", "SIGNATURES"]
