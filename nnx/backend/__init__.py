@@ -44,7 +44,16 @@ from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.selection import get_backend, use_backend
 from nnx.backend.tiers import use_kernels
-from nnx.backend.transfer import asarray, device_of, dtype_name, host_full, one_like, to_device, to_numpy
+from nnx.backend.transfer import (
+    asarray,
+    device_of,
+    dtype_name,
+    host_full,
+    missing_dtype,
+    one_like,
+    to_device,
+    to_numpy,
+)
 
 __all__ = [
     "BACKENDS",
@@ -78,6 +87,7 @@ __all__ = [
     "library_name",
     "maximum_into",
     "memory_key",
+    "missing_dtype",
     "multiply_into",
     "namespace",
     "normal",

@@ -175,8 +175,16 @@ def _host(array: Array) -> Array:
 def _as_bfloat16(host: Any, xp: Namespace, device: Device) -> Array:
     target = getattr(xp, "bfloat16", None)
     if target is None:
-        raise DTypeError(f"{library_name(xp)} has no bfloat16; choose a dtype that it has, such as float32")
+        raise missing_dtype(xp, "bfloat16")
     return xp.astype(_from_host(host.astype(np.float32), xp, device), target)
+
+
+def missing_dtype(xp: Namespace, name: str) -> DTypeError:
+    """Return the error for a dtype of 16 bits that a library does not have: the standard names none."""
+    libraries = "torch and JAX" if name == "bfloat16" else "NumPy, CuPy, torch and JAX"
+    return DTypeError(
+        f"{library_name(xp)} has no {name}, which {libraries} have; choose a dtype that it has, such as float32"
+    )
 
 
 def _from_host(host: Any, xp: Namespace, device: Device) -> Array:

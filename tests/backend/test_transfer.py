@@ -125,5 +125,5 @@ def test_bfloat16_where_the_library_has_it(xp):
         assert device_of(made) == device_of(xp.empty)
         assert float(made[1]) == 2.5
     else:
-        with pytest.raises(DTypeError, match=r"has no bfloat16; choose a dtype that it has, such as float32"):
+        with pytest.raises(DTypeError, match=r"has no bfloat16, which torch and JAX have; choose a dtype that it has"):
             asarray([1.0], dtype="bfloat16", like=xp.empty)
