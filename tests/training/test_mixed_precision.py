@@ -1,0 +1,110 @@
+"""A model that is kept in float32 and computes in 16 bits."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx.errors import ArgumentError, DTypeError
+from nnx.training import Policy, as_policy, supervised
+from nnx.tree import tree_leaves
+
+RNG = np.random.default_rng(0)
+X, LABELS = RNG.normal(size=(8, 1, 8, 8)), RNG.integers(3, size=8)
+HALF = ("float16", "bfloat16")
+
+
+def dtype_names(tree):
+    return {nnx.backend.dtype_name(leaf.dtype) for leaf in tree_leaves(tree)}
+
+
+def skip_without(xp, dtype):
+    if not hasattr(xp.namespace, dtype):
+        pytest.skip(f"{xp.name} has no {dtype}")
+
+
+def network(xp):
+    with nnx.use_backend(xp.spec):
+        return nnx.Model(
+            [
+                nnx.Conv2d(1, 4, 3, rng=0),
+                nnx.BatchNorm2d(4),
+                nnx.ReLU(),
+                nnx.Dropout(0.1, seed=0),
+                nnx.Flatten(),
+                nnx.Linear(144, 3, rng=1),
+            ]
+        )
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_what_is_kept_is_float32_and_what_is_computed_is_not(xp, dtype):
+    skip_without(xp, dtype)
+    model, batch = network(xp), (xp.asarray(X), xp.asarray(LABELS, "int64"))
+    seen = []
+
+    def objective(model, batch):
+        value, outputs = supervised(nnx.CrossEntropy())(model, batch)
+        seen.extend([dtype_names(model.parameters()), dtype_names(outputs)])
+        return value, outputs
+
+    (value, outputs), gradients = nnx.value_and_grad(Policy(dtype).objective(objective), has_aux=True)(model, batch)
+    assert seen == [{dtype}, {"float32"}]
+    assert dtype_names([value, outputs, gradients]) == {"float32"}
+    assert dtype_names([model.parameters(), model[1].running_mean.value]) == {"float32"}
+    assert model[1].num_batches.value == 1
+    assert not np.allclose(nnx.to_numpy(model[1].running_mean.value), 0.0)
+    other = network(xp)
+    (_, expected_outputs), expected = nnx.value_and_grad(supervised(nnx.CrossEntropy()), has_aux=True)(other, batch)
+    eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    for found, wanted in zip(
+        tree_leaves([outputs, dict(gradients)]), tree_leaves([expected_outputs, dict(expected)]), strict=True
+    ):
+        found, wanted = nnx.to_numpy(found), nnx.to_numpy(wanted)
+        np.testing.assert_allclose(found, wanted, rtol=0.0, atol=8 * eps * max(1.0, np.abs(wanted).max()))
+
+
+def test_float32_changes_nothing():
+    objective = supervised(nnx.MSE())
+    assert Policy("float32").objective(objective) is objective
+    model = nnx.Linear(1, 1)
+    assert Policy().model(model) is model
+
+
+def test_a_policy_is_a_name():
+    assert as_policy("float16") == Policy("float16") == as_policy(Policy("float16"))
+    assert [Policy(name).is_mixed for name in ("float32", *HALF)] == [False, True, True]
+    assert [Policy(name).needs_loss_scale for name in ("float32", *HALF)] == [False, True, False]
+    assert Policy(**json.loads(json.dumps(dataclasses.asdict(Policy("bfloat16"))))) == Policy("bfloat16")
+    for wrong in ("half", None, 16):
+        with pytest.raises(
+            ArgumentError, match="expected a policy that is one of 'float32', 'bfloat16', 'float16', got"
+        ):
+            as_policy(wrong)
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_error_where_a_library_does_not_have_the_dtype(xp, dtype):
+    if hasattr(xp.namespace, dtype):
+        pytest.skip(f"{xp.name} has {dtype}")
+    has = {"float16": "NumPy, CuPy, torch and JAX have", "bfloat16": "torch and JAX have"}[dtype]
+    objective = Policy(dtype).objective(supervised(nnx.CrossEntropy()))
+    with pytest.raises(DTypeError, match=f"has no {dtype}, which {has}"):
+        nnx.value_and_grad(objective, has_aux=True)(network(xp), (xp.asarray(X), xp.asarray(LABELS, "int64")))
+
+
+def test_targets_and_weights_of_samples_stay_float32(xp):
+    skip_without(xp, "float16")
+    target = xp.asarray([[1.0001], [2.0]])
+    seen = []
+
+    def objective(model, batch):
+        seen.append(batch["target"])
+        return nnx.functional.mse(model(batch["x"]), batch["target"]), model(batch["x"])
+
+    with nnx.use_backend(xp.spec):
+        model = nnx.Linear(2, 1, rng=0)
+    Policy("float16").objective(objective)(model, {"x": xp.asarray([[1.0, 2.0], [3.0, 4.0]]), "target": target})
+    assert seen[0] is target
