@@ -1,0 +1,180 @@
+"""Accumulation: the gradient of a large batch from those of the small ones that it consists of."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from nnx.backend import add_into, copied, divide_into, is_array, is_floating, namespace
+from nnx.errors import ArgumentError, CheckpointError
+from nnx.functional.checks import as_finite, as_integer
+from nnx.layers.state import fitting
+from nnx.types import Array, DType
+
+
+class Accumulation:
+    r"""Adds up the gradients of several batches, and returns their mean, with which an optimizer takes one step.
+
+    .. math:: \bar g = \frac{\sum_i n_i g_i}{\sum_i n_i}
+
+    For a loss that is the mean over the :math:`n_i` samples of a batch, this is the gradient of the mean over the
+    samples of all the batches, up to rounding.
+
+    Parameters
+    ----------
+    every : int
+        How many batches make one step.
+
+    Raises
+    ------
+    ArgumentError
+        If ``every`` is less than 1.
+
+    Notes
+    -----
+    There is one sum for each array, in float32 if the gradients have 16 bits; it is added to in place. With a
+    :class:`LossScale`, add the scaled gradients and unscale the mean: the scale changes only between two steps, so it
+    is the same for all of a sum, and a step that overflows is skipped as a whole.
+
+    Layers that look at the whole batch, such as batch normalization, see the small ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> accumulation = Accumulation(every=2)
+    >>> accumulation.add({"weight": np.asarray([1.0])}, 30)
+    >>> accumulation.add({"weight": np.asarray([4.0])}, 15)
+    {'weight': array([2.])}
+    >>> accumulation.add({"weight": np.asarray([1.0])}, 30)
+    >>> accumulation.flush()
+    {'weight': array([1.])}
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = as_integer(every, "every", 1)
+        self._sums: dict[str, Array] = {}
+        self._is_loaded = False  # sums of another library or device, perhaps
+        self._dtypes: dict[str, DType] = {}
+        self._count = 0
+        self._weight = 0.0  # in units of the first one: batches of one size are added up without a product
+        self._first = 1.0
+
+    def add(self, gradients: Mapping[str, Array], weight: float = 1.0) -> dict[str, Array] | None:
+        """Add the gradients of a batch; return the mean if it is the last one of a step, else ``None``.
+
+        Parameters
+        ----------
+        gradients : mapping from path to array
+            They are not changed.
+        weight : float
+            The number of samples of the batch, > 0.
+
+        Returns
+        -------
+        dict from path to array, or None
+            The mean, in the dtypes of the gradients; the arrays belong to the caller.
+
+        Raises
+        ------
+        ArgumentError
+            If the weight is not a finite number > 0, or the gradients are of other parameters than those before.
+        CheckpointError
+            If a sum that was loaded does not fit the gradients.
+        """
+        weight = as_finite(weight, "weight")
+        if weight <= 0.0:
+            raise ArgumentError(f"expected a weight > 0, the number of samples, got {weight}")
+        if self._count and gradients.keys() != self._sums.keys():
+            raise ArgumentError(
+                f"expected gradients of the parameters whose sums are kept, {[*self._sums]}, got {[*gradients]}; call "
+                "flush() before parameters are frozen or replaced"
+            )
+        self._dtypes = {path: g.dtype for path, g in gradients.items()}
+        if not self._count:
+            self._first = weight
+        share = weight / self._first
+        new = {path: _times(_wide(g), share) for path, g in gradients.items()}
+        if self._is_loaded:
+            self._move_to(new)
+        if self._count:
+            self._sums = {path: add_into(total, new[path]) for path, total in self._sums.items()}
+        else:
+            self._sums = {path: copied(g) if g is gradients[path] else g for path, g in new.items()}
+        self._weight += share
+        self._count += 1
+        return self.flush() if self._count >= self.every else None
+
+    def flush(self) -> dict[str, Array] | None:
+        """Return the mean of what was added since the last step, as at the end of an epoch; ``None`` for nothing."""
+        if not self._count:
+            return None
+        sums, self._sums, weight = self._sums, {}, self._weight
+        self._count, self._weight = 0, 0.0
+        found = {}
+        for path, total in sums.items():
+            mean = total if weight == 1.0 else divide_into(total, weight)
+            found[path] = namespace(mean).astype(mean, self._dtypes.get(path, mean.dtype), copy=False)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums, as copies, and what they are the sums of."""
+        sums = {path: copied(total) for path, total in self._sums.items()}
+        return {"count": self._count, "weight": self._weight, "first": self._first, "sums": sums}
+
+    def load_state_dict(self, state: Mapping[str, Any], like: Mapping[str, Array] | None = None) -> Self:
+        """Continue with what :meth:`state_dict` returned.
+
+        Parameters
+        ----------
+        state : mapping
+        like : mapping from path to array, optional
+            The parameters, to whose library and device the sums go; otherwise it is those of the next gradients.
+
+        Raises
+        ------
+        CheckpointError
+            If the state has other names or numbers that cannot be, or a sum does not fit ``like``. Then nothing is
+            changed.
+        """
+        match state:
+            case {"count": int(count), "weight": float(weight), "first": float(first), "sums": Mapping() as sums} if (
+                len(state) == 4
+                and 0 <= count < self.every
+                and (weight > 0.0 and len(sums) > 0) == (count > 0)
+                and first > 0.0
+                and all(is_array(total) and is_floating(total) for total in sums.values())
+            ):
+                pass
+            case _:
+                raise CheckpointError(
+                    f"expected the state of an Accumulation of every {self.every} batches: count < {self.every}, "
+                    f"weight, first, and sums by path, got {_described(state)}; load another checkpoint"
+                )
+        before = vars(self).copy()
+        self._count, self._weight, self._first = count, weight, first
+        self._sums, self._dtypes, self._is_loaded = dict(sums), {}, bool(count)
+        if like is not None and count:
+            try:
+                self._move_to({path: _wide(array) for path, array in like.items()})
+            except CheckpointError:
+                vars(self).update(before)
+                raise
+            self._dtypes = {path: array.dtype for path, array in like.items()}
+        return self
+
+    def _move_to(self, like: Mapping[str, Array]) -> None:
+        """Move sums that were loaded to the library and device of gradients."""
+        moved = fitting(like, self._sums, True, "Accumulation", "the gradients")
+        self._sums, self._is_loaded = {path: copied(total) for path, total in moved.items()}, False
+
+
+def _wide(x: Array) -> Array:
+    """Return an array of 16 bits in float32, and any other as it is."""
+    xp = namespace(x)
+    return xp.astype(x, xp.float32) if getattr(x.dtype, "itemsize", 4) == 2 else x
+
+
+def _times(x: Array, share: float) -> Array:
+    return x if share == 1.0 else x * share
+
+
+def _described(state: Mapping[str, Any]) -> str:
+    return str({name: value if isinstance(value, (int, float)) else "..." for name, value in state.items()})
