@@ -54,8 +54,8 @@ FLUSH_EVERY = 16
 TINY = 2.0**16
 """In every 16th step, values of flushed state below ``TINY`` times the smallest normal number become 0.
 
-CPUs need 10 to 100 times as long for a subnormal number, and a moment whose gradient has become 0 would stay one:
-``0.9 * x`` rounds to ``x`` in the end. A factor of 0.5 or more does not lead from ``TINY`` to the subnormal numbers in
+Many CPUs are far slower on subnormal numbers, and a moment whose gradient has become 0 would stay one: ``0.9 * x``
+rounds to ``x`` in the end. A factor of 0.5 or more does not lead from ``TINY`` to the subnormal numbers in
 16 steps, and with a smaller one they soon round to 0. That it depends on the step alone keeps a resumed run exact.
 """
 

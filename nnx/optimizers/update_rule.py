@@ -14,10 +14,7 @@ class UpdateRule:
 
     is_elementwise: ClassVar[bool] = True
     flushed: ClassVar[frozenset[str]] = frozenset()
-    """The names of state that decays, or holds squares, whose tiny values become 0, since CPUs are slow on subnormals.
-
-    In every 16th step that is what is below 65,536 times the smallest normal number, in float32 7.7e-34.
-    """
+    """The names of state whose tiny values become 0 in every 16th step: state that decays, or holds squares."""
     checks: ClassVar[Mapping[str, Check]] = CHECKS
     """Checks of hyperparameters by name: ``check(value, name)`` returns the value in Python's own types or raises."""
 
