@@ -163,7 +163,7 @@ def _apply_in_rows(
     for part in filter(None, parts):
         given = [rows[k] for k in part]
         if any(halves[slots[k]] for k in part):
-            given = [[*map(_widened, row)] for row in given]
+            given = [[*map(widened, row)] for row in given]
         of_gradients, old, *kept = zip(*given, strict=True)
         own = {name: _of_rows(value, [slots[k] for k in part]) for name, value in hyperparameters.items()}
         made, made_state = rule(of_gradients, dict(zip(names, kept, strict=True)), old, step, own)
@@ -189,7 +189,8 @@ def _is_half(x: Array) -> bool:
     return bool(getattr(x.dtype, "itemsize", 0) == 2)  # float16 or bfloat16, in every library that has them
 
 
-def _widened(x: Array) -> Array:
+def widened(x: Array) -> Array:
+    """Return an array in float32 if it is in half precision, any other as it is."""
     return namespace(x).astype(x, namespace(x).float32) if _is_half(x) else x
 
 

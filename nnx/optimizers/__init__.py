@@ -4,6 +4,7 @@ from nnx.optimizers.adadelta import Adadelta
 from nnx.optimizers.adagrad import Adagrad
 from nnx.optimizers.adam import Adam, AdamW
 from nnx.optimizers.adamax import Adamax
+from nnx.optimizers.gradients import add_noise, all_finite, clip_by_global_norm, clip_by_value, global_norm
 from nnx.optimizers.lion import Lion
 from nnx.optimizers.nadam import NAdam
 from nnx.optimizers.optimizer import Optimizer
@@ -24,5 +25,10 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "add_noise",
+    "all_finite",
+    "clip_by_global_norm",
+    "clip_by_value",
+    "global_norm",
     "minimize",
 ]
