@@ -95,21 +95,21 @@ def test_what_no_longer_has_a_gradient_leaves_no_subnormal_numbers(row):
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in FIRST])
 def test_the_rule_can_be_compiled_for_all_steps(row):
-    """Where the number of the step is an array that has no value yet."""
+    """Where the number of the step and the learning rate are arrays that have no values yet."""
     jax = pytest.importorskip("jax", reason="JAX is not installed")
     with nnx.use_backend("jax"):
         model = nnx.Linear(2, 3, rng=0)
     optimizer = row.build(model)
     options, parameters = dict(optimizer.hyperparameters), list(model.parameters().values())
     state = optimizer.init(parameters, options)
-    compiled = jax.jit(lambda g, s, w, step: optimizer.update(g, s, w, step, options))
+    compiled = jax.jit(lambda g, s, w, step, rate: optimizer.update(g, s, w, step, options | {"learning_rate": rate}))
     draw = np.random.default_rng(0)
     for i in range(18):  # beyond one that flushes tiny values
         of_step = {
             path: jax.numpy.asarray(draw.normal(size=w.shape), "float32") for path, w in model.parameters().items()
         }
         optimizer.step(of_step)
-        parameters, state = compiled(list(of_step.values()), state, parameters, i)
+        parameters, state = compiled(list(of_step.values()), state, parameters, i, optimizer.learning_rate)
     for own, eager in zip(parameters, model.parameters().values(), strict=True):
         assert own.dtype == eager.dtype
         np.testing.assert_allclose(own, eager, rtol=1e-5, atol=1e-6)

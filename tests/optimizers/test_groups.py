@@ -185,3 +185,26 @@ def test_an_optimizer_of_your_own_has_groups():
     )
     for path, w in model.parameters().items():
         np.testing.assert_allclose(before[path] - w, 0.5 if path.endswith("weight") else 0.1)
+
+
+def test_a_rule_over_whole_arrays_takes_half_precision_beside_other_arrays():
+    class Normalized(nnx.optimizers.Optimizer):
+        is_elementwise = False
+
+        @staticmethod
+        def rule(gradients, state, parameters, step, hyperparameters):
+            assert {x.dtype.name for x in (*gradients, *parameters)} == {"float32"}
+            norm = np.sqrt(sum(np.sum(g * g) for g in gradients))
+            rates = blocks.PerParameter.of(hyperparameters["learning_rate"], len(parameters))
+            return [w - rate * g / norm for w, g, rate in zip(parameters, gradients, rates, strict=True)], state
+
+    model = model_of(dtype="float32")
+    model[1].to(dtype="float16")
+    before = nnx.to_numpy(copy.deepcopy(model.parameters()))
+    Normalized(model, 1.0, groups=[{"paths": "*bias", "learning_rate": 2.0}]).step(
+        {path: np.ones_like(w) for path, w in model.parameters().items()}
+    )
+    assert [w.dtype.name for w in model.parameters().values()] == ["float32", "float32", "float16", "float16"]
+    for path, w in model.parameters().items():
+        change = (2.0 if path.endswith("bias") else 1.0) / np.sqrt(17)
+        np.testing.assert_allclose(before[path] - w, change, rtol=1e-5 if path.startswith("0") else 2e-3)

@@ -8,6 +8,7 @@ import pytest
 
 import nnx
 from nnx.errors import ArgumentError
+from nnx.testing import assert_close
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,28 @@ def test_a_restored_run_needs_only_the_number_of_steps():
     optimizer.step(ONES)
     assert optimizer.state_dict() == {"step": 1}
     assert nnx.SGD(model_of(), Halving(0.5)).load_state_dict({"step": 2}).learning_rate == 0.125
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_resumed_run_has_the_same_bits(xp, taken):
+    def made():
+        with nnx.use_backend(xp.spec):
+            model = nnx.Linear(1, 1, rng=0)
+        return nnx.AdamW(model, Halving(0.5), groups=[{"paths": "bias", "learning_rate": Halving(0.1)}])
+
+    def run(optimizer, steps):
+        for step in steps:
+            optimizer.step({path: (step + 1) * nnx.namespace(w).ones_like(w) for path, w in model.parameters().items()})
+
+    optimizer, resumed = made(), made()
+    model = optimizer.model
+    run(optimizer, range(taken))
+    saved = model.state_dict(), optimizer.state_dict()
+    run(optimizer, range(taken, 5))
+    resumed.model.load_state_dict(saved[0])
+    run(resumed.load_state_dict(saved[1]), range(taken, 5))
+    assert_close(resumed.model.parameters(), model.parameters(), rtol=0.0, atol=0.0)
+    assert_close(resumed.state_dict(), optimizer.state_dict(), rtol=0.0, atol=0.0)
 
 
 def test_numbers_of_numpy_do_not_widen_float32():
