@@ -68,7 +68,12 @@ def test_hyperparameters_are_numbers_of_python(row):
     options = {name: convert(value) for name, value in row.options.items()}
     optimizer = row.make(nnx.Linear(1, 1, rng=0), np.float64(row.learning_rate), **options)
     for value in optimizer.hyperparameters.values():
-        assert {type(part) for part in (value if isinstance(value, tuple) else (value,))} <= {bool, int, float}
+        assert {type(part) for part in (value if isinstance(value, tuple) else (value,))} <= {
+            bool,
+            int,
+            float,
+            type(None),
+        }
 
 
 def convert(value):

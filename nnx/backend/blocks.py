@@ -12,6 +12,7 @@ import numpy as np
 
 from nnx.backend.in_place import copied
 from nnx.backend.namespaces import namespace
+from nnx.backend.transfer import device_of
 from nnx.types import Array
 
 State = dict[str, list[Array]]
@@ -127,10 +128,13 @@ def _without_tiny(x: Array, step: Any) -> Array:
     return x
 
 
-def wide_zeros(like: Array) -> Array:
-    """Return zeros for the state of an array, at least in float32."""
+def wide_zeros(like: Array, shape: Sequence[int] | None = None) -> Array:
+    """Return zeros for the state of an array, at least in float32 and by default of its shape."""
     xp = namespace(like)
-    return xp.zeros_like(like, dtype=xp.float32 if _is_half(like) else like.dtype)
+    dtype = xp.float32 if _is_half(like) else like.dtype
+    if shape is None:
+        return xp.zeros_like(like, dtype=dtype)
+    return xp.zeros(tuple(shape), dtype=dtype, device=device_of(like))
 
 
 def _apply_in_rows(

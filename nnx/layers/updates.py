@@ -22,6 +22,7 @@ def update_parameters(
     step: int = 0,
     *,
     paths_of_state: Sequence[str] = (),
+    shapes_of_state: Sequence[tuple[int, ...]] = (),
     is_elementwise: bool = True,
     flushed: Collection[str] = (),
 ) -> None:
@@ -39,8 +40,8 @@ def update_parameters(
         Lists by name, with one array per parameter; the new arrays replace the old ones in these lists.
     step : int
         The number of steps before this one.
-    paths_of_state : sequence of str
-        The paths of the parameters that the state was made for.
+    paths_of_state, shapes_of_state : sequences
+        The paths and shapes of the parameters that the state was made for.
     is_elementwise : bool
         Whether each element of a result of the rule depends only on the same element of its arguments.
     flushed : names of state
@@ -82,6 +83,9 @@ def update_parameters(
     parameter = None  # a variable is a holder too: none may refer to an array when writable() counts references
     if state and paths_of_state != paths:
         refuse_other_paths(paths_of_state, paths)
+    for path, (members, name), shape in zip(paths, slots, shapes_of_state if state else (), strict=False):
+        if members[name].shape != shape:
+            _refuse_other_shape(path, shape, members[name])
     for name, column in state.items():
         _expect_state(name, column, slots, paths)
         slots.extend(zip(repeat(column, count), range(count), strict=True))
@@ -161,15 +165,17 @@ def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
     )
 
 
+def _refuse_other_shape(path: str, shape: tuple[int, ...], parameter: Array) -> NoReturn:
+    raise UsageError(
+        f"the optimizer was made for a {path!r} of shape {shape}, and it has {tuple(parameter.shape)} now; make a new "
+        "optimizer when the parameters of a model have changed"
+    )
+
+
 def _expect_state(name: str, column: Sequence[Array], slots: Sequence[Slot], paths: Sequence[str]) -> None:
-    """Raise UsageError if the state of an optimizer cannot be used with these parameters."""
+    """Raise UsageError if the state of an optimizer is not where the parameters are."""
     for path, (members, key), array in zip(paths, slots, column, strict=False):
         parameter = members[key]
-        if tuple(array.shape) != tuple(parameter.shape):
-            raise UsageError(
-                f"the optimizer keeps {name!r} of {path!r} with shape {tuple(array.shape)}, and the parameter has "
-                f"{tuple(parameter.shape)} now; make a new optimizer when the parameters of a model have changed"
-            )
         if namespace(array) is not namespace(parameter) or device_of(array) != device_of(parameter):
             raise UsageError(
                 f"the optimizer keeps {name!r} of {path!r} on another device than the parameter, as after "

@@ -1,10 +1,12 @@
 """Optimizers: update rules for the parameters of a model."""
 
 from nnx.optimizers.adadelta import Adadelta
+from nnx.optimizers.adafactor import Adafactor
 from nnx.optimizers.adagrad import Adagrad
 from nnx.optimizers.adam import Adam, AdamW
 from nnx.optimizers.adamax import Adamax
 from nnx.optimizers.gradients import add_noise, all_finite, clip_by_global_norm, clip_by_value, global_norm
+from nnx.optimizers.lamb import LAMB
 from nnx.optimizers.lion import Lion
 from nnx.optimizers.nadam import NAdam
 from nnx.optimizers.optimizer import Optimizer
@@ -14,8 +16,10 @@ from nnx.optimizers.scipy_search import minimize
 from nnx.optimizers.sgd import SGD
 
 __all__ = [
+    "LAMB",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

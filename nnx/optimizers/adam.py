@@ -199,14 +199,23 @@ class AdamW(Adam):
 def _adam(
     w: Array, g: Array, own: Mapping[str, Any], step: int, m: Array, v: Array, largest: Array | None
 ) -> tuple[Any, ...]:
-    xp, (beta1, beta2) = namespace(v), own["betas"]
+    change, m, v, largest = adam_change(g, own, step, own["learning_rate"], m, v, largest)
+    w -= change
+    return w, m, v, largest
+
+
+def adam_change(
+    g: Array, own: Mapping[str, Any], step: int, rate: float, m: Array, v: Array, largest: Array | None = None
+) -> tuple[Array, Array, Array, Array | None]:
+    """Return ``rate`` times the direction of Adam, in new memory, and the new moments, which may be overwritten."""
+    beta1, beta2 = own["betas"]
     m, v = average(m, g, beta1), average_square(v, g, beta2)
-    if own["amsgrad"]:
-        largest = maximum_into(largest, v)
-    size = xp.sqrt(largest if own["amsgrad"] else v)
+    bound = v
+    if largest is not None and own["amsgrad"]:
+        bound = largest = maximum_into(largest, v)
+    size = namespace(v).sqrt(bound)
     size /= share_of(beta2, step + 1) ** 0.5
     size += own["eps"]
     change = m / size
-    change *= own["learning_rate"] / share_of(beta1, step + 1)
-    w -= change
-    return w, m, v, largest
+    change *= rate / share_of(beta1, step + 1)
+    return change, m, v, largest

@@ -29,12 +29,13 @@ class Optimizer(UpdateRule, Configured):
     - ``init(parameters, hyperparameters) -> state``
     - ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
 
-    The state is a dict of such lists by name, ``{"velocity": [...]}``. The rule may write into the arrays of its state
-    and parameters with ``*=`` and the like, and returns the results (with arrays that cannot be written, such an
-    operator makes a new array); it must not write into gradients. If anything else refers to an array, the rule gets a
-    copy. Large arrays are cut into blocks; a rule that needs whole arrays, such as their norms, sets
-    ``is_elementwise = False``. What is in half precision reaches the rule in float32, and is rounded afterwards. State
-    that decays, such as a moment, is named in ``flushed``: its tiny values become 0 before they are subnormal.
+    The state is a dict of such lists by name, ``{"velocity": [...]}``; a parameter without such state has an array of
+    shape ``(0,)`` there, which is not saved. The rule may write into the arrays of its state and parameters with ``*=``
+    and the like, and returns the results (with arrays that cannot be written, such an operator makes a new array); it
+    must not write into gradients. If anything else refers to an array, the rule gets a copy. Large arrays are cut into
+    blocks; a rule that needs whole arrays, such as their norms, sets ``is_elementwise = False``. What is in half
+    precision reaches the rule in float32, and is rounded afterwards. State that decays, such as a moment, is named in
+    ``flushed``: its tiny values become 0 before they are subnormal.
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ class Optimizer(UpdateRule, Configured):
             self._hyperparameters[name] = self.checks[name](value, name) if name in self.checks else value
         self._layout = Layout(as_groups(groups, self.checks, self._hyperparameters))
         self._state: State | None = None  # made at the first step, in the library and on the device of the parameters
-        self._paths: tuple[str, ...] = ()
+        self._paths: tuple[str, ...] = ()  # of the parameters that the state was made for
+        self._shapes: tuple[tuple[int, ...], ...] = ()
         self._step = 0
         self._prepare()
 
@@ -164,6 +166,7 @@ class Optimizer(UpdateRule, Configured):
             self._started() if self._state is None else self._state,
             self._step,
             paths_of_state=self._paths,
+            shapes_of_state=self._shapes,
             is_elementwise=self.is_elementwise,
             flushed=self.flushed,
         )
@@ -178,6 +181,7 @@ class Optimizer(UpdateRule, Configured):
             f"{name}.{path}": array
             for name, column in self._started().items()
             for path, array in zip(self._paths, column, strict=True)
+            if array.shape != (0,)
         }
         return {"step": self._step, **arrays}
 
@@ -198,9 +202,10 @@ class Optimizer(UpdateRule, Configured):
         step = new.pop("step")
         if step < 0:
             raise CheckpointError(f"the saved values do not fit {type(self).__name__}: step: expected >= 0, got {step}")
-        own = self._started()
-        arrays = iter(new.values())
-        self._state = {name: [next(arrays) for _ in column] for name, column in own.items()}
+        self._state = {
+            name: [new.get(f"{name}.{path}", array) for path, array in zip(self._paths, column, strict=True)]
+            for name, column in self._started().items()
+        }
         self._step = step
         return self
 
@@ -255,6 +260,7 @@ class Optimizer(UpdateRule, Configured):
         parameters = self.model.trainable_parameters()
         if self._state is None:
             self._state, self._paths = self.init([*parameters.values()], self._for_rule()), (*parameters,)
+            self._shapes = tuple(tuple(w.shape) for w in parameters.values())
         elif self._state and self._paths != (*parameters,):
             refuse_other_paths(self._paths, (*parameters,))
         return self._state

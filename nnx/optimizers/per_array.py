@@ -99,3 +99,15 @@ def share_of(beta: float, count: Any) -> Any:
     if type(count) is int or not beta:
         return 1.0 - beta**count
     return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
+
+
+def norm(x: Array) -> Array:
+    """Return the Euclidean norm of all elements, an array of shape ``()``; of an empty array it is 0."""
+    xp = namespace(x)
+    return xp.sqrt(xp.sum(x * x))
+
+
+def at_least(x: Array, bound: float) -> Array:
+    """Return the greater one of each element and a number; NaN stays NaN."""
+    xp = namespace(x)
+    return xp.maximum(x, xp.full_like(x, bound))

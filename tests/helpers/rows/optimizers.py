@@ -90,6 +90,31 @@ def _lion(
     return found
 
 
+def _lamb(
+    weights: Sequence[Any],
+    gradients: Sequence[Sequence[Any]],
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    weight_decay: float = 0.01,
+) -> list[Any]:
+    """Algorithm 2 of You et al., 2020, with both moments in closed form: as weighted sums of all gradients so far."""
+    found = []
+    for i, w in enumerate(weights):
+        given = np.stack([of_step[i] for of_step in gradients])
+        for t in range(1, len(given) + 1):
+            age = np.arange(t)[::-1].reshape(-1, *[1] * w.ndim)
+            m, v = (
+                np.sum((1 - beta) * beta**age * given[:t] ** power, axis=0) / (1 - beta**t)
+                for power, beta in enumerate(betas, 1)
+            )
+            u = m / (np.sqrt(v) + eps) + weight_decay * w
+            sizes = np.linalg.norm(w), np.linalg.norm(u)
+            w = w - learning_rate * (sizes[0] / sizes[1] if all(sizes) else 1.0) * u
+        found.append(w)
+    return found
+
+
 _BETAS = "betas=(0.9, 0.999), eps=1e-08"
 
 
@@ -179,5 +204,22 @@ CAPABILITIES = [
         "Lion",
         replace(_row(nnx.Lion, shown="betas=(0.9, 0.99), weight_decay=0.0"), formula=_lion),
         replace(_row(nnx.Lion, "decay", betas=(0.5, 0.9), weight_decay=0.1), formula=_lion),
+    ),
+    capability(
+        "LAMB",
+        replace(_row(nnx.LAMB, shown="betas=(0.9, 0.999), eps=1e-06, weight_decay=0.01"), formula=_lamb),
+        replace(_row(nnx.LAMB, "no-decay", betas=(0.5, 0.9), eps=1e-4, weight_decay=0.0), formula=_lamb),
+    ),
+    capability(
+        "Adafactor",
+        _row(
+            nnx.Adafactor,
+            shown="beta2_decay=-0.8, eps=(None, 0.001), clip_threshold=1.0, weight_decay=0.0, relative_step=True, "
+            "scale_parameter=True",
+        ),
+        replace(
+            _row(nnx.Adafactor, "decay", 0.5, beta2_decay=-0.5, eps=(0.1, 0.5), clip_threshold=1.5, weight_decay=0.1),
+            torch_options={"beta2_decay": -0.5, "eps": (0.1, 0.5), "d": 1.5, "weight_decay": 0.1},
+        ),
     ),
 ]
