@@ -42,6 +42,7 @@ from nnx.backend.random import (
 )
 from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
+from nnx.backend.row_draws import words_by_row
 from nnx.backend.selection import get_backend, use_backend
 from nnx.backend.tiers import use_kernels
 from nnx.backend.transfer import (
@@ -108,4 +109,5 @@ __all__ = [
     "use_backend",
     "use_kernels",
     "widest_dtype",
+    "words_by_row",
 ]

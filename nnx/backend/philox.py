@@ -43,6 +43,14 @@ def philox(counter: Sequence[Array], key: tuple[int, int], *, xp: Namespace, dev
     return _portable(counter, key, xp, device)
 
 
+def stream_key(seed: int, stream: str) -> tuple[int, int]:
+    """Return the key of a stream: the first eight bytes of the SHA-256 of ``f"{seed}/{stream}"``, as two words."""
+    import hashlib  # slow to import, and only noise needs it
+
+    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
 def _portable(counter: Sequence[Array], key: tuple[int, int], xp: Namespace, device: Device) -> Array:
     def pair(first: int, second: int) -> Array:
         # Filled on the device: xp.asarray of a list would be a transfer from the host.

@@ -20,7 +20,7 @@ import numpy as np
 from nnx.backend.in_place import multiply_into
 from nnx.backend.inspection import is_real_floating
 from nnx.backend.namespaces import is_array, library_name, namespace
-from nnx.backend.philox import philox, signed
+from nnx.backend.philox import philox, signed, stream_key
 from nnx.backend.transfer import device_of, dtype_name
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.types import Array, Device, Namespace, Shape
@@ -213,8 +213,6 @@ def normal(shape: Shape, *, like: Array, seed: int, stream: str, step: int | Arr
 
 def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, rows: Array | None = None) -> Array:
     """Return at least ``count`` words, as bit patterns in int32, along one axis; so many for each of ``rows``."""
-    import hashlib  # slow to import, and only noise needs it
-
     blocks = -(-count // 4)
     if not _is_integer(seed):
         raise ArgumentError(
@@ -224,8 +222,6 @@ def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, r
     if blocks > 2**31:
         raise ArgumentError(f"expected at most 2**33 random words in one draw, got {count}")
     xp, device = _target(like)
-    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
-    key = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little"))
     index = xp.arange(blocks, dtype=xp.int32, device=device)
     if rows is None:
         row = xp.zeros((blocks,), dtype=xp.int32, device=device)
@@ -233,7 +229,7 @@ def _words(count: int, like: Array, seed: int, stream: str, step: int | Array, r
         both = (rows.shape[0], blocks)
         index, row = (xp.reshape(xp.broadcast_to(x, both), (-1,)) for x in (index, rows[:, None]))
     low, high = (xp.broadcast_to(half, index.shape) for half in _step_words(step, like))
-    return philox((index, row, low, high), key, xp=xp, device=device)
+    return philox((index, row, low, high), stream_key(seed, stream), xp=xp, device=device)
 
 
 def _rows(first: int | range, shape: Shape, like: Array) -> Array:
