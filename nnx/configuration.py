@@ -1,9 +1,9 @@
-"""Build a module, a loss, an optimizer, a schedule, a metric or an initializer from its configuration."""
+"""Build a module, a loss, an optimizer, a schedule, a metric, a transform or an initializer from its configuration."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nnx import initializers, layers, losses, metrics, optimizers, schedules
+from nnx import data, initializers, layers, losses, metrics, optimizers, schedules
 from nnx.layers.config import build, type_name
 from nnx.layers.remembering import Configured
 
@@ -54,6 +54,7 @@ def _known() -> dict[str, type]:
     rooms = (layers, losses, optimizers, metrics)
     named = {name: getattr(room, name) for room in rooms for name in room.__all__}
     found = {name: kind for name, kind in named.items() if isinstance(kind, type) and issubclass(kind, Configured)}
-    kinds = {name: kind for name, kind in vars(initializers).items() if hasattr(kind, "__dataclass_fields__")}
+    plain = vars(initializers) | {name: getattr(data, name) for name in data.__all__}
+    kinds = {name: kind for name, kind in plain.items() if hasattr(kind, "__dataclass_fields__")}
     found |= {name: kind for name, kind in kinds.items() if not name.startswith("_")}
     return found | {type_name(kind): kind for kind in (getattr(schedules, name) for name in schedules.__all__)}

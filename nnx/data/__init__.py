@@ -2,25 +2,43 @@
 
 from nnx.data.base import Source
 from nnx.data.collation import collate
+from nnx.data.composing import Compose, RandomTransform, Transform
 from nnx.data.dataset import Dataset
 from nnx.data.embedded import load_digits
 from nnx.data.idx import read_idx, write_idx
+from nnx.data.image_transforms import RandomCrop, RandomErasing, RandomFlip
+from nnx.data.labels import OneHot, class_weights, index_to_one_hot
 from nnx.data.loader import DataLoader
+from nnx.data.mixing import CutMix, Mixup
 from nnx.data.mnist import load_mnist
+from nnx.data.normalizing import Normalize, normalize
 from nnx.data.orders import WeightedSampler
+from nnx.data.rotation import RandomRotation
 from nnx.data.sample_key import SampleKey
 from nnx.data.sources import as_dataset
+from nnx.data.splits import train_validation_split
 from nnx.data.streams import Stream
-from nnx.data.transforms import index_to_one_hot, normalize, train_validation_split
 
 __all__ = [
+    "Compose",
+    "CutMix",
     "DataLoader",
     "Dataset",
+    "Mixup",
+    "Normalize",
+    "OneHot",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTransform",
     "SampleKey",
     "Source",
     "Stream",
+    "Transform",
     "WeightedSampler",
     "as_dataset",
+    "class_weights",
     "collate",
     "index_to_one_hot",
     "load_digits",

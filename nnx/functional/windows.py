@@ -39,7 +39,7 @@ def pad(x: Array, widths: int | Sequence[tuple[int, int]], *, value: float = 0.0
     """
     xp = namespace(x)
     pairs = _pairs(widths, x.ndim)
-    fill = _fill(xp, x, value)
+    fill = as_fill(x, value)
     for axis, pair in enumerate(pairs):
         before, after = (
             [xp.full((*x.shape[:axis], width, *x.shape[axis + 1 :]), fill, dtype=x.dtype, device=device_of(x))]
@@ -110,8 +110,15 @@ def _pairs(widths: Any, ndim: int) -> list[tuple[int, int]]:
     return [(as_integer(before, "each width", 0), as_integer(after, "each width", 0)) for before, after in widths]
 
 
-def _fill(xp: Any, x: Array, value: Any) -> Any:
-    """Return the constant as a Python number of the kind that the dtype holds."""
+def as_fill(x: Array, value: Any) -> Any:
+    """Return a constant as a Python number of the kind that the dtype of ``x`` holds.
+
+    Raises
+    ------
+    ArgumentError
+        If the dtype cannot represent it.
+    """
+    xp = namespace(x)
     if not isinstance(value, Number):
         raise ArgumentError(f"expected value to be a number, got {type(value).__name__}")
     kinds = {"bool": bool, "integral": int, "real floating": float, "complex floating": complex}
