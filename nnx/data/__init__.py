@@ -1,5 +1,6 @@
 """Data sets, batches and transforms."""
 
+from nnx.data.array_file import ArrayFile
 from nnx.data.base import Source
 from nnx.data.collation import collate
 from nnx.data.composing import Compose, RandomTransform, Transform
@@ -12,6 +13,7 @@ from nnx.data.loader import DataLoader
 from nnx.data.mixing import CutMix, Mixup
 from nnx.data.mnist import load_mnist
 from nnx.data.normalizing import Normalize, normalize
+from nnx.data.npz import load_npz
 from nnx.data.orders import WeightedSampler
 from nnx.data.rotation import RandomRotation
 from nnx.data.sample_key import SampleKey
@@ -22,6 +24,7 @@ from nnx.data.streams import Stream
 __all__ = [
     "Compose",
     "CutMix",
+    "ArrayFile",
     "DataLoader",
     "Dataset",
     "Mixup",
@@ -43,6 +46,7 @@ __all__ = [
     "index_to_one_hot",
     "load_digits",
     "load_mnist",
+    "load_npz",
     "normalize",
     "read_idx",
     "train_validation_split",

@@ -4,8 +4,6 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database", section "File form
 """
 
 import gzip
-import io
-import math
 import os
 import struct
 import zlib
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nnx.data.files import open_file, raise_unreadable, read_elements
 from nnx.errors import ArgumentError, DataError, DTypeError
 from nnx.types import Array
 
@@ -59,17 +58,19 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 2**30) -> Array:
     ...     read_idx(f"{folder}/labels.gz")
     array([7, 2, 1], dtype=uint8)
     """
-    try:
-        with open(path, "rb") as file:
+    with open_file(path, "IDX file") as file:
+        try:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            return _read(gzip.GzipFile(fileobj=file) if compressed else file, path, max_bytes)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again") from error
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a readable IDX file, got {error.strerror or error}; check the path"
-        ) from error
+            stream = gzip.GzipFile(fileobj=file) if compressed else file
+            dtype, shape = _read_header(stream, path)
+            return read_elements(stream, shape, dtype, path, max_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"{path}: expected a whole gzip file, got a damaged one ({error}); fetch it again"
+            ) from error
+        except OSError as error:
+            raise_unreadable(path, "IDX file", error)
 
 
 def write_idx(path: str | os.PathLike[str], array: Array) -> None:
@@ -108,26 +109,7 @@ def write_idx(path: str | os.PathLike[str], array: Array) -> None:
         file.write(content)
 
 
-def _read(stream: io.BufferedIOBase, path: str | os.PathLike[str], max_bytes: int) -> Array:
-    dtype, shape = _read_header(stream, path)
-    # An axis of length 0 counts as 1: the other axes could be too long even for an array without elements.
-    if (promised := dtype.itemsize * math.prod(max(length, 1) for length in shape)) > max_bytes:
-        raise DataError(
-            f"{path}: expected at most {max_bytes} bytes of elements, got a header that promises {promised} "
-            f"(shape {shape}, {dtype.name}); pass a larger max_bytes if the file is to be trusted"
-        )
-    size = dtype.itemsize * math.prod(shape)
-    content = stream.read(size + 1)  # the byte beyond the end shows an oversized file
-    if len(content) != size:
-        got = "more" if len(content) > size else f"only {len(content)}"
-        raise DataError(
-            f"{path}: expected {size} bytes of elements for shape {shape} of {dtype.name}, got {got}; "
-            "fetch the file again"
-        )
-    return np.ndarray(shape, dtype, content).astype(dtype.newbyteorder("="))
-
-
-def _read_header(stream: io.BufferedIOBase, path: str | os.PathLike[str]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def _read_header(stream: Any, path: str | os.PathLike[str]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or magic[3] > _MAX_AXES:
         raise DataError(

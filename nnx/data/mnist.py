@@ -88,6 +88,8 @@ def load_mnist(
     """
     if split not in ("both", "train", "test"):
         raise ArgumentError(f'expected split to be "both", "train" or "test", got {split!r}')
+    if directory is not None and not os.fspath(directory):
+        raise DataError("expected the path of a directory, got ''; pass None for the one in the cache")
     parts = ("train", "test") if split == "both" else (split,)
     files = [file for part in parts for file in _FILES[part]]
     folder = _cache() / "mnist" if directory is None else Path(directory)

@@ -77,7 +77,10 @@ def test_write_refuses_an_axis_the_format_cannot_say(tmp_path):
 
 BAD = {
     "truncated": (LABELS[:-1], r"expected 3 bytes of elements for shape \(3,\) of uint8, got only 2; fetch"),
-    "oversized": (LABELS + b"\0", r"expected 3 bytes of elements for shape \(3,\) of uint8, got more; fetch"),
+    "oversized": (
+        LABELS + b"\0",
+        r"expected 3 bytes of elements for shape \(3,\) of uint8, got more, which were not read; fetch",
+    ),
     "empty": (b"", r"expected an IDX magic number .*, got an empty file; check"),
     "short": (LABELS[:3], r"expected an IDX magic number .*, got 00 00 08; check"),
     "text": (b"hello, world", r"expected an IDX magic number .*, got 68 65 6c 6c; check"),
@@ -132,7 +135,7 @@ def test_gzip_bomb_is_not_unpacked(tmp_path):
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(LABELS + bytes(2**26)))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="got more; fetch"):
+        with pytest.raises(DataError, match="got more, which were not read; fetch"):
             read_idx(tmp_path / "bomb.gz")
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -155,3 +158,15 @@ def test_missing_file(tmp_path):
 def test_directory(tmp_path):
     with pytest.raises(DataError, match="expected a readable IDX file, got Is a directory; check"):
         read_idx(tmp_path)
+
+
+def test_memory_that_there_is_not(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise MemoryError
+
+    (tmp_path / "labels").write_bytes(LABELS)
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(
+        DataError, match=r"expected 3 bytes of free memory for the elements that its header promises .*;"
+    ):
+        read_idx(tmp_path / "labels")

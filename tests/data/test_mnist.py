@@ -246,3 +246,8 @@ def test_cache_of_each_platform(platform, variable, expected, tmp_path, monkeypa
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     assert mnist._cache() == tmp_path / expected
+
+
+def test_directory_without_a_name():
+    with pytest.raises(DataError, match="expected the path of a directory, got ''; pass None for the one in the cache"):
+        load_mnist("")
