@@ -4,6 +4,7 @@ from nnx.data.array_file import ArrayFile
 from nnx.data.base import Source
 from nnx.data.collation import collate
 from nnx.data.composing import Compose, RandomTransform, Transform
+from nnx.data.csv_table import read_csv
 from nnx.data.dataset import Dataset
 from nnx.data.embedded import load_digits
 from nnx.data.idx import read_idx, write_idx
@@ -48,6 +49,7 @@ __all__ = [
     "load_mnist",
     "load_npz",
     "normalize",
+    "read_csv",
     "read_idx",
     "train_validation_split",
     "write_idx",
