@@ -7,6 +7,7 @@ arrays with CuPy, torch or JAX.
 import importlib
 import importlib.util
 import pkgutil
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from nnx.backend import available_backends as available_backends
@@ -57,18 +58,24 @@ importlib.import_module("nnx.backend.tiers").LOADERS.append(
 )
 
 
+# Python locks each module while it is imported, and two threads that enter a subpackage by two of its modules would
+# wait for each other.
+_importing = RLock()
+
+
 def _find(name: str) -> Any:
     """Return a subpackage, or what an open one exports under a name: the module's ``__getattr__``."""
     if name == "__all__":
         return _names()
     if not name.startswith("_"):
-        if importlib.util.find_spec(f"nnx.{name}"):
-            return importlib.import_module(f"nnx.{name}")
-        for room in _OPEN:
-            module = importlib.import_module(f"nnx.{room}")
-            if name in module.__all__:
-                value = globals()[name] = getattr(module, name)
-                return value
+        with _importing:
+            if importlib.util.find_spec(f"nnx.{name}"):
+                return importlib.import_module(f"nnx.{name}")
+            for room in _OPEN:
+                module = importlib.import_module(f"nnx.{room}")
+                if name in module.__all__:
+                    value = globals()[name] = getattr(module, name)
+                    return value
     raise AttributeError(f"module 'nnx' has no attribute {name!r}")
 
 
