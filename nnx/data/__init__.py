@@ -23,9 +23,9 @@ from nnx.data.splits import train_validation_split
 from nnx.data.streams import Stream
 
 __all__ = [
+    "ArrayFile",
     "Compose",
     "CutMix",
-    "ArrayFile",
     "DataLoader",
     "Dataset",
     "Mixup",
