@@ -85,9 +85,9 @@ def update_parameters(
         refuse_other_paths(paths_of_state, paths)
     for path, (members, name), shape in zip(paths, slots, shapes_of_state if state else (), strict=False):
         if members[name].shape != shape:
-            _refuse_other_shape(path, shape, members[name])
+            refuse_other_shape(path, shape, members[name])
     for name, column in state.items():
-        _expect_state(name, column, slots, paths)
+        expect_state("optimizer", name, column, slots, paths)
         slots.extend(zip(repeat(column, count), range(count), strict=True))
     may_write = writable(slots)
     for i in range(count, len(slots)):  # in place only if the whole row is
@@ -156,28 +156,30 @@ def refuse_other_model(model: Any, other: Any, optimizer: str) -> None:
         )
 
 
-def refuse_other_paths(had: Sequence[str], paths: Sequence[str]) -> NoReturn:
-    """Raise UsageError: the state of an optimizer is for other parameters than the model has."""
+def refuse_other_paths(
+    had: Sequence[str], paths: Sequence[str], what: str = "trainable parameters", owner: str = "optimizer"
+) -> NoReturn:
+    """Raise UsageError: the state of an optimizer, or of an average, is for other parameters than the model has."""
     gone, new = [path for path in had if path not in paths], [path for path in paths if path not in had]
     raise UsageError(
-        f"the model's trainable parameters have changed since this optimizer was made: gone {gone}, new {new}; "
-        "make a new optimizer"
+        f"the model's {what} have changed since this {owner} was made: gone {gone}, new {new}; make a new {owner}"
     )
 
 
-def _refuse_other_shape(path: str, shape: tuple[int, ...], parameter: Array) -> NoReturn:
+def refuse_other_shape(path: str, shape: tuple[int, ...], parameter: Array, owner: str = "optimizer") -> NoReturn:
+    """Raise UsageError: a parameter has another shape than when the state of an optimizer or an average was made."""
     raise UsageError(
-        f"the optimizer was made for a {path!r} of shape {shape}, and it has {tuple(parameter.shape)} now; make a new "
-        "optimizer when the parameters of a model have changed"
+        f"the {owner} was made for a {path!r} of shape {shape}, and it has {tuple(parameter.shape)} now; make a new "
+        f"{owner} when the parameters of a model have changed"
     )
 
 
-def _expect_state(name: str, column: Sequence[Array], slots: Sequence[Slot], paths: Sequence[str]) -> None:
-    """Raise UsageError if the state of an optimizer is not where the parameters are."""
+def expect_state(owner: str, name: str, column: Sequence[Array], slots: Sequence[Slot], paths: Sequence[str]) -> None:
+    """Raise UsageError if the state of an optimizer, or of an average, is not where the parameters are."""
     for path, (members, key), array in zip(paths, slots, column, strict=False):
         parameter = members[key]
         if namespace(array) is not namespace(parameter) or device_of(array) != device_of(parameter):
             raise UsageError(
-                f"the optimizer keeps {name!r} of {path!r} on another device than the parameter, as after "
-                "model.to(...) alone; move it too, with optimizer.to(...)"
+                f"the {owner} keeps {name!r} of {path!r} on another device than the parameter, as after "
+                f"model.to(...) alone; move it too, with {owner}.to(...)"
             )

@@ -5,6 +5,7 @@ from nnx.optimizers.adafactor import Adafactor
 from nnx.optimizers.adagrad import Adagrad
 from nnx.optimizers.adam import Adam, AdamW
 from nnx.optimizers.adamax import Adamax
+from nnx.optimizers.averaging import EMA, SWA
 from nnx.optimizers.gradients import add_noise, all_finite, clip_by_global_norm, clip_by_value, global_norm
 from nnx.optimizers.lamb import LAMB
 from nnx.optimizers.lion import Lion
@@ -14,10 +15,13 @@ from nnx.optimizers.radam import RAdam
 from nnx.optimizers.rmsprop import RMSprop
 from nnx.optimizers.scipy_search import minimize
 from nnx.optimizers.sgd import SGD
+from nnx.optimizers.weight_average import WeightAverage
 
 __all__ = [
+    "EMA",
     "LAMB",
     "SGD",
+    "SWA",
     "Adadelta",
     "Adafactor",
     "Adagrad",
@@ -29,6 +33,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "WeightAverage",
     "add_noise",
     "all_finite",
     "clip_by_global_norm",

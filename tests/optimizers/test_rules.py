@@ -13,7 +13,9 @@ from nnx.testing import assert_close
 
 ALL = [getattr(nnx.optimizers, name) for name in nnx.optimizers.__all__]
 RULES = [
-    kind for kind in ALL if isinstance(kind, type) and kind.is_elementwise and kind is not nnx.optimizers.Optimizer
+    kind
+    for kind in ALL
+    if isinstance(kind, type) and issubclass(kind, nnx.Optimizer) and kind.is_elementwise and kind is not nnx.Optimizer
 ]
 each = pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.__name__)
 wide = pytest.mark.parametrize("kind", [kind for kind in RULES if kind is not nnx.SGD], ids=lambda kind: kind.__name__)
