@@ -9,6 +9,7 @@ from nnx.optimizers.averaging import EMA, SWA
 from nnx.optimizers.gradients import add_noise, all_finite, clip_by_global_norm, clip_by_value, global_norm
 from nnx.optimizers.lamb import LAMB
 from nnx.optimizers.lion import Lion
+from nnx.optimizers.muon import Muon
 from nnx.optimizers.nadam import NAdam
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.radam import RAdam
@@ -29,6 +30,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

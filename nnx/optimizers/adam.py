@@ -7,7 +7,6 @@ from nnx.backend import maximum_into, namespace
 from nnx.backend.blocks import PerParameter
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns
-from nnx.optimizers.groups import Group, Layout
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
@@ -169,15 +168,10 @@ class AdamW(Adam):
             model, learning_rate, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, groups=groups
         )
         self._spared = as_patterns(no_decay, "no_decay")
-        if self._spared:
-            self._layout = Layout((*self._layout.groups, Group(self._spared, {"weight_decay": 0.0}, "no_decay")))
-            self._prepare()
+        self._append_group(self._spared, {"weight_decay": 0.0}, "no_decay")
 
     def _current_arguments(self) -> dict[str, Any]:
-        found = super()._current_arguments()
-        if self._spared:
-            found["groups"].pop()
-        return found | {"no_decay": self._spared}
+        return super()._current_arguments() | {"no_decay": self._spared}
 
     @staticmethod
     @per_array

@@ -14,7 +14,7 @@ from nnx.layers.plan import plan_of
 from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
-from nnx.optimizers.groups import Layout, as_groups
+from nnx.optimizers.groups import Group, Layout, as_groups
 from nnx.optimizers.hyperparameters import Rate, rate_at
 from nnx.optimizers.update_rule import UpdateRule
 from nnx.types import Array, DType
@@ -112,7 +112,8 @@ class Optimizer(UpdateRule, Configured):
         self._hyperparameters: dict[str, Any] = {}
         for name, value in {"learning_rate": learning_rate, **hyperparameters}.items():
             self._hyperparameters[name] = self.checks[name](value, name) if name in self.checks else value
-        self._layout = Layout(as_groups(groups, self.checks, self._hyperparameters))
+        self._groups = as_groups(groups, self.checks, self._hyperparameters)
+        self._layout = Layout(self._groups)
         self._state: State | None = None  # made at the first step, in the library and on the device of the parameters
         self._paths: tuple[str, ...] = ()  # of the parameters that the state was made for
         self._shapes: tuple[tuple[int, ...], ...] = ()
@@ -241,7 +242,13 @@ class Optimizer(UpdateRule, Configured):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _current_arguments(self) -> dict[str, Any]:
-        return self._hyperparameters | {"groups": [group.as_argument() for group in self._layout.groups]}
+        return self._hyperparameters | {"groups": [group.as_argument() for group in self._groups]}
+
+    def _append_group(self, patterns: tuple[str, ...], values: dict[str, Any], name: str) -> None:
+        """Make a last group of an argument that consists of patterns, such as ``no_decay``."""
+        if patterns:
+            self._layout = Layout((*self._layout.groups, Group(patterns, values, name)))
+            self._prepare()
 
     def _prepare(self) -> None:
         """Find out whether the rule gets the hyperparameters as they are, and whether the groups fit the model."""

@@ -1,4 +1,4 @@
-"""LAMB and Adafactor, whose steps need whole arrays: their norms, rows and columns."""
+"""LAMB, Adafactor and Muon, whose steps need whole arrays: their norms, rows and columns, and products."""
 
 import copy
 import gc
@@ -11,7 +11,7 @@ import nnx
 from nnx.errors import ArgumentError, DTypeError, UsageError
 from nnx.testing import assert_close
 
-KINDS = [nnx.LAMB, nnx.Adafactor]
+KINDS = [nnx.LAMB, nnx.Adafactor, nnx.Muon]
 each = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 SHAPES = {"scalar": (), "vector": (4,), "matrix": (3, 4), "kernel": (3, 2, 2, 5), "empty": (0, 3), "nothing": (0,)}
 
@@ -250,3 +250,92 @@ class TestAdafactor:
         ):
             with pytest.raises(ArgumentError, match=re.escape(message)):
                 nnx.Adafactor(model, **options)
+
+
+class TestMuon:
+    @pytest.mark.parametrize("match", [True, False], ids=["match_rms_adamw", "original"])
+    def test_a_hundred_steps_are_those_of_pytorch(self, xp, match, monkeypatch):
+        """PyTorch's own program, kept from rounding to bfloat16, and its AdamW for all that is no matrix."""
+        torch = pytest.importorskip("torch", reason="torch is not installed")
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+        model = Bag(xp)
+        start = {name: torch.tensor(w) for name, w in on_host(model.parameters()).items() if w.size}
+        full = {name: flat(w, name) for name, w in start.items()}
+        ours = nnx.Muon(model, 0.05, match_rms_adamw=match)
+        name_of_scale = "match_rms_adamw" if match else "original"
+        theirs = (
+            torch.optim.Muon([full["matrix"], full["kernel"]], 0.05, adjust_lr_fn=name_of_scale),
+            torch.optim.AdamW([full["scalar"], full["vector"]], 0.05, weight_decay=0.1),
+        )
+        for step in range(100):
+            given = gradients(xp, step, scale=10.0 ** (step % 7 - 3))
+            ours.step(given)
+            for name, w in full.items():
+                w.grad = flat(torch.tensor(on_host(given)[name]), name)
+            for optimizer in theirs:
+                optimizer.step()
+        for name, w in full.items():
+            own = flat(torch.tensor(on_host(model.parameters())[name]), name)
+            np.testing.assert_allclose(own.numpy(), w.numpy(), rtol=1e-9)
+
+    def test_a_step_moves_all_directions_alike(self, xp):
+        draw = np.random.default_rng(0)
+        model = nnx.Linear(30, 20, bias=False, initializer=nnx.initializers.Constant(0.0), dtype="float64").to(xp.spec)
+        given = draw.normal(size=(30, 20)) @ np.diag(10.0 ** draw.uniform(-1.0, 1.0, 20))
+        nnx.Muon(model, 1.0, nesterov=False, momentum=0.0).step({"weight": xp.asarray(given, "float64")})
+        values = np.linalg.svd(on_host(model.parameters())["weight"], compute_uv=False) / (0.2 * 30**0.5)
+        assert 0.65 < values.min() < values.max() < 1.25
+
+    def test_what_is_no_matrix_has_two_moments(self):
+        inner = [nnx.Embedding(5, 4), nnx.LayerNorm((2, 4)), nnx.RMSNorm(4), nnx.Linear(4, 3), nnx.LayerNorm(None)]
+        model = nnx.Model([*inner, nnx.Conv2d(3, 2, 3)])
+        seconds = {"0.weight", "1.weight", "1.bias", "2.weight", "3.bias", "5.bias"}
+        model[4](np.ones((1, 3), np.float32))
+        seconds |= {"4.weight", "4.bias"}
+        for adamw, further in (
+            (None, set()),
+            (("0", "1", "3"), {"3.weight"}),
+            ((), {"0.weight", "1.weight", "1.bias"}),
+        ):
+            state = nnx.Muon(model, adamw=adamw).state_dict()
+            expected = seconds - further if adamw == () else seconds | further
+            assert {name.removeprefix("second_moment.") for name in state if name.startswith("second")} == expected
+            assert len([name for name in state if name.startswith("first")]) == len(model.parameters())
+
+    def test_a_layer_alone_and_names_that_look_like_patterns(self):
+        assert "second_moment.weight" in nnx.Muon(nnx.Embedding(5, 4)).state_dict()
+        model = nnx.Linear(1, 1)
+        model.tables = {"[a]*": nnx.Embedding(5, 4), "a": nnx.Embedding(3, 2)}
+        state = nnx.Muon(model).state_dict()
+        assert {"second_moment.tables.[a]*.weight", "second_moment.tables.a.weight"} <= state.keys()
+
+    def test_groups_may_say_what_is_no_matrix(self):
+        model = nnx.Model([nnx.Linear(3, 4, rng=0), nnx.Linear(4, 2, rng=1)])
+        optimizer = nnx.Muon(model, groups=[{"paths": "1", "orthogonalize": False, "learning_rate": 0.5}])
+        assert [name for name in optimizer.state_dict() if "second" in name] == [
+            f"second_moment.{path}" for path in ("0.bias", "1.weight", "1.bias")
+        ]
+        assert nnx.from_config(optimizer.config(), model=model).config() == optimizer.config()
+
+    def test_errors_for_hyperparameters(self):
+        model = nnx.Linear(1, 1)
+        for options, message in (
+            ({"coefficients": (1.0, 2.0)}, "expected coefficients to be three finite numbers, got (1.0, 2.0)"),
+            (
+                {"coefficients": (1.0, 2.0, np.inf)},
+                "expected coefficients to be three finite numbers, got (1.0, 2.0, inf)",
+            ),
+            ({"iterations": 0}, "expected iterations to be an integer of at least 1, got 0"),
+            ({"momentum": 1.0}, "expected momentum in [0, 1), got 1.0"),
+            ({"match_rms_adamw": "original"}, "expected match_rms_adamw to be True or False, got 'original'"),
+            ({"orthogonalize": 1}, "expected orthogonalize to be True or False, got 1"),
+            ({"adamw": 3}, "expected adamw to be patterns of paths, such as '*bias', got 3"),
+            ({"adamw": "head"}, "adamw: expected patterns of paths, got 'head', which matches none of weight, bias"),
+        ):
+            with pytest.raises(ArgumentError, match=re.escape(message)):
+                nnx.Muon(model, **options)
+
+
+def flat(tensor, name):
+    """Return a parameter in the layout of PyTorch's matrices, (out, in)."""
+    return tensor.T.contiguous() if name == "matrix" else tensor.reshape(3, -1) if name == "kernel" else tensor

@@ -59,12 +59,12 @@ class OptimizerRow:
         return [tensor.numpy() for tensor in tensors]
 
 
-def capability(name: str, *rows: OptimizerRow) -> Capability:
+def capability(name: str, *rows: OptimizerRow, torch: str | None = None) -> Capability:
     """Return the record of an optimizer."""
     return Capability(
         name,
         "gradients by dotted path, one for each parameter",
-        "the formula" if rows[0].formula else f"torch.optim.{rows[0].torch}",
+        torch or ("the formula" if rows[0].formula else f"torch.optim.{rows[0].torch}"),
         dtypes=("half", "real"),
         derivatives="-",
         rows=rows,
@@ -111,6 +111,42 @@ def _lamb(
             u = m / (np.sqrt(v) + eps) + weight_decay * w
             sizes = np.linalg.norm(w), np.linalg.norm(u)
             w = w - learning_rate * (sizes[0] / sizes[1] if all(sizes) else 1.0) * u
+        found.append(w)
+    return found
+
+
+def _muon(
+    weights: Sequence[Any],
+    gradients: Sequence[Sequence[Any]],
+    learning_rate: float,
+    adamw: str = "",
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    weight_decay: float = 0.1,
+    match_rms_adamw: bool = True,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+) -> list[Any]:
+    """Muon by singular values, of which the iteration is a polynomial, for (in, out) matrices; and AdamW."""
+    found = []
+    for i, w in enumerate(weights):
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        is_matrix = w.ndim > 1
+        decay = momentum if is_matrix else betas[0]
+        for t, of_step in enumerate(gradients, 1):
+            g = of_step[i]
+            m, v = m + (1 - decay) * (g - m), betas[1] * v + (1 - betas[1]) * g * g
+            if is_matrix:
+                u, s, vt = np.linalg.svd(g + momentum * (m - g) if nesterov else m, full_matrices=False)
+                s = s / np.linalg.norm(s)
+                for _ in range(5):
+                    s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+                rows, columns = w.shape
+                scale = 0.2 * max(rows, columns) ** 0.5 if match_rms_adamw else max(1, columns / rows) ** 0.5
+                change = scale * (u * s) @ vt
+            else:
+                change = m / (1 - betas[0] ** t) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+            w = w - learning_rate * (change + weight_decay * w)
         found.append(w)
     return found
 
@@ -221,5 +257,30 @@ CAPABILITIES = [
             _row(nnx.Adafactor, "decay", 0.5, beta2_decay=-0.5, eps=(0.1, 0.5), clip_threshold=1.5, weight_decay=0.1),
             torch_options={"beta2_decay": -0.5, "eps": (0.1, 0.5), "d": 1.5, "weight_decay": 0.1},
         ),
+    ),
+    capability(
+        "Muon",
+        replace(
+            _row(
+                nnx.Muon,
+                shown="momentum=0.95, weight_decay=0.1, betas=(0.9, 0.999), eps=1e-08, nesterov=True, "
+                "match_rms_adamw=True, orthogonalize=True, coefficients=(3.4445, -4.775, 2.0315), iterations=5, "
+                "adamw=None",
+            ),
+            formula=_muon,
+        ),
+        replace(
+            _row(
+                nnx.Muon,
+                "original",
+                momentum=0.5,
+                nesterov=False,
+                match_rms_adamw=False,
+                weight_decay=0.0,
+                adamw="*bias",
+            ),
+            formula=_muon,
+        ),
+        torch="torch.optim.Muon",
     ),
 ]
