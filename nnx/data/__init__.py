@@ -19,8 +19,9 @@ from nnx.data.orders import WeightedSampler
 from nnx.data.rotation import RandomRotation
 from nnx.data.sample_key import SampleKey
 from nnx.data.sources import as_dataset
-from nnx.data.splits import train_validation_split
+from nnx.data.splits import k_fold, split, train_validation_split
 from nnx.data.streams import Stream
+from nnx.data.subsets import Subset
 
 __all__ = [
     "ArrayFile",
@@ -39,18 +40,21 @@ __all__ = [
     "SampleKey",
     "Source",
     "Stream",
+    "Subset",
     "Transform",
     "WeightedSampler",
     "as_dataset",
     "class_weights",
     "collate",
     "index_to_one_hot",
+    "k_fold",
     "load_digits",
     "load_mnist",
     "load_npz",
     "normalize",
     "read_csv",
     "read_idx",
+    "split",
     "train_validation_split",
     "write_idx",
 ]
