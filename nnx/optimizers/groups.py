@@ -68,6 +68,23 @@ class Layout:
         self._sources: dict[str, list[int]] = {}  # for each parameter the number of its group from 1, 0 for none
         self._latest: dict[str, tuple[list[Any], PerParameter]] = {}
 
+    @property
+    def rates(self) -> list[Any]:
+        """The learning rates of the groups that set one."""
+        return [group.values["learning_rate"] for group in self.groups if "learning_rate" in group.values]
+
+    def with_rates(self, rates: Iterable[Any]) -> "Layout":
+        """Return a layout with other learning rates, in the order of :attr:`rates`."""
+        others = iter(rates)
+        return Layout(
+            [
+                group._replace(values={**group.values, "learning_rate": next(others)})
+                if "learning_rate" in group.values
+                else group
+                for group in self.groups
+            ]
+        )
+
     def of(self, model: Module, common: Mapping[str, Any], step: int) -> dict[str, PerParameter]:
         """Return the hyperparameters that groups set, with a value for each parameter that is trained.
 

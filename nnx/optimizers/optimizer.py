@@ -131,6 +131,20 @@ class Optimizer(UpdateRule, Configured):
         self._prepare()
 
     @property
+    def learning_rates(self) -> tuple[Rate, ...]:
+        """The rate of the optimizer and of each group that sets one, numbers or schedules; all may be assigned."""
+        return (self._hyperparameters["learning_rate"], *self._layout.rates)
+
+    @learning_rates.setter
+    def learning_rates(self, values: Sequence[Rate]) -> None:
+        if len(values) != len(self.learning_rates):
+            raise ArgumentError(f"expected {len(self.learning_rates)} learning rates, got {len(values)}")
+        first, *others = [self.checks["learning_rate"](value, "learning_rate") for value in values]
+        self._layout = self._layout.with_rates(others)
+        self._groups = self._layout.groups[: len(self._groups)]  # without what arguments such as no_decay appended
+        self.learning_rate = first
+
+    @property
     def hyperparameters(self) -> Mapping[str, Any]:
         """All hyperparameters as the rule gets them in the next step, by name; a read-only view."""
         return MappingProxyType(self._for_rule())

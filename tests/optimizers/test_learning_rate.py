@@ -135,3 +135,22 @@ def test_error_for_the_class_of_a_schedule():
 def test_error_for_a_configuration_with_a_lambda():
     with pytest.raises(ArgumentError, match="learning_rate: expected an argument that JSON can hold"):
         nnx.SGD(model_of(), lambda step: 0.1).config()
+
+
+def test_all_rates_at_once():
+    groups = [{"paths": "bias", "learning_rate": 0.5}, {"paths": "weight", "weight_decay": 0.0}]
+    optimizer = nnx.SGD(model_of(), 1.0, groups=groups)
+    assert optimizer.learning_rates == (1.0, 0.5)
+    optimizer.learning_rates = [rate / 2 for rate in optimizer.learning_rates]
+    assert optimizer.hyperparameters["learning_rate"] == (0.5, 0.25)
+    assert nnx.from_config(optimizer.config(), model=model_of()).learning_rates == (0.5, 0.25)
+    optimizer.learning_rates = (Halving(1.0), 3)
+    assert optimizer.learning_rates == (Halving(1.0), 3.0)
+    before = optimizer.config()
+    with pytest.raises(ArgumentError, match="expected 2 learning rates, got 1"):
+        optimizer.learning_rates = (1.0,)
+    with pytest.raises(ArgumentError, match="expected a finite learning_rate >= 0, got -1"):
+        optimizer.learning_rates = (1.0, -1)
+    with pytest.raises(ArgumentError, match="expected a finite learning_rate >= 0, got nan"):
+        optimizer.learning_rates = (float("nan"), 1.0)
+    assert optimizer.config() == before
