@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.backend.philox import philox, signed, stream_key
+from nnx.backend.philox import philox, stream_key
 from nnx.types import Array
 
 
@@ -13,12 +13,13 @@ def words_by_row(rows: Any, count: int, *, seed: int, stream: str, step: int) ->
 
     The words of a row are a pure function of ``(seed, stream, step)`` and its number: the same in every batch, on every
     backend, and in any number of threads. They follow the layout of :func:`nnx.backend.keep_mask` by rows: word ``j``
-    is word ``j % 4`` of the output of Philox for the counter ``(j // 4, row, step mod 2**32, step // 2**32)``.
+    is word ``j % 4`` of the output of Philox for the counter
+    ``(j // 4, row mod 2**32, step mod 2**32, (step // 2**32) xor (row // 2**32))``.
 
     Parameters
     ----------
     rows : integers, shape (rows,)
-        Zero or more; taken modulo ``2**32``.
+        Zero or more, below ``2**63``.
     count : int
         Words for each row.
     seed : int
@@ -38,10 +39,11 @@ def words_by_row(rows: Any, count: int, *, seed: int, stream: str, step: int) ->
     >>> words_by_row([3], 2, seed=0, stream="crop", step=1) == words_by_row([7, 3], 2, seed=0, stream="crop", step=1)[1]
     array([[ True,  True]])
     """
-    numbers = np.asarray(rows, np.int64).reshape(-1, 1).astype(np.uint32).view(np.int32)
+    numbers = np.asarray(rows, np.int64).reshape(-1, 1)
     blocks = np.arange(-(-count // 4), dtype=np.int32).reshape(1, -1)
     shape = (numbers.shape[0], blocks.shape[1])
-    halves = (np.full(shape, signed(word), np.int32) for word in (step & 0xFFFFFFFF, step >> 32 & 0xFFFFFFFF))
-    block, row, low, high = (np.broadcast_to(x, shape).reshape(-1) for x in (blocks, numbers, *halves))
+    low, high = np.asarray(step & 0xFFFFFFFF), (step >> 32 & 0xFFFFFFFF) ^ (numbers >> 32)
+    counters = (x.astype(np.uint32).view(np.int32) for x in (numbers, low, high))
+    block, row, low, high = (np.broadcast_to(x, shape).reshape(-1) for x in (blocks, *counters))
     words = philox((block, row, low, high), stream_key(seed, stream), xp=np, device="cpu").view(np.uint32)
     return words.reshape(shape[0], 4 * shape[1])[:, :count]

@@ -185,6 +185,8 @@ def test_a_source_of_batches():
     assert len(loader) == 3
     assert [len(x) for (x,) in loader] == [3, 5, 2]
     assert keys[1] == [2**32, 2**32 + 1, 2**32 + 2, 2**32 + 3, 2**32 + 4]
+    draws = [SampleKey(0, 0, np.asarray([batch * 2**32 + 1])).uniform(2).tolist() for batch in range(3)]
+    assert draws[0] != draws[1] != draws[2] != draws[0]
     shuffled = DataLoader(batches, None, seed=0)
     assert sorted(len(x) for (x,) in shuffled) == [2, 3, 5]
     with pytest.raises(DataError, match="batch 1 of epoch 0: sample 1: broken"):
