@@ -14,7 +14,8 @@ from nnx.cli.configuration import Config
 from nnx.cli.display import print_probabilities
 from nnx.cli.framing import find_ink
 from nnx.cli.runs import read_run
-from nnx.errors import DataError, MissingExtraError, ShapeError
+from nnx.data.image_files import open_image
+from nnx.errors import ShapeError
 from nnx.functional import softmax
 from nnx.types import Array
 
@@ -54,25 +55,11 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
 
 def read_gray(path: Path) -> Array:
     """Return an image of any format and mode as brightness: float64 in [0, 1], shape (rows, columns)."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise MissingExtraError(
-            f"expected Pillow to read {path}, got: {error}; install it with: pip install 'nnx-array[cli]'"
-        ) from error
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode[0] in "IF":  # more than 8 bits a pixel, which Pillow's conversion would cut off
-                wide = np.asarray(image, np.float64)
-                return (wide - wide.min()) / max(float(np.ptp(wide)), 1e-12)
-            if image.has_transparency_data:
-                paper = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(paper, image.convert("RGBA"))
-            return np.asarray(image.convert("L"), np.float64) / 255
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path}: expected an image file that Pillow can read, got: {reason}") from error
+    image = open_image(path)
+    if image.mode[0] in "IF":  # more than 8 bits a pixel, which Pillow's conversion would cut off
+        wide = np.asarray(image, np.float64)
+        return (wide - wide.min()) / max(float(np.ptp(wide)), 1e-12)
+    return np.asarray(image.convert("L"), np.float64) / 255
 
 
 def _probabilities(output: Array, loss: Config) -> Any:

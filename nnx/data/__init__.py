@@ -8,6 +8,8 @@ from nnx.data.csv_table import read_csv
 from nnx.data.dataset import Dataset
 from nnx.data.embedded import load_digits
 from nnx.data.idx import read_idx, write_idx
+from nnx.data.image_files import read_image
+from nnx.data.image_folder import ImageFolder
 from nnx.data.image_transforms import RandomCrop, RandomErasing, RandomFlip
 from nnx.data.labels import OneHot, class_weights, index_to_one_hot
 from nnx.data.loader import DataLoader
@@ -29,6 +31,7 @@ __all__ = [
     "CutMix",
     "DataLoader",
     "Dataset",
+    "ImageFolder",
     "Mixup",
     "Normalize",
     "OneHot",
@@ -54,6 +57,7 @@ __all__ = [
     "normalize",
     "read_csv",
     "read_idx",
+    "read_image",
     "split",
     "train_validation_split",
     "write_idx",

@@ -47,7 +47,7 @@ class BatchReader:
         prefetch: int | None,
         to: str | None,
     ) -> None:
-        self.dataset: Source | Stream = dataset if isinstance(dataset, Stream) else as_dataset(dataset)
+        self.dataset: Any = dataset if isinstance(dataset, Stream) else as_dataset(dataset)
         self.batch_size = None if batch_size is None else as_integer(batch_size, "batch_size", least=1)
         self.shuffle = shuffle
         self.seed = as_integer(seed, "seed", least=0)

@@ -33,7 +33,7 @@ def open_file(path: Path, what: str) -> BinaryIO:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a FIFO would wait for whoever writes to it
             raise DataError(
-                f"{path}: expected a {what}, got a {_kind(mode)}, which cannot be read twice; "
+                f"{path}: expected a plain {what}, got a {_kind(mode)}, which cannot be read twice; "
                 "write its content to a file first"
             )
         return open(path, "rb")
@@ -45,7 +45,7 @@ def open_file(path: Path, what: str) -> BinaryIO:
             "set PYTHONUTF8=1 or a locale with UTF-8"
         ) from error
     except ValueError as error:
-        raise DataError(f"{str(path)!r}: expected the path of a {what}, got an {error}") from error
+        raise DataError(f"{str(path)!r}: expected the path of a plain {what}, got an {error}") from error
 
 
 def raise_unreadable(path: Path, what: str, error: OSError) -> NoReturn:

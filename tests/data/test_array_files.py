@@ -171,7 +171,10 @@ def test_missing_array(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: os.mkfifo(folder / "f"), r"f: expected a CSV file, got a pipe \(FIFO\), which cannot be read"),
+        (
+            lambda folder: os.mkfifo(folder / "f"),
+            r"f: expected a plain CSV file, got a pipe \(FIFO\), which cannot be read",
+        ),
         (lambda folder: (folder / "f").mkdir(), "f: expected a readable CSV file, got Is a directory; check the path"),
         (lambda folder: None, "f: expected a readable CSV file, got No such file or directory; check the path"),
         (lambda folder: (folder / "f").symlink_to("f"), "f: expected a readable CSV file, got Too many levels of sym"),
@@ -186,9 +189,9 @@ def test_what_is_no_file(tmp_path, make, message):
 def test_names_that_are_none(monkeypatch):
     with pytest.raises(DataError, match=r"^'': expected a readable CSV file, got No such file or directory"):
         open_file("", "CSV file")
-    with pytest.raises(DataError, match=r"expected the path of a CSV file, got an? embedded null"):
+    with pytest.raises(DataError, match=r"expected the path of a plain CSV file, got an? embedded null"):
         open_file("a\0b", "CSV file")
-    with pytest.raises(DataError, match="/dev/null: expected a CSV file, got a device, which cannot be read twice"):
+    with pytest.raises(DataError, match="/dev/null: expected a plain CSV file, got a device, which cannot be read"):
         open_file("/dev/null", "CSV file")
 
 
