@@ -8,6 +8,7 @@ from nnx.autodiff import stop_gradient
 from nnx.backend import accumulation_dtype, asarray, generator, namespace
 from nnx.errors import ArgumentError
 from nnx.functional.checks import as_integer, as_nonnegative, expect_real
+from nnx.functional.precision import cast
 from nnx.functional.weight_normalization import as_matrix
 from nnx.layers.location import locate
 from nnx.layers.module import Module
@@ -199,10 +200,11 @@ class SpectralNorm(ComputedWeight):
         if self.training:
             left, right = self._iterated(self._matrix(stop_gradient(weight)), left, right, self.iterations)
             self.left.value, self.right.value = left, right
+        left, right = (cast(vector, weight.dtype) for vector in (left, right))  # they may be kept in more bits
         return functional.spectral_norm(weight, left, right, axis=self._axis_of(weight))
 
     def _iterated(self, matrix: Array, left: Array, right: Array, count: int) -> tuple[Array, Array]:
-        xp, dtype, wide = namespace(matrix), matrix.dtype, accumulation_dtype(matrix)
+        xp, dtype, wide = namespace(matrix), right.dtype, accumulation_dtype(matrix)
         matrix, right = (xp.astype(x, wide, copy=False) for x in (matrix, right))
         for _ in range(count):
             left = self._normalized(matrix @ right)
