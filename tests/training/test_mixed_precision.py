@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from rows import LAYERS
 
 import nnx
 from nnx.errors import ArgumentError, DTypeError
 from nnx.training import Policy, as_policy, supervised
-from nnx.tree import tree_leaves
+from nnx.tree import tree_leaves, tree_map
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(8, 1, 8, 8)), RNG.integers(3, size=8)
@@ -108,3 +109,28 @@ def test_targets_and_weights_of_samples_stay_float32(xp):
         model = nnx.Linear(2, 1, rng=0)
     Policy("float16").objective(objective)(model, {"x": xp.asarray([[1.0, 2.0], [3.0, 4.0]]), "target": target})
     assert seen[0] is target
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.id) for row in LAYERS])
+def test_every_layer_computes_in_16_bits_beside_a_state_of_float32(xp, row, dtype):
+    skip_without(xp, dtype)
+    if xp.name == "jax":
+        pytest.skip("JAX compiles each operation for each shape; the network above is tested there")
+    eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7}[dtype]
+    found, expected = (derivatives_under(Policy(name), row, xp) for name in (dtype, "float32"))
+    for part, other in zip(found, expected, strict=True):
+        assert part.dtype == other.dtype  # float32, or integers
+        part, other = nnx.to_numpy(part), nnx.to_numpy(other)
+        np.testing.assert_allclose(part, other, rtol=0.0, atol=10 * eps * max(1.0, np.abs(other).max(initial=0.0)))
+
+
+def derivatives_under(policy, row, xp):
+    """Return value, gradients and buffers of a layer."""
+    function, (module, *inputs) = row.subject(xp, "float32")
+    value, pullback = nnx.vjp(lambda module, *inputs: function(policy.model(module), *inputs), module, *inputs)
+    rng = row.rng(1)
+    gradients = pullback(tree_map(lambda y: xp.asarray(rng.normal(size=tuple(y.shape))), value))
+    row.call(policy.model(module), *[x for arrays in row.arrays(xp, "float32") for x in arrays])
+    buffers = [buffer.value for buffer in module.buffers().values() if not isinstance(buffer.value, int)]
+    return tree_leaves([value, gradients, buffers])
