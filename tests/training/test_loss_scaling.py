@@ -6,7 +6,7 @@ import pytest
 import nnx
 from nnx.errors import ArgumentError, CheckpointError, NonFiniteError
 from nnx.testing import assert_close
-from nnx.training import LossScale, step_if
+from nnx.training import LossScale, Policy, step_if
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(8, 4)), RNG.integers(3, size=8)
@@ -133,3 +133,18 @@ def test_errors_of_a_state(change, message):
 
 def test_repr():
     assert repr(LossScale()) == "LossScale(65536.0, growth=2.0, backoff=0.5, interval=2000)"
+
+
+def test_gradients_that_float16_rounds_to_zero_are_there_with_a_scale():
+    model, x, scale = nnx.Linear(4, 3, rng=0), X.astype(np.float32), LossScale()
+
+    def objective(model, batch):
+        value = 1e-9 * nnx.functional.cross_entropy(model(x), LABELS)
+        return value, None
+
+    narrow = Policy("float16").objective(objective)
+    expected = nnx.grad(lambda model: objective(model, None)[0])(model)
+    lost = nnx.grad(lambda model: narrow(model, None)[0])(model)
+    found, _ = scale.unscale(nnx.grad(lambda model: scale.scale(narrow(model, None)[0]))(model))
+    assert np.all(lost["weight"] == 0.0)
+    assert_close(found, dict(expected), rtol=0.02, atol=1e-12)
