@@ -17,8 +17,7 @@ from nnx.cli import LOSSES
 from nnx.cli.architectures import perceptron
 from nnx.cli.configuration import Configuration
 from nnx.cli.framing import Framing
-from nnx.cli.samples import Standard
-from nnx.data import DataLoader, Dataset, index_to_one_hot
+from nnx.data import DataLoader, Dataset, Normalize, index_to_one_hot
 from nnx.errors import ArgumentError, CheckpointError, DataError
 from nnx.io import load_weights, replacing
 from nnx.layers import Module
@@ -44,8 +43,8 @@ class Run:
     configuration : Configuration
     pixels, classes : int
         Of an image, and of the data set.
-    standard : Standard
-        Mean and standard deviation of the training set.
+    standard : Normalize
+        With the mean and standard deviation of the training set's pixels.
     framing : Framing
         Size and place of the digits in the training images.
     fingerprint : str
@@ -55,7 +54,7 @@ class Run:
     configuration: Configuration
     pixels: int
     classes: int
-    standard: Standard
+    standard: Normalize
     framing: Framing
     fingerprint: str
 
@@ -81,7 +80,7 @@ class Run:
         library = BACKENDS[self.configuration.backend or "numpy"]
         versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
         own = asdict(self)
-        own |= own.pop("framing")
+        own |= own.pop("framing") | {"standard": {"mean": self.standard.mean, "std": self.standard.std}}
         content = {"format": CONFIG_VERSION, **own, "outcome": outcome, "versions": versions}
         with replacing(folder / CONFIG) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -135,7 +134,7 @@ def _parse(path: Path, content: Any) -> Run:
             configuration=Configuration.parse(content["configuration"], str(path)),
             pixels=int(content["pixels"]),
             classes=int(content["classes"]),
-            standard=Standard(**content["standard"]),
+            standard=Normalize(**content["standard"]),
             framing=Framing(float(content["fill"]), float(content.get("center", 0.5))),  # of old runs only the first
             fingerprint=str(content["fingerprint"]),
         )

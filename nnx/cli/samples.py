@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnx.data import load_digits, load_mnist, normalize, train_validation_split
+from nnx.data import load_digits, load_mnist, train_validation_split
 from nnx.errors import DataError
 from nnx.types import Array
 
@@ -98,20 +98,3 @@ def _read(source: str) -> list[tuple[Array, Array]]:
 
 def _pairs(arrays: tuple[Array, ...]) -> list[tuple[Array, Array]]:
     return list(zip(arrays[::2], arrays[1::2], strict=True))
-
-
-@dataclass(frozen=True)
-class Standard:
-    """The mean and standard deviation of the training set's pixels, by which all inputs are standardized."""
-
-    mean: float
-    std: float
-
-    @classmethod
-    def of(cls, x: Array) -> "Standard":
-        """Measure a training set."""
-        return cls(float(np.mean(x, dtype=np.float64)), float(np.std(x, dtype=np.float64)))
-
-    def apply(self, x: Array) -> Array:
-        """Return standardized pixels."""
-        return normalize(x, mean=self.mean, std=self.std)

@@ -20,8 +20,8 @@ from nnx.cli.configuration import Config, Configuration
 from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
 from nnx.cli.framing import Framing
 from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Run, claim_folder
-from nnx.cli.samples import Standard, load_samples
-from nnx.data import DataLoader
+from nnx.cli.samples import load_samples
+from nnx.data import DataLoader, Normalize
 from nnx.errors import ArgumentError, MissingExtraError, NonFiniteError
 from nnx.io import replacing, save_weights
 from nnx.layers import Module
@@ -109,7 +109,7 @@ def _prepare(configuration: Configuration, architecture: Callable[[int, int], Co
         configuration=configuration,
         pixels=pixels,
         classes=samples.classes,
-        standard=Standard.of(parts.x_train),
+        standard=Normalize.fit(parts.x_train),
         framing=Framing.of(parts.x_train),
         fingerprint=samples.fingerprint,
     )
@@ -159,7 +159,7 @@ def _introduce(console: Console, job: Job) -> None:
     configuration = job.run.configuration
     console.print(
         f"[bold]{model_name(job.model)}[/] on [bold]{escape(configuration.data)}[/]: "
-        f"{len(job.loader.dataset):,} images to train, {len(job.validation.dataset):,} to validate ({job.held_out})"
+        f"{job.loader.samples(0):,} images to train, {job.validation.samples(0):,} to validate ({job.held_out})"
     )
     console.print(
         f"{loss_name(configuration.loss)}, {optimizer_name(job.optimizer)}, batches of {configuration.batch_size}, "
@@ -171,7 +171,7 @@ def _conclude(console: Console, job: Job, folder: Path) -> None:
     best, seconds = job.history.best, sum(job.history.column("seconds"))
     if best is not None:
         console.print(
-            f"\nbest in epoch {best.row.epoch}: [bold green]{_percent(best)}[/] of {len(job.validation.dataset):,} "
+            f"\nbest in epoch {best.row.epoch}: [bold green]{_percent(best)}[/] of {job.validation.samples(0):,} "
             f"validation images, in {seconds:.1f} s"
         )
     files = ", ".join(sorted(path.name for path in folder.iterdir()))
