@@ -20,13 +20,16 @@ from nnx.data.npz import load_npz
 from nnx.data.orders import WeightedSampler
 from nnx.data.rotation import RandomRotation
 from nnx.data.sample_key import SampleKey
+from nnx.data.sequences import Windows
 from nnx.data.sources import as_dataset
 from nnx.data.splits import k_fold, split, train_validation_split
 from nnx.data.streams import Stream
 from nnx.data.subsets import Subset
+from nnx.data.vocabulary import CharacterVocabulary
 
 __all__ = [
     "ArrayFile",
+    "CharacterVocabulary",
     "Compose",
     "CutMix",
     "DataLoader",
@@ -46,6 +49,7 @@ __all__ = [
     "Subset",
     "Transform",
     "WeightedSampler",
+    "Windows",
     "as_dataset",
     "class_weights",
     "collate",
