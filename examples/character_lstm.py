@@ -46,7 +46,7 @@ def main():
         options.width, options.context = 32, 32
     with nnx.use_backend(options.backend):
         text = as_numbers(options.text, options.quick)
-        model = CharacterLSTM(len(text.characters), options.width, np.random.default_rng(options.seed))
+        model = CharacterLSTM(len(text.vocabulary), options.width, np.random.default_rng(options.seed))
         run(model, text, options, "character_lstm")
 
 

@@ -63,7 +63,7 @@ def main():
     with nnx.use_backend(options.backend):
         text = as_numbers(options.text, options.quick)
         rng = np.random.default_rng(options.seed)
-        model = CharacterTransformer(len(text.characters), options.width, options.layers, heads=4, rng=rng)
+        model = CharacterTransformer(len(text.vocabulary), options.width, options.layers, heads=4, rng=rng)
         run(model, text, options, "character_transformer")
 
 

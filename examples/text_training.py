@@ -15,31 +15,26 @@ from plotting import BLUE, GREY, ORANGE, label, save_figure
 
 
 class Text(NamedTuple):
-    """The characters of a text, and the numbers of those to train on and, the last tenth, to validate on."""
+    """A text as numbers: those to train on and, the last tenth, to validate on."""
 
-    characters: str
+    vocabulary: nnx.data.CharacterVocabulary
     training: Any
     validation: Any
-
-    def read(self, tokens: Any) -> str:
-        """Return numbers as text."""
-        return "".join(self.characters[token] for token in tokens)
 
 
 def as_numbers(path: Path | None, quick: bool) -> Text:
     """Return a text with each character as a number."""
     text = load_text(path)[: 30_000 if quick else None]
-    characters = "".join(sorted(set(text)))
-    number = {character: i for i, character in enumerate(characters)}
-    tokens = np.asarray([number[character] for character in text], "int32")
+    vocabulary = nnx.data.CharacterVocabulary.fit(text)
+    tokens = vocabulary.encode(text)
     cut = len(tokens) * 9 // 10
-    return Text(characters, tokens[:cut], tokens[cut:])
+    return Text(vocabulary, tokens[:cut], tokens[cut:])
 
 
 def windows(tokens: Any, starts: Any, context: int) -> tuple[Any, Any]:
     """Return pieces of a text (batch, context), and the characters that follow each of theirs."""
-    at = np.asarray(starts)[:, None] + np.arange(context)
-    return nnx.backend.asarray(tokens[at]), nnx.backend.asarray(tokens[at + 1])
+    pieces, following = nnx.data.Windows(tokens, context)[starts]
+    return nnx.backend.asarray(pieces), nnx.backend.asarray(following)
 
 
 def objective(model: nnx.Module, tokens: Any, following: Any) -> Any:
@@ -98,7 +93,7 @@ def sample(model: nnx.Module, text: Text, count: int, context: int, seed: int, t
     """Return what a model writes after a line break, each character drawn from its probabilities."""
     rng = np.random.default_rng(seed)
     model.eval()
-    tokens = [max(text.characters.find("\n"), 0)]
+    tokens = [max(text.vocabulary.characters.find("\n"), 0)]
     unread, state = tokens, model.empty_state(1)
     for _ in range(count):
         logits, state = model(nnx.backend.asarray(np.asarray([unread], "int32")), state)
@@ -108,7 +103,7 @@ def sample(model: nnx.Module, text: Text, count: int, context: int, seed: int, t
         unread = tokens[-1:]
         if len(tokens) % context == 0:  # as much as it was trained on: start again with the last half
             unread, state = tokens[-context // 2 :], model.empty_state(1)
-    return text.read(tokens[1:])
+    return text.vocabulary.decode(tokens[1:])
 
 
 def run(model: nnx.Module, text: Text, options: argparse.Namespace, name: str) -> None:
