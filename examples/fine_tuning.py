@@ -47,12 +47,12 @@ def fine_tune(model, loader, validation, epochs, learning_rate):
     loss = nnx.CrossEntropy()
     optimizer = nnx.Adam(model, learning_rate)
     step = nnx.training.make_step(loss, optimizer)
-    history = [nnx.training.evaluate(model, loss, validation)[1]]
+    history = [nnx.training.evaluate(model, loss, validation, metrics=[nnx.metrics.Accuracy()])["accuracy"]]
     for epoch in range(epochs):
         optimizer.learning_rate = learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         for batch in loader:
             step(model, batch)
-        history.append(nnx.training.evaluate(model, loss, validation)[1])
+        history.append(nnx.training.evaluate(model, loss, validation, metrics=[nnx.metrics.Accuracy()])["accuracy"])
     return history
 
 

@@ -60,7 +60,7 @@ def fit(model: nnx.Module, loader: Any, validation: Any, options: argparse.Names
             mean.update(value)
             accuracy.update(outputs, digits)
             done += 1
-        found = nnx.training.evaluate(model, loss, validation)
+        found = nnx.training.evaluate(model, loss, validation, metrics=[nnx.metrics.Accuracy()]).values()
         history.append((float(mean.compute()), float(accuracy.compute()), *found))
         print(
             "epoch {:>2}: loss {:.4f}, accuracy {:.2%}; validation: loss {:.4f}, accuracy {:.2%}  ({:.1f} s)".format(

@@ -26,6 +26,7 @@ from nnx.version import __version__ as __version__
 if TYPE_CHECKING:
     from nnx import autodiff as autodiff
     from nnx import backend as backend
+    from nnx import callbacks as callbacks
     from nnx import configuration as configuration
     from nnx import data as data
     from nnx import errors as errors
@@ -47,9 +48,13 @@ if TYPE_CHECKING:
     from nnx.layers import *
     from nnx.losses import *
     from nnx.optimizers import *
+    from nnx.training import Trainer as Trainer
 
 _OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
 """Subpackages whose names are also names of ``nnx``, in the order of their dependencies."""
+
+_SINGLE = {"Trainer": "training"}
+"""Names of other subpackages that are names of ``nnx`` too."""
 
 
 # What chooses among kernels stands below them and may not import them, so that they are handed to it from here.
@@ -71,7 +76,7 @@ def _find(name: str) -> Any:
         with _importing:
             if importlib.util.find_spec(f"nnx.{name}"):
                 return importlib.import_module(f"nnx.{name}")
-            for room in _OPEN:
+            for room in (*([_SINGLE[name]] if name in _SINGLE else []), *_OPEN):
                 module = importlib.import_module(f"nnx.{room}")
                 if name in module.__all__:
                     value = globals()[name] = getattr(module, name)
@@ -84,7 +89,7 @@ def _names() -> list[str]:
     exported = {name for room in _OPEN for name in importlib.import_module(f"nnx.{room}").__all__}
     rooms = {module.name for module in pkgutil.iter_modules(__path__)} - {"cli", "version"}
     here = {name for name, value in globals().items() if getattr(value, "__module__", "").startswith("nnx.")}
-    return sorted({"__version__"} | exported | rooms | here)
+    return sorted({"__version__"} | exported | set(_SINGLE) | rooms | here)
 
 
 if not TYPE_CHECKING:  # with a __getattr__ every misspelled name would be Any to a type checker

@@ -3,19 +3,22 @@
 import inspect
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from nnx.callbacks import Callback, KeepBest
 from nnx.cli import LOSSES
 from nnx.layers import Linear, Module, ReLU, Sequential
 from nnx.optimizers import Optimizer
-from nnx.training import EpochRow, History
+from nnx.training import Trainer
+from nnx.training.history import Row
+from nnx.types import Array
 
 _HEADER = "epoch     loss  accuracy  val. loss  val. accuracy      time"
 _BAR_WIDTH = 40
@@ -27,20 +30,26 @@ def make_console(*, quiet: bool = False) -> Console:
     return Console(quiet=quiet, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
-class TrainingLog:
+class TrainingLog(Callback):
     """Prints a line per epoch and, in a terminal, a progress bar below them that disappears at the end.
 
     Parameters
     ----------
     console : Console
-    history : History
-        The history of the training run.
+    best : KeepBest
+        Knows the best epoch; it must be called before this one.
     epochs, batches : int
         The number of epochs, and of batches per epoch.
+
+    Attributes
+    ----------
+    seconds : float
+        The time of all epochs that were finished.
     """
 
-    def __init__(self, console: Console, history: History, epochs: int, batches: int) -> None:
-        self._console, self._history, self._epochs = console, history, epochs
+    def __init__(self, console: Console, best: KeepBest, epochs: int, batches: int) -> None:
+        self._console, self._best, self._epochs = console, best, epochs
+        self.seconds, self._since = 0.0, 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -52,26 +61,28 @@ class TrainingLog:
         )
         self._task = self._progress.add_task(f"epoch 1/{epochs}", total=epochs * batches)
 
-    def __enter__(self) -> Self:
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Print the header."""
         self._console.print(f"[bold]{_HEADER}[/]")
         self._progress.start()
-        return self
+        self._since = time.perf_counter()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def on_batch(self, number: int) -> None:
+    def on_batch_end(self, trainer: Trainer, value: Array, outputs: Any) -> None:
         """Advance the bar."""
         self._progress.advance(self._task)
 
-    def on_epoch(self, row: EpochRow) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Print the line of an epoch."""
-        best = self._history.best
-        mark = "  [green]best so far[/]" if best is not None and best.row is row else ""
-        self._console.print(_format_row(row) + mark)
-        self._progress.update(self._task, description=f"epoch {min(row.epoch + 1, self._epochs)}/{self._epochs}")
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        self.seconds += seconds
+        mark = "  [green]best so far[/]" if self._best.row == row else ""
+        self._console.print(_format_row(row, seconds) + mark)
+        self._progress.update(self._task, description=f"epoch {min(trainer.epoch + 1, self._epochs)}/{self._epochs}")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Remove the bar."""
+        self._progress.stop()
 
 
 def loss_name(loss: Mapping[str, Any]) -> str:
@@ -100,12 +111,10 @@ def optimizer_name(optimizer: Optimizer) -> str:
     return f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}" + "".join(shown)
 
 
-def _format_row(row: EpochRow) -> str:
-    validation = " " * 26
-    if row.validation_loss is not None and row.validation_accuracy is not None:
-        validation = f"{row.validation_loss:>11.4f}{row.validation_accuracy:>13.2%} "
-    percent = f"{row.accuracy:.2%}"
-    return f"{row.epoch:>5}{row.loss:>9.4f}{percent:>10}{validation}{row.seconds:>9.2f} s".replace("%", " %")
+def _format_row(row: Row, seconds: float) -> str:
+    percent, validated = f"{row['accuracy']:.2%}", f"{row['validation_accuracy']:.2%}"
+    text = f"{row['epoch']:>5}{row['loss']:>9.4f}{percent:>10}{row['validation_loss']:>11.4f}{validated:>13} "
+    return f"{text}{seconds:>9.2f} s".replace("%", " %")
 
 
 def print_probabilities(console: Console, probabilities: Sequence[float]) -> None:

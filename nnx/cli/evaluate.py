@@ -6,12 +6,12 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from nnx.backend import to_numpy, use_backend
+from nnx.backend import use_backend
 from nnx.cli import OK
 from nnx.cli.display import loss_name, print_table
 from nnx.cli.runs import Run, read_run
 from nnx.cli.samples import Samples, load_samples
-from nnx.metrics import ConfusionMatrix
+from nnx.metrics import Accuracy, ConfusionMatrix
 from nnx.training import evaluate as measure
 from nnx.types import Array
 
@@ -31,14 +31,12 @@ def evaluate(folder: Path, *, data: str | None, spec: str, console: Console) -> 
         source = data or run.configuration.data
         x, y, which = _unseen(run, load_samples(source, quiet=console.quiet))
         loader = run.make_loader(x, y)
-        loss, accuracy = measure(model, run.configuration.make_loss(), loader)
-        matrix = ConfusionMatrix()
-        for x, target in loader:
-            matrix.update(model(x), target)
-        counts = to_numpy(matrix.compute())
+        metrics = [Accuracy(), ConfusionMatrix()]
+        found = measure(model, run.configuration.make_loss(), loader, metrics=metrics)
     console.print(escape(f"{folder} on {len(y):,} {which} of {source}"))
-    console.print(f"accuracy [bold green]{100 * accuracy:.2f} %[/], {loss_name(run.configuration.loss)} {loss:.4f}\n")
-    print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(counts))
+    percent, loss = 100 * found["accuracy"], loss_name(run.configuration.loss)
+    console.print(f"accuracy [bold green]{percent:.2f} %[/], {loss} {found['loss']:.4f}\n")
+    print_table(console, ("class", "images", "correct", "most often taken for"), _class_rows(found["confusion_matrix"]))
     return OK
 
 

@@ -3,9 +3,9 @@
 import importlib.util
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from nnx.backend import use_backend
+from nnx.callbacks import KeepBest
 from nnx.cli import INTERRUPTED, OK
 from nnx.cli.configuration import Config, Configuration
 from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
@@ -26,23 +27,28 @@ from nnx.errors import ArgumentError, MissingExtraError, NonFiniteError
 from nnx.io import replacing, save_weights
 from nnx.layers import Module
 from nnx.losses import Loss
-from nnx.metrics import ConfusionMatrix
+from nnx.metrics import Accuracy, ConfusionMatrix
 from nnx.optimizers import Optimizer
-from nnx.training import Best, History, plot_confusion, plot_curves, train_classifier
+from nnx.training import Trainer, plot_confusion, plot_curves
+
+MONITOR = ("validation_accuracy", "validation_loss")
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a training run needs; ``history`` grows as it proceeds."""
+    """Everything that a training run needs; ``best`` is filled as it proceeds."""
 
     run: Run
+    samples: tuple[int, int]  # how many train, and how many validate
     held_out: str
     loader: DataLoader
     validation: DataLoader
     model: Module
     loss: Loss
     optimizer: Optimizer
-    history: History
+    best: KeepBest
+    log: TrainingLog
+    trainer: Trainer
 
 
 def train(
@@ -79,16 +85,16 @@ def train(
     claimed = claim_folder(out, name, overwrite=overwrite)
     # An overflow is reported once, as a loss that is not finite, instead of by each NumPy function on the way.
     with use_backend(configuration.spec), claimed as folder, np.errstate(all="ignore"):
-        job = _prepare(configuration, model, quiet=console.quiet)
+        job = _prepare(configuration, model, console)
         _introduce(console, job)
         try:
-            _train(job, console)
+            job.trainer.fit(job.loader, job.validation, epochs=configuration.epochs)
         except KeyboardInterrupt:
             _save(job, folder, "interrupted")
             click.echo(f"nnx: interrupted; {_saved_model(job)} is saved in {folder}", err=True)
             return INTERRUPTED
         except NonFiniteError as error:
-            if job.history.best is None:
+            if job.best.row is None:
                 error.message += "; nothing was saved, since no epoch was finished"
             else:
                 _save(job, folder, "stopped: the loss was not finite")
@@ -99,8 +105,8 @@ def train(
         return OK
 
 
-def _prepare(configuration: Configuration, architecture: Callable[[int, int], Config] | None, *, quiet: bool) -> Job:
-    samples = load_samples(configuration.data, quiet=quiet)
+def _prepare(configuration: Configuration, architecture: Callable[[int, int], Config] | None, console: Console) -> Job:
+    samples = load_samples(configuration.data, quiet=console.quiet)
     parts = samples.divide(configuration.seed)
     pixels = parts.x_train.shape[1]
     if architecture is not None:
@@ -121,7 +127,22 @@ def _prepare(configuration: Configuration, architecture: Callable[[int, int], Co
     # Their own configurations are complete, with all defaults and with the sizes that the data have settled.
     complete = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
     run = replace(run, configuration=complete)
-    return Job(run, parts.held_out, loader, validation, model, loss, optimizer, History())
+    best = KeepBest(MONITOR, restore=False)
+    log = TrainingLog(console, best, configuration.epochs, len(loader))
+    trainer = Trainer(model, loss, optimizer, metrics=[Accuracy()], callbacks=[best, log])
+    return Job(
+        run,
+        (len(parts.y_train), len(parts.y_validation)),
+        parts.held_out,
+        loader,
+        validation,
+        model,
+        loss,
+        optimizer,
+        best,
+        log,
+        trainer,
+    )
 
 
 def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
@@ -139,27 +160,11 @@ def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
     model.train()
 
 
-def _train(job: Job, console: Console) -> None:
-    epochs = job.run.configuration.epochs
-    with TrainingLog(console, job.history, epochs, len(job.loader)) as log:
-        train_classifier(
-            job.model,
-            job.loss,
-            job.loader,
-            job.validation,
-            optimizer=job.optimizer,
-            epochs=epochs,
-            history=job.history,
-            on_epoch=log.on_epoch,
-            on_batch=log.on_batch,
-        )
-
-
 def _introduce(console: Console, job: Job) -> None:
     configuration = job.run.configuration
     console.print(
         f"[bold]{model_name(job.model)}[/] on [bold]{escape(configuration.data)}[/]: "
-        f"{job.loader.samples(0):,} images to train, {job.validation.samples(0):,} to validate ({job.held_out})"
+        f"{job.samples[0]:,} images to train, {job.samples[1]:,} to validate ({job.held_out})"
     )
     console.print(
         f"{loss_name(configuration.loss)}, {optimizer_name(job.optimizer)}, batches of {configuration.batch_size}, "
@@ -168,35 +173,35 @@ def _introduce(console: Console, job: Job) -> None:
 
 
 def _conclude(console: Console, job: Job, folder: Path) -> None:
-    best, seconds = job.history.best, sum(job.history.column("seconds"))
-    if best is not None:
+    row = job.best.row
+    if row is not None:
         console.print(
-            f"\nbest in epoch {best.row.epoch}: [bold green]{_percent(best)}[/] of {job.validation.samples(0):,} "
-            f"validation images, in {seconds:.1f} s"
+            f"\nbest in epoch {row['epoch']}: [bold green]{_percent(row)}[/] of {job.samples[1]:,} "
+            f"validation images, in {job.log.seconds:.1f} s"
         )
     files = ", ".join(sorted(path.name for path in folder.iterdir()))
     console.print(f"saved in [bold]{escape(str(folder))}[/]: {files}")
 
 
 def _saved_model(job: Job) -> str:
-    best = job.history.best
-    if best is None:
+    row = job.best.row
+    if row is None:
         return "the model as it stood, with no epoch finished,"
-    return f"the best model so far (epoch {best.row.epoch}, validation accuracy {_percent(best)})"
+    return f"the best model so far (epoch {row['epoch']}, validation accuracy {_percent(row)})"
 
 
-def _percent(best: Best) -> str:
-    return f"{100 * (best.row.validation_accuracy or 0):.2f} %"
+def _percent(row: Mapping[str, float]) -> str:
+    return f"{100 * row['validation_accuracy']:.2f} %"
 
 
 def _save(job: Job, folder: Path, state: str) -> None:
     """Write the best model, then what describes it. Ctrl-C has no effect until this is done."""
-    model, history = job.model, job.history
+    model, best, history = job.model, job.best, job.trainer.history
     outcome: dict[str, Any] = {"state": state, "epochs": len(history.rows)}
     with _uninterrupted():
-        if history.best is not None:
-            model.load_state_dict(history.best.state)
-            outcome["best"] = asdict(history.best.row)
+        if best.row is not None and best.state is not None:
+            model.load_state_dict(best.state)
+            outcome["best"] = best.row
         model.eval()
         save_weights(folder / WEIGHTS, model, outcome)
         job.run.write(folder, outcome)
@@ -207,7 +212,7 @@ def _save(job: Job, folder: Path, state: str) -> None:
             matrix.update(model(x), target)
         _save_figure(folder / CONFUSION, plot_confusion(matrix.compute()))
         if history.rows:
-            _save_figure(folder / CURVES, plot_curves(history))
+            _save_figure(folder / CURVES, plot_curves(history, MONITOR))
         else:
             (folder / CURVES).unlink(missing_ok=True)  # that of the run that is overwritten
 

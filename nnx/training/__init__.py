@@ -1,26 +1,28 @@
-"""Training: a step, the training loop of a classifier, its history and plots."""
+"""Training: a step, the trainer around it with its callbacks, the history of a run and its plots."""
 
 from nnx.training.accumulation import Accumulation
-from nnx.training.history import Best, EpochRow, History
+from nnx.training.history import History
+from nnx.training.hooks import Callback
+from nnx.training.inference import evaluate, predict
 from nnx.training.loss_scaling import LossScale, step_if
 from nnx.training.mixed_precision import Policy, as_policy
 from nnx.training.plots import plot_confusion, plot_curves
 from nnx.training.step import make_step, supervised
-from nnx.training.train import evaluate, train_classifier
+from nnx.training.trainer import Trainer
 
 __all__ = [
     "Accumulation",
-    "Best",
-    "EpochRow",
+    "Callback",
     "History",
     "LossScale",
     "Policy",
+    "Trainer",
     "as_policy",
     "evaluate",
     "make_step",
     "plot_confusion",
     "plot_curves",
+    "predict",
     "step_if",
     "supervised",
-    "train_classifier",
 ]

@@ -1,99 +1,102 @@
-"""The history of a training run: a row of metrics per epoch, and the best model so far."""
+"""The history of a training run: a row of metrics for each epoch."""
 
 import csv
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, fields
-from typing import Any, NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from nnx.errors import DataError
+from nnx.errors import ArgumentError, DataError
 
+Row = dict[str, float]
+"""The metrics of an epoch by name: ``epoch`` from 1, ``loss``, ``accuracy``, ``validation_loss`` and so on."""
 
-@dataclass(frozen=True)
-class EpochRow:
-    """The metrics of one epoch.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    loss, accuracy : float
-        Over the batches of the epoch, each with the weights of its time. Weighted by samples, so that a short last
-        batch counts less.
-    validation_loss, validation_accuracy : float or None
-        With the weights at the end of the epoch; ``None`` without validation.
-    seconds : float
-        The time of the epoch, including validation.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    seconds: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """Larger for a better model: by validation accuracy, then validation loss, or by those of training."""
-        if self.validation_loss is None or self.validation_accuracy is None:
-            return self.accuracy, -self.loss
-        return self.validation_accuracy, -self.validation_loss
+_SMALLER_IS_BETTER = re.compile(r"(loss|error|perplexity)$")
 
 
-class Best(NamedTuple):
-    """The best model so far: its epoch's metrics, and its :meth:`nnx.Module.state_dict`."""
-
-    row: EpochRow
-    state: Mapping[str, Any]
-
-
-_COLUMNS = [column.name for column in fields(EpochRow)]
-_OPTIONAL = ("validation_loss", "validation_accuracy")
+def is_smaller_better(name: str) -> bool:
+    """Return whether a metric measures what is wrong: a loss, an error or a perplexity, by its name."""
+    return bool(_SMALLER_IS_BETTER.search(name))
 
 
 @dataclass
 class History:
-    """The rows of a run, and its best model.
+    """The rows of a run.
+
+    A row has the metrics of the epoch's batches, each with the weights of its time and weighted by samples, so that a
+    short last batch counts less; and, under ``validation_...``, those of the validation data with the weights at the
+    end of the epoch. Times are not part of it, so that a run that is repeated has the same history.
 
     Attributes
     ----------
-    rows : list of EpochRow
-    best : Best or None
-        The first of the best epochs; ``None`` before the first epoch has ended, and after :meth:`read_csv`.
+    rows : list of dict from name to number
 
     Examples
     --------
     >>> history = History()
-    >>> history.add(EpochRow(1, 0.9, 0.5, 0.8, 0.6, 0.1), {})
-    True
-    >>> history.add(EpochRow(2, 0.7, 0.7, 0.9, 0.5, 0.1), {})
-    False
-    >>> history.best.row.epoch
-    1
+    >>> history.add({"epoch": 1, "loss": 0.9, "accuracy": 0.5})
+    >>> history.add({"epoch": 2, "loss": 0.7, "accuracy": 0.5})
+    >>> history.column("loss")
+    [0.9, 0.7]
+    >>> history.best("loss")["epoch"], history.best("accuracy")["epoch"]
+    (2, 1)
     """
 
-    rows: list[EpochRow] = field(default_factory=list)
-    best: Best | None = None
+    rows: list[Row] = field(default_factory=list)
 
-    def add(self, row: EpochRow, state: Mapping[str, Any]) -> bool:
-        """Append an epoch and return whether it is the best so far; if so, ``state`` is held, not copied.
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append the metrics of an epoch."""
+        self.rows.append(dict(row))
 
-        Training never writes into an array that someone else holds, so a reference keeps the values.
+    @property
+    def names(self) -> list[str]:
+        """The names of all metrics, in the order in which they first appear."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def column(self, name: str) -> list[float]:
+        """Return a metric of all epochs, NaN where a row does not have it."""
+        return [row.get(name, math.nan) for row in self.rows]
+
+    def best(self, monitor: str | Sequence[str] | None = None) -> Row | None:
+        """Return the best row, the first of equals, or ``None`` before the first epoch.
+
+        Parameters
+        ----------
+        monitor : str or sequence of str, optional
+            What decides: a metric, and others that decide between equal rows. Of losses, errors and perplexities the
+            smallest is the best, of other metrics the largest. Default the loss, if there is one that of validation.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such metric.
         """
-        improved = self.best is None or row.rank > self.best.row.rank
-        if improved:
-            self.best = Best(row, state)
-        self.rows.append(row)
-        return improved
+        if not self.rows:
+            return None
+        names = self.monitored(monitor)
+        return max(self.rows, key=lambda row: rank(row, names))
+
+    def monitored(self, monitor: str | Sequence[str] | None) -> tuple[str, ...]:
+        """Return the names of the metrics that decide which row is the best."""
+        names = (monitor,) if isinstance(monitor, str) else tuple(monitor or ())
+        if not names:
+            names = ("validation_loss" if "validation_loss" in self.names else "loss",)
+        if unknown := [name for name in names if self.rows and name not in self.names]:
+            advice = "; give fit the validation data" if unknown[0].startswith("validation_") else ""
+            raise ArgumentError(
+                f"expected a metric of this run to monitor, {', '.join(self.names)}, got {unknown[0]}{advice}"
+            )
+        return names
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as a CSV file: a header, then a line per epoch. Floats are read back exactly."""
+        names = self.names
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            writer.writerows(astuple(row) for row in self.rows)  # None becomes an empty cell
+            writer.writerow(names)
+            writer.writerows([row.get(name) for name in names] for row in self.rows)  # None becomes an empty cell
 
     @classmethod
     def read_csv(cls, path: str | os.PathLike[str]) -> "History":
@@ -102,37 +105,37 @@ class History:
         Raises
         ------
         DataError
-            If the columns are different, or a cell is not a number.
+            If the first column is not ``epoch``, or a cell is not a number.
         OSError
             If the file cannot be opened.
         """
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file))
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = list(csv.reader(file))
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{path}: expected a history as CSV, got another file ({error})") from error
         header = lines[0] if lines else []
-        if header != _COLUMNS:
-            raise DataError(f"{path}: expected the columns {','.join(_COLUMNS)}, got {','.join(header) or 'none'}")
-        return cls([_parse(path, number, cells) for number, cells in enumerate(lines[1:], start=2)])
-
-    def column(self, name: str) -> list[float]:
-        """Return one metric of all epochs, with NaN where it is missing.
-
-        Examples
-        --------
-        >>> History([EpochRow(1, 0.9, 0.5, None, None, 0.1)]).column("loss")
-        [0.9]
-        """
-        values = (getattr(row, name) for row in self.rows)
-        return [math.nan if value is None else value for value in values]
+        if lines and header and (header[0] != "epoch" or len(set(header)) < len(header)):
+            raise DataError(f"{path}: expected columns epoch, loss and other metrics, got {','.join(header)[:80]}")
+        return cls([_parse_row(path, number, header, line) for number, line in enumerate(lines[1:], start=2)])
 
 
-def _parse(path: str | os.PathLike[str], number: int, cells: list[str]) -> EpochRow:
+def rank(row: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
+    """Return a key that is larger for a better row; one without the metric, or with NaN, is the worst."""
+    values = [row.get(name, math.nan) for name in names]
+    signed = [-value if is_smaller_better(name) else value for name, value in zip(names, values, strict=True)]
+    return tuple(-math.inf if math.isnan(value) else value for value in signed)
+
+
+def _parse_row(path: Any, number: int, header: Sequence[str], line: Sequence[str]) -> Row:
     try:
-        named = dict(zip(_COLUMNS, cells, strict=True))
-        values = {
-            name: None if name in _OPTIONAL and not cell else float(cell)
-            for name, cell in named.items()
-            if name != "epoch"
+        cells = dict(zip(header, line, strict=True))
+        return {
+            name: int(cell) if name == "epoch" else float(cell)
+            for name, cell in cells.items()
+            if cell or name == "epoch"
         }
-        return EpochRow(epoch=int(named["epoch"]), **values)  # type: ignore[arg-type]  # only optional ones are None
     except ValueError as error:
-        raise DataError(f"{path}, line {number}: expected {len(_COLUMNS)} numbers, got {cells} ({error})") from error
+        raise DataError(
+            f"{path}, line {number}: expected {len(header)} numbers, got {','.join(line)[:80]!r}"
+        ) from error

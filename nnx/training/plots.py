@@ -4,6 +4,7 @@ matplotlib is imported when a plot is made; the state of ``pyplot`` is neither r
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from nnx.backend import to_numpy
@@ -15,13 +16,15 @@ _TRAINING, _VALIDATION, _INK, _FAINT = "#2563eb", "#ea580c", "#1f2937", "#9ca3af
 _MOST_COUNTED = 20  # with more classes the counts would not be readable
 
 
-def plot_curves(history: History) -> Any:
-    """Draw loss and accuracy over the epochs, for training and validation.
+def plot_curves(history: History, monitor: str | Sequence[str] | None = None) -> Any:
+    """Draw the metrics over the epochs, for training and validation.
 
     Parameters
     ----------
     history : History
-        With at least one row. The best epoch is marked if the history has it.
+        With at least one row.
+    monitor : str or sequence of str, optional
+        What decides which epoch is the best, as in :meth:`History.best`; it is marked.
 
     Returns
     -------
@@ -30,27 +33,28 @@ def plot_curves(history: History) -> Any:
     Raises
     ------
     ArgumentError
-        If the history has no row.
+        If the history has no row, or no metric of the monitored name.
     MissingExtraError
         If matplotlib is not installed.
 
     Examples
     --------
-    >>> from nnx.training import EpochRow
-    >>> figure = plot_curves(History([EpochRow(1, 0.9, 0.5, 0.8, 0.6, 0.1)]))
+    >>> figure = plot_curves(History([{"epoch": 1, "loss": 0.9, "accuracy": 0.5, "validation_accuracy": 0.6}]))
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'accuracy (%)']
     """
     if not history.rows:
         raise ArgumentError("expected a history with at least one epoch, got none; train first")
-    figure = _figure(width=9.0, height=3.8)
-    loss, accuracy = figure.subplots(1, 2)
-    _draw_lines(loss, history, "loss", scale=1)
-    loss.set_ylim(bottom=0)
-    _draw_lines(accuracy, history, "accuracy", scale=100)
-    accuracy.set_ylabel("accuracy (%)")
-    _mark_best(accuracy, history)
-    handles, labels = loss.get_legend_handles_labels()
+    names = list(dict.fromkeys(name.removeprefix("validation_") for name in history.names if name != "epoch"))
+    figure = _figure(width=4.5 * len(names), height=3.8)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        _draw_lines(axes, history, name)
+    if min(min(history.column("loss")), 0.0) == 0.0:
+        panels[0].set_ylim(bottom=0)
+    chosen = history.monitored(monitor)
+    _mark_best(panels[names.index(chosen[0].removeprefix("validation_"))], history, chosen)
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=_INK)
     return figure
 
@@ -119,17 +123,23 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
 
 
-def _draw_lines(axes: Any, history: History, name: str, scale: float) -> None:
+def _scale(name: str) -> int:
+    """Return 100 for what is shown in percent, else 1."""
+    return 100 if name.endswith("accuracy") else 1
+
+
+def _draw_lines(axes: Any, history: History, name: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [row.epoch for row in history.rows]
+    scale = _scale(name)
+    epochs = [row["epoch"] for row in history.rows]
     marker = "o" if len(epochs) == 1 else None  # a line through one point is invisible
     for column, label, color in ((name, "training", _TRAINING), (f"validation_{name}", "validation", _VALIDATION)):
         values = [scale * value for value in history.column(column)]
         if any(value == value for value in values):  # not all NaN
             axes.plot(epochs, values, color=color, label=label, linewidth=2, marker=marker, solid_capstyle="round")
     axes.set_xlabel("epoch", color=_INK, fontsize=11)
-    axes.set_ylabel(name, color=_INK, fontsize=11)
+    axes.set_ylabel(name.replace("_", " ") + (" (%)" if scale == 100 else ""), color=_INK, fontsize=11)
     margin = 0.02 * (epochs[-1] - epochs[0]) or 0.5
     axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
@@ -139,15 +149,14 @@ def _draw_lines(axes: Any, history: History, name: str, scale: float) -> None:
     axes.spines["bottom"].set_color(_FAINT)
 
 
-def _mark_best(axes: Any, history: History) -> None:
-    if history.best is None:
+def _mark_best(axes: Any, history: History, monitor: Sequence[str]) -> None:
+    row, name = history.best(monitor), monitor[0]
+    if row is None or name not in row:
         return
-    row = history.best.row
-    value, color = (
-        (row.accuracy, _TRAINING) if row.validation_accuracy is None else (row.validation_accuracy, _VALIDATION)
-    )
-    axes.plot([row.epoch], [100 * value], "o", color=color, markersize=7, markeredgecolor="white", zorder=5)
-    axes.set_title(f"● best: {100 * value:.2f} % in epoch {row.epoch}", loc="right", color=color, fontsize=10)
+    scale, color = _scale(name), _VALIDATION if name.startswith("validation_") else _TRAINING
+    value = f"{100 * row[name]:.2f} %" if scale == 100 else f"{row[name]:.4g}"
+    axes.plot([row["epoch"]], [scale * row[name]], "o", color=color, markersize=7, markeredgecolor="white", zorder=5)
+    axes.set_title(f"● best: {value} in epoch {row['epoch']}", loc="right", color=color, fontsize=10)
 
 
 def _color_cells(axes: Any, shares: list[list[float]]) -> None:

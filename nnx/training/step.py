@@ -1,38 +1,41 @@
 """One step of training: a function of a model and a batch."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from nnx.autodiff import value_and_grad
-from nnx.errors import DataError
+from nnx.backend import namespace
+from nnx.errors import ArgumentError, DataError, ShapeError
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.types import Array, Tree
 
-TARGET = "target"
-"""The key of the target in a batch that is a dict."""
+TARGET, WEIGHT = "target", "sample_weight"
+"""The keys of the target and of the samples' weights in a batch that is a dict."""
 
 
 class Optimizer(Protocol):
     """Anything that takes a step with gradients by dotted path, as :class:`nnx.SGD` does."""
 
-    def step(self, gradients: dict[str, Array]) -> None:
+    def step(self, gradients: Mapping[str, Array]) -> None:
         """Change the model's parameters."""
 
 
 class Parts(NamedTuple):
-    """The parts of a batch: the arguments of the model, and the target of the loss."""
+    """The parts of a batch: the arguments of the model, the target of the loss, and the weights of the samples."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     target: Any
+    weight: Array | None = None
 
 
 def make_step(
     objective: Callable[[Any, Any], tuple[Array, Any]] | Loss,
     optimizer: Optimizer,
     *,
-    before_update: Callable[[Tree, Array, Any], None] | None = None,
+    before_update: Callable[[Tree, Array, Any, Any], Mapping[str, Array] | None] | None = None,
 ) -> Callable[[Module, Tree], tuple[Array, Any]]:
     """Return a function that takes one training step, and returns the loss and the outputs of the model.
 
@@ -51,7 +54,8 @@ def make_step(
     optimizer : Optimizer
         Made for the model that the step is called with.
     before_update : callable, optional
-        Called as ``before_update(batch, value, outputs)`` before the parameters change. If it raises, they do not.
+        Called as ``before_update(batch, value, outputs, gradients)``; returns the gradients for the update, such as
+        clipped ones, or ``None`` for no update. If it raises, there is none either.
 
     Returns
     -------
@@ -77,16 +81,22 @@ def make_step(
     >>> float(value)
     0.0
     """
-    differentiate = value_and_grad(supervised(objective) if isinstance(objective, Loss) else objective, has_aux=True)
+    differentiate = value_and_grad(as_objective(objective), has_aux=True)
 
     def step(model: Module, batch: Tree) -> tuple[Array, Any]:
         (value, outputs), gradients = differentiate(model, batch)
         if before_update is not None:
-            before_update(batch, value, outputs)
-        optimizer.step(gradients)
+            gradients = before_update(batch, value, outputs, gradients)
+        if gradients is not None:
+            optimizer.step(gradients)
         return value, outputs
 
     return step
+
+
+def as_objective(loss: Any) -> Callable[[Any, Any], tuple[Array, Any]]:
+    """Return the objective that a loss stands for, or the objective itself."""
+    return supervised(loss) if isinstance(loss, Loss) else loss
 
 
 def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[Array, Any]]:
@@ -98,13 +108,15 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     ``(x, target)``                          ``loss(model(x), target)``
     ``(a, b, target)``                       ``loss(model(a, b), target)``
     ``{"a": a, "b": b, "target": target}``   ``loss(model(a=a, b=b), target)``
+    the same with ``"sample_weight": w``     ``sum(w * losses) / sum(w)``
     ``(x,)`` or ``x``, as for an autoencoder ``loss(model(x), x)``
     ======================================== ==================================
 
     Parameters
     ----------
     loss : callable
-        Takes what the model returns, which may be a tuple, and the target. Usually a :class:`nnx.Loss`.
+        Takes what the model returns, which may be a tuple, and the target. Usually a :class:`nnx.Loss`. For batches
+        with weights of the samples it must be one that can give a loss for each sample.
 
     Returns
     -------
@@ -115,6 +127,10 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     ------
     DataError
         From the objective, if a batch is empty, or a dict without a target.
+    ShapeError
+        From the objective, if there is not one weight for each loss.
+    ArgumentError
+        From the objective, if samples have weights and the loss has no ``reduction="none"``.
 
     Examples
     --------
@@ -125,11 +141,29 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     """
 
     def objective(model: Any, batch: Any) -> tuple[Array, Any]:
-        args, kwargs, target = parts_of(batch)
+        args, kwargs, target, weight = parts_of(batch)
         outputs = model(*args, **kwargs)
-        return loss(outputs, target), outputs
+        return (loss(outputs, target) if weight is None else _weighted(loss, outputs, target, weight)), outputs
 
     return objective
+
+
+def _weighted(loss: Any, outputs: Any, target: Any, weight: Array) -> Array:
+    if "none" not in getattr(loss, "reductions", ()):
+        raise ArgumentError(
+            f"expected a loss that can give one for each sample, since the batch has {WEIGHT!r}, got "
+            f"{getattr(loss, '__name__', type(loss).__name__)}; choose one with reduction='none', or write an objective"
+        )
+    each = copy.copy(loss)
+    vars(each)["reduction"] = "none"
+    losses = each.forward(outputs, target)
+    xp = namespace(losses, weight)
+    if tuple(weight.shape) != tuple(losses.shape):
+        raise ShapeError(
+            f"expected {WEIGHT!r} of shape {tuple(losses.shape)}, one for each loss, got {tuple(weight.shape)}"
+        )
+    weight = xp.astype(weight, losses.dtype)
+    return xp.sum(weight * losses) / xp.sum(weight)
 
 
 def parts_of(batch: Any) -> Parts:
@@ -140,7 +174,8 @@ def parts_of(batch: Any) -> Parts:
                 f"expected a batch with a {TARGET!r}, got one with {', '.join(map(repr, batch)) or 'nothing'}; "
                 "rename the target, or write an objective(model, batch)"
             )
-        return Parts((), {name: part for name, part in batch.items() if name != TARGET}, batch[TARGET])
+        kwargs = {name: part for name, part in batch.items() if name not in (TARGET, WEIGHT)}
+        return Parts((), kwargs, batch[TARGET], batch.get(WEIGHT))
     if not isinstance(batch, (tuple, list)):
         return Parts((batch,), {}, batch)
     if not batch:

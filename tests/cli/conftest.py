@@ -69,9 +69,8 @@ class Command:
         return Result(process.returncode, out, err)
 
     def figures(self, run):
-        """Return the rows of a run without their times."""
-        rows = History.read_csv(self.folder / run / "history.csv").rows
-        return [(row.epoch, row.loss, row.accuracy, row.validation_loss, row.validation_accuracy) for row in rows]
+        """Return the rows of a run."""
+        return [tuple(row.values()) for row in History.read_csv(self.folder / run / "history.csv").rows]
 
     def config(self, run):
         """Return what a run's configuration holds."""

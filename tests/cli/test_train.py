@@ -10,7 +10,6 @@ import nnx
 from nnx.backend import BACKENDS
 from nnx.data import load_digits, write_idx
 from nnx.io import load_weights
-from nnx.training import EpochRow
 
 FILES = ["config.json", "confusion.png", "curves.png", "history.csv", "model.safetensors"]
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist10k"
@@ -258,7 +257,7 @@ def test_a_missing_backend_says_what_to_install(nnx_command, monkeypatch):
 
 
 def test_places_that_cannot_be_written_to_are_found_before_the_training(nnx_command, monkeypatch):
-    monkeypatch.setattr("nnx.cli.train.train_classifier", lambda *args, **kwargs: pytest.fail("it trained"))
+    monkeypatch.setattr("nnx.cli.train.Trainer.fit", lambda *args, **kwargs: pytest.fail("it trained"))
     Path("file").touch()
     assert "file is a file; choose a directory for --out" in nnx_command("train", "--out", "file").failed()
     assert "choose a writable directory with --out" in nnx_command("train", "--out", "file/run").failed()
@@ -282,14 +281,14 @@ class TestInterruptions:
     def interrupt(self, monkeypatch, epoch):
         from nnx.cli.display import TrainingLog
 
-        plain = TrainingLog.on_epoch
+        plain = TrainingLog.on_epoch_end
 
-        def on_epoch(self, row: EpochRow):
-            plain(self, row)
-            if row.epoch == epoch:
+        def on_epoch_end(self, trainer, row):
+            plain(self, trainer, row)
+            if row["epoch"] == epoch:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(TrainingLog, "on_epoch", on_epoch)
+        monkeypatch.setattr(TrainingLog, "on_epoch_end", on_epoch_end)
 
     def test_the_best_model_so_far_is_saved(self, nnx_command, monkeypatch):
         self.interrupt(monkeypatch, epoch=3)
@@ -303,11 +302,11 @@ class TestInterruptions:
         assert nnx_command("evaluate", "run").code == 0
 
     def test_before_the_first_epoch_has_ended(self, nnx_command, monkeypatch):
-        def interrupt(self, number):
+        def interrupt(self, trainer, value, outputs):
             raise KeyboardInterrupt
 
         nnx_command("train", *SMALL, "--out", "run").ok()
-        monkeypatch.setattr("nnx.cli.display.TrainingLog.on_batch", interrupt)
+        monkeypatch.setattr("nnx.cli.display.TrainingLog.on_batch_end", interrupt)
         result = nnx_command("train", *SMALL, "--out", "run", "--overwrite")
         assert result.code == 130
         assert "the model as it stood, with no epoch finished, is saved in run" in result.err

@@ -9,7 +9,7 @@ import nnx
 from nnx.backend import namespace
 from nnx.data import DataLoader, index_to_one_hot
 from nnx.errors import NonFiniteError
-from nnx.training import History, evaluate, train_classifier
+from nnx.training import Callback, evaluate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 RATE, DECAY, EPOCHS = 0.05, 0.9, 3
@@ -130,10 +130,11 @@ MESSAGES = {
 def test_the_report_is_of_the_first_bad_batch_and_the_model_as_it_met_it(xp, case):
     (epoch, number), expected = by_hand(case)
     model, optimizer, loader = set_up(xp, case)
-    history, message = History(), MESSAGES[case].format(f"epoch {epoch}, batch {number}")
+    message = MESSAGES[case].format(rf"epoch {epoch}, batch {number} \(step {7 * (epoch - 1) + number}\)")
+    trainer = nnx.Trainer(model, nnx.MSE(), optimizer)
     with pytest.raises(NonFiniteError, match=message):
-        train_classifier(model, nnx.MSE(), loader, optimizer=optimizer, epochs=EPOCHS, history=history)
-    assert len(history.rows) == epoch - 1
+        trainer.fit(loader, epochs=EPOCHS)
+    assert len(trainer.history.rows) == epoch - 1
     for found, state in zip((model.state_dict(), optimizer.state_dict()), expected, strict=True):
         assert found.keys() == state.keys()
         for path, value in state.items():
@@ -153,7 +154,7 @@ def test_a_run_goes_on_as_if_nothing_had_been_once_the_cause_is_gone(xp, case):
     model, optimizer, loader = set_up(xp, case)
     (epoch, number), _ = by_hand(case)
     with pytest.raises(NonFiniteError):
-        train_classifier(model, nnx.MSE(), loader, optimizer=optimizer, epochs=EPOCHS)
+        nnx.Trainer(model, nnx.MSE(), optimizer).fit(loader, epochs=EPOCHS)
     other, same, again = set_up(xp, "none")
     x, target = (xp.asarray(array) for array in data("none"))
     plain = nnx.training.make_step(nnx.MSE(), same)
@@ -177,7 +178,7 @@ def test_the_moments_of_sgd_are_those_that_the_batch_met(xp, limit):
         optimizer = nnx.SGD(model, RATE, momentum=DECAY)
         model.trap.limit = limit
         with pytest.raises(NonFiniteError, match=r"Trap 'trap': the loss became \w+ in epoch"):
-            train_classifier(model, nnx.MSE(), loader, optimizer=optimizer, epochs=EPOCHS)
+            nnx.Trainer(model, nnx.MSE(), optimizer).fit(loader, epochs=EPOCHS)
         states.append(nnx.to_numpy(model.state_dict() | optimizer.state_dict()))
     for path, value in states[0].items():
         np.testing.assert_allclose(states[1][path], value, rtol=1e-4, atol=1e-5, err_msg=path)
@@ -206,9 +207,9 @@ def test_batches_of_many_shapes_and_of_things_that_are_not_arrays(xp):
             batches.append({"x": xp.asarray(x), "name": f"batch {i}", "target": target})
         model = Model()
         with pytest.raises(
-            NonFiniteError, match=rf"loss became nan in epoch 1, batch {bad}: the input at 'x' holds NaN"
+            NonFiniteError, match=rf"loss became nan in epoch 1, batch {bad} \(step {bad}\): the input at 'x' holds NaN"
         ):
-            train_classifier(model, nnx.CrossEntropy(), batches, optimizer=nnx.SGD(model, 0.1), epochs=1)
+            nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.1)).fit(batches, epochs=1)
         assert model.noise.calls.value == bad - 1
 
 
@@ -217,7 +218,7 @@ def test_a_device_is_not_read_before_the_epoch_has_ended(monkeypatch):
     array, reads = type(strict.ones(1)), []
     for name in ("__float__", "__int__", "__bool__", "__index__"):
         monkeypatch.setattr(array, name, lambda *args, name=name: reads.append(name))
-    monkeypatch.setattr("nnx.training.train.to_numpy", lambda x: (reads.append("epoch"), nnx.to_numpy(x))[1])
+    monkeypatch.setattr("nnx.training.totals.to_numpy", lambda x: (reads.append("epoch"), nnx.to_numpy(x))[1])
 
     class Strict:
         spec, name = "array-api-strict:device1", "array-api-strict"
@@ -228,9 +229,12 @@ def test_a_device_is_not_read_before_the_epoch_has_ended(monkeypatch):
 
     model, optimizer, loader = set_up(Strict(), "none")
     seen = []
-    train_classifier(
-        model, nnx.MSE(), loader, optimizer=optimizer, epochs=2, on_batch=lambda n: seen.append(list(reads))
-    )
+
+    class Look(Callback):
+        def on_batch_end(self, trainer, value, outputs):
+            seen.append(list(reads))
+
+    nnx.Trainer(model, nnx.MSE(), optimizer, callbacks=[Look()]).fit(loader, epochs=2)
     assert reads == ["epoch", "epoch"]
     assert seen == [[]] * 7 + [["epoch"]] * 7
 
@@ -239,7 +243,7 @@ def test_evaluation_reports_too(xp):
     x, target = data("input")
     model = Noisy(xp, limit=1e30)
     loader = DataLoader((xp.asarray(x), xp.asarray(target)), 15, shuffle=False)
-    with pytest.raises(NonFiniteError, match=r"^the loss became nan in validation batch 5: the input holds NaN"):
+    with pytest.raises(NonFiniteError, match=r"^the loss became nan in batch 5: the input holds NaN"):
         evaluate(model, nnx.MSE(), loader)
     assert model.training
     assert model.noise.calls.value == 0
@@ -248,8 +252,8 @@ def test_evaluation_reports_too(xp):
 def test_a_model_without_trouble_is_trained_alike_on_every_backend(xp):
     model, optimizer, loader = set_up(xp, "none")
     other, same, again = set_up(NumPy, "none")
-    found = train_classifier(model, nnx.MSE(), loader, optimizer=optimizer, epochs=2)
-    expected = train_classifier(other, nnx.MSE(), again, optimizer=same, epochs=2)
+    found = nnx.Trainer(model, nnx.MSE(), optimizer).fit(loader, epochs=2)
+    expected = nnx.Trainer(other, nnx.MSE(), same).fit(again, epochs=2)
     np.testing.assert_allclose(found.column("loss"), expected.column("loss"), rtol=1e-5)
     assert model.noise.calls.value == 14
     assert optimizer.steps == 14
@@ -269,6 +273,6 @@ def test_a_buffer_that_forward_writes_into_is_put_back_too(xp):
     with nnx.use_backend(xp.spec):
         model = nnx.Model([nnx.Linear(2, 2, rng=0), Fuse(), nnx.Linear(2, 2, rng=1)])
     loader = DataLoader((xp.asarray(np.ones((10, 2))), xp.asarray([0, 1] * 5, "int32")), 2, shuffle=False)
-    with pytest.raises(NonFiniteError, match=r"^Fuse '1': the loss became nan in epoch 1, batch 3, and the output of"):
-        train_classifier(model, nnx.CrossEntropy(), loader, optimizer=nnx.SGD(model, 0.1), epochs=1)
+    with pytest.raises(NonFiniteError, match=r"^Fuse '1': the loss became nan in epoch 1, batch 3 .step 3., and"):
+        nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.1)).fit(loader, epochs=1)
     assert float(model[1].calls.value[0]) == 2.0

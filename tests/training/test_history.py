@@ -2,15 +2,18 @@ import math
 
 import pytest
 
-from nnx.errors import DataError
-from nnx.training import EpochRow, History
+from nnx.errors import ArgumentError, DataError
+from nnx.training import History
 
-ROWS = [EpochRow(1, 0.1 + 0.2, 1 / 3, 2.5, 0.5, 0.01), EpochRow(2, 1e-30, 1.0, None, None, 12.0)]
-HEADER = "epoch,loss,accuracy,validation_loss,validation_accuracy,seconds"
+ROWS = [
+    {"epoch": 1, "loss": 0.1 + 0.2, "accuracy": 1 / 3, "validation_loss": 2.5},
+    {"epoch": 2, "loss": 1e-30, "accuracy": float("inf")},
+]
+HEADER = "epoch,loss,accuracy,validation_loss"
 
 
 def row(epoch, validation_accuracy, validation_loss=1.0):
-    return EpochRow(epoch, 0.5, 0.5, validation_loss, validation_accuracy, 0.1)
+    return {"epoch": epoch, "validation_accuracy": validation_accuracy, "validation_loss": validation_loss}
 
 
 def test_csv_round_trip_keeps_every_bit(tmp_path):
@@ -27,11 +30,12 @@ def test_empty_history_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected the columns epoch,loss.* got none"),
-        ("a,b\n", "expected the columns epoch,loss.* got a,b"),
-        (f"{HEADER}\n1,2,3\n", "line 2: expected 6 numbers"),
-        (f"{HEADER}\n1,2,3,4,5,6\n1,x,3,4,5,6\n", "line 3: expected 6 numbers.*'x'"),
-        (f"{HEADER}\n1,,3,4,5,6\n", "line 2: expected 6 numbers"),
+        ("a,b\n", "expected columns epoch, loss and other metrics, got a,b"),
+        ("epoch,loss,loss\n", "expected columns epoch, loss and other metrics, got epoch,loss,loss"),
+        (f"{HEADER}\n1,2,3\n", "line 2: expected 4 numbers"),
+        (f"{HEADER}\n1,2,3,4\n1,x,3,4\n", "line 3: expected 4 numbers.*'1,x,3,4'"),
+        (f"{HEADER}\n,2,3,4\n", "line 2: expected 4 numbers"),
+        ("\0", "expected columns epoch|expected a history as CSV"),
     ],
 )
 def test_foreign_csv_is_refused(tmp_path, content, message):
@@ -40,21 +44,24 @@ def test_foreign_csv_is_refused(tmp_path, content, message):
         History.read_csv(tmp_path / "history.csv")
 
 
-def test_best_is_by_validation_accuracy_then_validation_loss_and_the_first_of_equals():
-    history = History()
-    candidates = [row(1, 0.5), row(2, 0.4, 0.1), row(3, 0.5, 0.9), row(4, 0.5, 0.9), row(5, 0.6, 9.0)]
-    improved = [history.add(candidate, {"epoch": candidate.epoch}) for candidate in candidates]
-    assert improved == [True, False, True, False, True]
-    assert history.best is not None
-    assert history.best.state == {"epoch": 5}
+def test_best_is_the_first_of_equals():
+    history = History([row(1, 0.5), row(2, 0.4, 0.1), row(3, 0.5, 0.9), row(4, 0.5, 0.9)])
+    assert history.best("validation_accuracy")["epoch"] == 1
+    assert history.best(["validation_accuracy", "validation_loss"])["epoch"] == 3
+    assert history.best()["epoch"] == 2  # by the validation loss
+    assert History().best() is None
 
 
-def test_best_without_validation_is_by_training_metrics():
-    history = History()
-    for epoch, accuracy in enumerate((0.5, 0.7, 0.6), start=1):
-        history.add(EpochRow(epoch, 1.0, accuracy, None, None, 0.1), {})
-    assert history.best is not None
-    assert history.best.row.epoch == 2
+def test_what_is_not_a_number_is_never_the_best():
+    assert History([{"epoch": 1, "loss": math.nan}, {"epoch": 2, "loss": 5.0}]).best("loss")["epoch"] == 2
+
+
+def test_what_is_monitored_must_be_there():
+    history = History([{"epoch": 1, "loss": 0.5}])
+    with pytest.raises(ArgumentError, match=r"metric of this run to monitor, epoch, loss, got accuracy$"):
+        history.best("accuracy")
+    with pytest.raises(ArgumentError, match="got validation_loss; give fit the validation data"):
+        history.best("validation_loss")
 
 
 def test_column_gives_nan_for_what_is_missing():

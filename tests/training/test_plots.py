@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nnx.errors import ArgumentError, ShapeError
-from nnx.training import EpochRow, History, plot_confusion, plot_curves
+from nnx.training import History, plot_confusion, plot_curves
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed")
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -27,15 +27,17 @@ def is_drawn(figure):
 def history(epochs, validated=True):
     made = History()
     for epoch in range(1, epochs + 1):
-        validation = (1.2 / epoch, 1 - 0.6 / epoch) if validated else (None, None)
-        made.add(EpochRow(epoch, 1 / epoch, 1 - 0.5 / epoch, *validation, 0.1), {})
+        row = {"epoch": epoch, "loss": 1 / epoch, "accuracy": 1 - 0.5 / epoch}
+        if validated:
+            row |= {"validation_loss": 1.2 / epoch, "validation_accuracy": 1 - 0.6 / epoch}
+        made.add(row)
     return made
 
 
 @pytest.mark.parametrize("validated", [True, False])
 @pytest.mark.parametrize("epochs", [1, 2, 30])
 def test_curves(epochs, validated):
-    figure = plot_curves(history(epochs, validated))
+    figure = plot_curves(history(epochs, validated), "validation_accuracy" if validated else "accuracy")
     loss, accuracy = figure.axes
     assert [axes.get_xlabel() for axes in figure.axes] == ["epoch", "epoch"]
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy (%)")
@@ -44,9 +46,9 @@ def test_curves(epochs, validated):
     assert is_drawn(figure)
 
 
-def test_curves_of_a_history_read_from_a_file_mark_no_best():
-    figure = plot_curves(History(history(3).rows))
-    assert figure.axes[1].get_title(loc="right") == ""
+def test_by_default_the_best_is_that_of_the_loss():
+    figure = plot_curves(history(3))
+    assert [axes.get_title(loc="right") for axes in figure.axes] == ["● best: 0.4 in epoch 3", ""]
     assert is_drawn(figure)
 
 

@@ -3,7 +3,8 @@ import pytest
 
 import nnx
 from nnx.backend import namespace
-from nnx.errors import DataError, ShapeError
+from nnx.errors import ArgumentError, DataError, ShapeError
+from nnx.testing import assert_close
 from nnx.training import make_step, supervised
 
 
@@ -87,7 +88,7 @@ def test_what_before_update_raises_keeps_the_parameters(xp):
     model, a, _, target = set_up(xp)
     seen = []
 
-    def stop(batch, value, outputs):
+    def stop(batch, value, outputs, gradients):
         seen.append((batch, float(nnx.to_numpy(value)), nnx.to_numpy(outputs).tolist()))
         raise KeyboardInterrupt
 
@@ -118,3 +119,32 @@ def test_a_loss_for_each_example_is_no_objective():
     step = make_step(nnx.MSE(reduction="none"), nnx.SGD(model, 0.1))
     with pytest.raises(ShapeError, match=r"expected a function that returns one number.*take a mean or sum"):
         step(model, (np.ones((3, 2), np.float32), np.ones((3, 2), np.float32)))
+
+
+def test_before_update_chooses_the_gradients_or_none(xp):
+    model, a, _, target = set_up(xp)
+    before = model.scale
+    step = make_step(nnx.MSE(), nnx.SGD(model, 0.1), before_update=lambda *args: None)
+    step(model, (a, target))
+    assert model.scale is before
+    step = make_step(nnx.MSE(), nnx.SGD(model, 0.1), before_update=lambda *args: {"scale": 0.0 * args[-1]["scale"]})
+    step(model, (a, target))
+    assert_close(model.scale, before)
+
+
+def test_weights_of_the_samples(xp):
+    model, a, _, target = set_up(xp)
+    weight = xp.asarray([1.0, 3.0])
+    plain, _ = supervised(nnx.MSE("none"))(model, {"a": a, "target": target})
+    found, _ = supervised(nnx.MSE())(model, {"a": a, "target": target, "sample_weight": weight})
+    expected = nnx.to_numpy(plain) @ [0.25, 0.75]
+    assert float(nnx.to_numpy(found)) == pytest.approx(expected)
+
+
+def test_weights_that_do_not_fit(xp):
+    model, a, _, target = set_up(xp)
+    batch = {"a": a, "target": target, "sample_weight": xp.asarray([1.0])}
+    with pytest.raises(ShapeError, match=r"expected 'sample_weight' of shape \(2,\), one for each loss, got \(1,\)"):
+        supervised(nnx.MSE())(model, batch)
+    with pytest.raises(ArgumentError, match=r"loss that can give one for each sample.*got mse; choose"):
+        supervised(nnx.functional.mse)(model, batch)

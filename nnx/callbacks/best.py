@@ -1,0 +1,144 @@
+"""Keep the model of the best epoch, and stop when there was no better one for long."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nnx.functional.checks import as_integer, as_nonnegative
+from nnx.training.history import Row, is_smaller_better, rank
+from nnx.training.hooks import Callback
+from nnx.training.trainer import Trainer
+
+
+class KeepBest(Callback):
+    """Keeps the model of the best epoch, and gives the model its weights at the end of the fit.
+
+    The weights are held, not copied: training never writes into an array that somebody else holds.
+
+    Parameters
+    ----------
+    monitor : str or sequence of str, optional
+        What decides: a metric, and others that decide between equal epochs. Of losses, errors and perplexities the
+        smallest is the best, of other metrics the largest. Default the loss, if there is one that of validation.
+    restore : bool
+        Whether a fit that ends well leaves the model with the best weights instead of the last.
+
+    Attributes
+    ----------
+    row : dict or None
+        The metrics of the best epoch, the first of equals.
+    state : dict or None
+        The model's :meth:`nnx.Module.state_dict` after it.
+
+    Raises
+    ------
+    ArgumentError
+        After the first epoch, if there is no such metric.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> model = nnx.Linear(1, 1, initializer=nnx.initializers.Constant(0.5))
+    >>> best = nnx.callbacks.KeepBest("loss")
+    >>> trainer = nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, learning_rate=3.0), callbacks=[best])
+    >>> history = trainer.fit((np.ones((2, 1), np.float32),), epochs=3)
+    >>> best.row["epoch"]
+    1
+    """
+
+    def __init__(self, monitor: str | Sequence[str] | None = None, *, restore: bool = True) -> None:
+        self.monitor = monitor
+        self.restore = restore
+        self.row: Row | None = None
+        self.state: Mapping[str, Any] | None = None
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        """Hold the model if this epoch is the best so far."""
+        names = trainer.history.monitored(self.monitor)
+        if self.row is None or rank(row, names) > rank(self.row, names):
+            self.row, self.state = dict(row), trainer.model.state_dict()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Give the model the best weights, unless the fit ended with an error."""
+        if self.restore and trainer.error is None and self.state is not None:
+            trainer.model.load_state_dict(self.state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best row and the best model."""
+        return {"row": self.row, "state": None if self.state is None else dict(self.state)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.row, self.state = state["row"], state["state"]
+
+
+class EarlyStopping(KeepBest):
+    """Stops when no epoch was better than the best for a number of epochs, and restores the model of the best.
+
+    Parameters
+    ----------
+    monitor : str or sequence of str, optional
+        As in :class:`KeepBest`.
+    patience : int
+        How many epochs without a better one end the fit.
+    least_change : float
+        By how much the first monitored metric must be better to count; what is kept as the best needs no such margin.
+    restore : bool
+        As in :class:`KeepBest`.
+
+    Raises
+    ------
+    ArgumentError
+        If ``patience`` is less than 1 or ``least_change`` negative; after the first epoch, if there is no such metric.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> model = nnx.Linear(1, 1, initializer=nnx.initializers.Constant(0.5))
+    >>> stopping = nnx.callbacks.EarlyStopping("loss", patience=2)
+    >>> trainer = nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, learning_rate=3.0), callbacks=[stopping])
+    >>> len(trainer.fit((np.ones((2, 1), np.float32),), epochs=100).rows)
+    3
+    >>> trainer.stopped
+    'no better loss than 0.25 of epoch 1 for 2 epochs'
+    """
+
+    def __init__(
+        self,
+        monitor: str | Sequence[str] | None = None,
+        *,
+        patience: int = 10,
+        least_change: float = 0.0,
+        restore: bool = True,
+    ) -> None:
+        super().__init__(monitor, restore=restore)
+        self.patience = as_integer(patience, "patience", least=1)
+        self.least_change = as_nonnegative(least_change, "least_change")
+        self.waited = 0
+        self._reached: Row | None = None  # the last row that was better by the margin
+
+    def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
+        """Stop the fit if it was enough."""
+        super().on_epoch_end(trainer, row)
+        names = trainer.history.monitored(self.monitor)
+        if self._reached is None or self._is_better(row, self._reached, names):
+            self._reached, self.waited = dict(row), 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience and self.row is not None:
+            trainer.stop(
+                f"no better {names[0]} than {self.row[names[0]]:.6g} of epoch {self.row['epoch']} "
+                f"for {self.waited} epochs"
+            )
+
+    def _is_better(self, row: Row, reached: Row, names: Sequence[str]) -> bool:
+        margin = -self.least_change if is_smaller_better(names[0]) else self.least_change
+        return rank(row, names) > rank({**reached, names[0]: reached[names[0]] + margin}, names)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best row and model, and how long there was no better one."""
+        return {**super().state_dict(), "waited": self.waited, "reached": self._reached}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        super().load_state_dict(state)
+        self.waited, self._reached = state["waited"], state["reached"]

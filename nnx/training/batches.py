@@ -1,0 +1,72 @@
+"""The batches of an epoch from whatever a user has: arrays, a loader, or any iterable of batches."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from nnx.backend import is_array
+from nnx.data import DataLoader, Dataset
+from nnx.errors import ArgumentError, DataError
+from nnx.tree import tree_flatten
+from nnx.types import Tree
+
+
+def as_batches(data: Any, batch_size: int, *, shuffle: bool, seed: int = 0) -> Any:
+    """Return an iterable of batches: a loader of arrays, or ``data`` itself if it is one already.
+
+    Raises
+    ------
+    ArgumentError
+        If ``data`` is neither arrays nor an iterable of batches.
+    """
+    if is_array(data):
+        data = Dataset(data)
+    is_tuple = isinstance(data, (tuple, Dataset)) or (isinstance(data, Mapping) and all(map(is_array, data.values())))
+    if is_tuple:
+        return DataLoader(data, batch_size, shuffle=shuffle, seed=seed)
+    if not isinstance(data, Iterable) or isinstance(data, (str, bytes, Mapping)):
+        raise ArgumentError(
+            "expected arrays (x, target), a DataLoader, or another iterable of batches, "
+            f"got {type(data).__name__}; write DataLoader(data, batch_size=...)"
+        )
+    return data
+
+
+def state_of(loader: Any) -> dict[str, Any] | None:
+    """Return the position of a loader, or ``None`` if it has no state."""
+    return dict(loader.state_dict()) if hasattr(loader, "state_dict") else None
+
+
+def rest_of_epoch(loader: Iterable[Tree], taken: int) -> Iterator[Tree]:
+    """Iterate over an epoch of which some batches were taken before.
+
+    A loader that has a state knows its position. Of other iterables the batches that were taken are skipped, so they
+    must be the same in each pass, or new ones each time they are asked.
+
+    Raises
+    ------
+    DataError
+        If an epoch has no batch.
+    """
+    has_state = hasattr(loader, "load_state_dict")
+    count = 0
+    for attempt in range(2):  # a loader that was left at the end of an epoch has nothing left of it
+        batches = iter(loader) if has_state else islice(iter(loader), taken, None)
+        for batch in batches:
+            count += 1
+            yield batch
+        if count or taken or not has_state or attempt:
+            break
+    if not count and not taken:
+        raise DataError(
+            "expected at least one batch, got none; an iterator is used up after one epoch: "
+            "hand over a DataLoader or a list of batches"
+        )
+
+
+def samples_in(batch: Tree) -> int:
+    """Return the number of samples of a batch, the length of the first axis of its first array that has one."""
+    for leaf in tree_flatten(batch).values():
+        if is_array(leaf) and leaf.ndim:
+            return int(leaf.shape[0])
+    return 1

@@ -1,0 +1,121 @@
+"""Callbacks: what may happen around the steps of a trainer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nnx.errors import UsageError
+from nnx.types import Array, Tree
+
+
+class Callback:
+    """Base class of callbacks: a subclass defines any of the seven hooks.
+
+    Callbacks are called in the order in which the trainer has them. What a callback remembers from batch to batch
+    belongs into :meth:`state_dict`, so that a resumed run is the same as one that was never stopped. If a hook raises,
+    the fit ends with the state of the last whole batch, and :meth:`on_fit_end` is still called, so that it is saved.
+
+    In each hook ``trainer`` is the :class:`nnx.Trainer`.
+
+    Attributes
+    ----------
+    is_last : bool
+        Whether it is called after all others, as one that saves what they changed.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> class PrintLoss(nnx.training.Callback):
+    ...     def on_epoch_end(self, trainer, row):
+    ...         print(row["epoch"], row["loss"] < 1.0)
+    >>> model = nnx.Linear(1, 1, rng=0)
+    >>> x = np.asarray([[0.1], [0.2]], np.float32)
+    >>> trainer = nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1), callbacks=[PrintLoss()])
+    >>> _ = trainer.fit((x, x), epochs=2)
+    1 True
+    2 True
+    """
+
+    is_last: bool = False
+
+    def on_fit_start(self, trainer: Any) -> None:
+        """Act before the first batch of a fit, also of one that is resumed."""
+
+    def on_epoch_start(self, trainer: Any) -> None:
+        """Act before the first batch of an epoch; not again where a fit is resumed in the middle of one."""
+
+    def on_batch_start(self, trainer: Any, batch: Tree) -> None:
+        """Act on a batch that was taken from the data, before the forward pass."""
+
+    def on_gradients(self, trainer: Any, gradients: dict[str, Array]) -> Mapping[str, Array]:
+        """Return the gradients for the update, by dotted path: those given, or others; none may be written into."""
+        return gradients
+
+    def on_batch_end(self, trainer: Any, value: Array, outputs: Any) -> None:
+        """Act after the update, on the loss and what the model returned; reading them waits for a GPU."""
+
+    def on_epoch_end(self, trainer: Any, row: dict[str, float]) -> None:
+        """Act on the metrics of an epoch, the last row of ``trainer.history``."""
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Act at the end of a fit, also after an error, which is ``trainer.error`` then."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered, as a tree of dicts and lists of numbers, strings and arrays."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+
+
+class Hooks:
+    """The hooks that a list of callbacks defines; those that none defines cost nothing."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.is_last)  # stable: else in their order
+        names = [name for name in vars(Callback) if name.startswith("on_")]
+        self._defined = {
+            name: [c for c in self.callbacks if getattr(type(c), name) is not getattr(Callback, name)] for name in names
+        }
+
+    def call(self, name: str, *args: Any) -> None:
+        """Call a hook of all callbacks that define it."""
+        for callback in self._defined[name]:
+            getattr(callback, name)(*args)
+
+    def gradients(self, trainer: Any, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Pass gradients from callback to callback.
+
+        Raises
+        ------
+        UsageError
+            If a callback returns something else than gradients.
+        """
+        for callback in self._defined["on_gradients"]:
+            gradients = callback.on_gradients(trainer, dict(gradients))
+            if not isinstance(gradients, Mapping):
+                raise UsageError(
+                    f"{type(callback).__name__}.on_gradients: expected the gradients for the update, a dict by path, "
+                    f"got {type(gradients).__name__}; return those that were given to change nothing"
+                )
+        return gradients
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of the callbacks by name."""
+        return {name: callback.state_dict() for name, callback in self._named().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hand each callback its state; one that is new starts afresh."""
+        for name, callback in self._named().items():
+            if name in state:
+                callback.load_state_dict(state[name])
+
+    def _named(self) -> dict[str, Callback]:
+        """Return the callbacks by class, with a number where there are several of one."""
+        found: dict[str, Callback] = {}
+        for callback in self.callbacks:
+            name, count = type(callback).__name__, 1
+            while name in found:
+                count += 1
+                name = f"{type(callback).__name__}-{count}"
+            found[name] = callback
+        return found

@@ -1,0 +1,116 @@
+"""A model in evaluation mode over many batches: its metrics, and its outputs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nnx.backend import is_array, namespace
+from nnx.layers import Module
+from nnx.training.batches import as_batches, rest_of_epoch
+from nnx.training.diagnosis import expect_finite_outputs
+from nnx.training.modes import evaluating
+from nnx.training.step import TARGET, as_objective, parts_of
+from nnx.training.totals import Metrics, Totals, as_metrics
+from nnx.training.watch import Watch
+from nnx.tree import tree_map
+from nnx.types import Tree
+
+
+def evaluate(model: Module, loss: Any, data: Any, *, metrics: Any = (), batch_size: int = 32) -> dict[str, Any]:
+    """Return a model's loss and metrics over data, in evaluation mode.
+
+    Parameters
+    ----------
+    model : Module
+        The mode of each of its modules is restored afterwards. Nothing is recorded for a backward pass.
+    loss : Loss or callable
+        A loss, or an objective, as in :class:`nnx.Trainer`.
+    data : arrays, DataLoader or iterable of batches
+        As in :meth:`nnx.Trainer.fit`.
+    metrics : dict or sequence, optional
+        As in :class:`nnx.Trainer`.
+    batch_size : int
+        For arrays.
+
+    Returns
+    -------
+    dict
+        Numbers by name, the loss weighted by samples; NumPy arrays for metrics such as a confusion matrix.
+
+    Raises
+    ------
+    NonFiniteError
+        If a loss is NaN or infinite, with the batch and the layer.
+    DataError
+        If the data have no batch.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> x, y = np.eye(2), np.asarray([0, 0])
+    >>> found = evaluate(nnx.ReLU(), nnx.CrossEntropy(), (x, y), metrics=[nnx.metrics.Accuracy()])
+    >>> round(found["loss"], 4), found["accuracy"]
+    (0.8133, 0.5)
+    """
+    batches = as_batches(data, batch_size, shuffle=False)
+    return evaluate_batches(model, loss, batches, as_metrics(metrics), "batch")
+
+
+def evaluate_batches(model: Module, loss: Any, batches: Iterable[Tree], metrics: Metrics, where: str) -> dict[str, Any]:
+    """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
+    totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
+    objective = as_objective(loss)
+    with evaluating(model, loss):
+        for batch in rest_of_epoch(batches, 0):
+            watch.begin(batch)
+            value, outputs = objective(model, batch)
+            watch.examine(batch, value)
+            totals.update(batch, value, outputs)
+        return totals.read(watch)
+
+
+def predict(model: Module, data: Any, *, batch_size: int = 32) -> Any:
+    """Return a model's outputs for all samples, in evaluation mode.
+
+    Parameters
+    ----------
+    model : Module
+    data : array, arrays, DataLoader or iterable of batches
+        One array is the model's input. Of tuples and dicts the target is left out, as in :meth:`nnx.Trainer.fit`.
+    batch_size : int
+        For arrays.
+
+    Returns
+    -------
+    outputs : array or tree of arrays, (samples, ...)
+        The outputs of the batches, joined along their first axis.
+
+    Raises
+    ------
+    NonFiniteError
+        If an output is NaN or infinite, with the batch and the layer.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> predict(nnx.ReLU(), np.asarray([[-1.0], [2.0]]), batch_size=1)
+    array([[0.],
+           [2.]])
+    """
+    found: list[Any] = []
+    with evaluating(model):
+        for number, batch in enumerate(rest_of_epoch(as_batches(data, batch_size, shuffle=False), 0), start=1):
+            args, kwargs = _inputs(batch)
+            outputs = model(*args, **kwargs)
+            expect_finite_outputs(model, args, kwargs, outputs, f"batch {number}")
+            found.append(outputs)
+    return tree_map(_joined, found[0], *found[1:])
+
+
+def _inputs(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if isinstance(batch, Mapping) and TARGET not in batch:
+        return (), batch
+    return parts_of(batch)[:2]
+
+
+def _joined(*parts: Any) -> Any:
+    return namespace(*parts).concat(parts, axis=0) if is_array(parts[0]) and parts[0].ndim else parts

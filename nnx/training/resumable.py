@@ -1,0 +1,131 @@
+"""Everything that a fit needs to go on: where it is, and the parts that have a state of their own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nnx.errors import ArgumentError, CheckpointError, NnxError
+from nnx.functional.checks import as_integer
+from nnx.layers import Module
+from nnx.training.history import History
+from nnx.training.hooks import Callback, Hooks
+from nnx.training.step import Optimizer
+from nnx.training.totals import Totals, as_metrics
+from nnx.training.watch import Watch
+
+FORMAT = 1
+"""The version of a trainer's state."""
+
+
+class Resumable:
+    """What a trainer trains and where it is, which :meth:`state_dict` returns as a tree for a file."""
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Callable[..., Any],
+        optimizer: Optimizer,
+        metrics: Any,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        _check(model, loss, optimizer, callbacks)
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.metrics = as_metrics(metrics)
+        self.history = History()
+        self.epoch = self.batch = self.step = self.skipped = 0
+        self.stopped: str | None = None
+        self.error: BaseException | None = None
+        self._hooks = Hooks(callbacks)
+        self._totals = Totals(self.metrics)
+        self._watch: Watch | None = None  # during an epoch
+        self._start = 0  # the epoch in which the current fit began
+        self._goes_on = False  # whether the next fit is the rest of one that was interrupted or saved
+        self._position: dict[str, Any] | None = None  # of the data, after the last whole batch
+
+    @property
+    def callbacks(self) -> Sequence[Callback]:
+        """The callbacks, in the order in which they are called."""
+        return tuple(self._hooks.callbacks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a fit needs to go on with the same bits, as a tree of numbers, strings and arrays.
+
+        That is the model with its buffers, such as random counters, the optimizer, the position in the data, the sums
+        of metrics in the current epoch, the history, and the states of the callbacks.
+
+        Raises
+        ------
+        NonFiniteError
+            If a batch of the current epoch was not finite, which is read from a GPU here.
+        """
+        if self._watch is not None:
+            self._watch.finish(self._watch.flags())
+        return {
+            "format": FORMAT,
+            **{name: getattr(self, name) for name in ("epoch", "batch", "step", "skipped", "stopped")},
+            "start": self._start,
+            "position": self._position,
+            "history": [dict(row) for row in self.history.rows],
+            "metrics": self._totals.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; arrays move to the library and device of the model.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the state of such a trainer; nothing is changed then.
+        """
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            self._load(before)
+            if isinstance(error, NnxError):
+                raise
+            raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        if state.get("format") != FORMAT:
+            raise CheckpointError(
+                f"expected the state of a trainer in format {FORMAT}, got {state.get('format')}; "
+                "save trainer.state_dict(), or install a newer nnx"
+            )
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for name in ("epoch", "batch", "step", "skipped"):
+            setattr(self, name, as_integer(state[name], name, least=0))
+        self.stopped, self._start, self._position = state["stopped"], state["start"], state["position"]
+        self.history.rows[:] = [dict(row) for row in state["history"]]
+        self._totals.load_state_dict(state["metrics"])
+        self._goes_on = True
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what has a state of its own, by name."""
+        found = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "callbacks": self._hooks}
+        return {name: part for name, part in found.items() if hasattr(part, "load_state_dict")}
+
+    def _begin(self, loader: Any) -> int:
+        """Prepare a fit; return the epoch in which it began."""
+        if not self._goes_on:
+            self._start, self.stopped, self.batch = self.epoch, None, 0
+        elif self._position is not None and hasattr(loader, "load_state_dict"):
+            loader.load_state_dict(self._position)
+        if not self.batch:
+            self._totals = Totals(self.metrics)
+        return self._start
+
+
+def _check(model: Any, loss: Any, optimizer: Any, callbacks: Any) -> None:
+    if not isinstance(model, Module):
+        raise ArgumentError(f"expected a model, an nnx.Module, got {type(model).__name__}")
+    if not callable(loss) or isinstance(loss, type):
+        raise ArgumentError(f"expected a loss such as nnx.CrossEntropy(), or an objective(model, batch), got {loss!r}")
+    if not hasattr(optimizer, "step") or isinstance(optimizer, type):
+        raise ArgumentError(f"expected an optimizer made for the model, such as nnx.Adam(model), got {optimizer!r}")
+    if getattr(optimizer, "model", model) is not model:
+        raise ArgumentError("expected an optimizer made for this model, got one for another; make one for each model")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ArgumentError(f"expected callbacks, nnx.training.Callback, got {callback!r}")

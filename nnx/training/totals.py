@@ -1,0 +1,157 @@
+"""The loss and the metrics of an epoch, summed over its batches on the device and read once."""
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nnx.backend import is_array, namespace, to_numpy
+from nnx.errors import ArgumentError, NnxError
+from nnx.metrics import Mean, Metric
+from nnx.training.batches import samples_in
+from nnx.training.step import parts_of
+from nnx.training.watch import Watch
+from nnx.types import Array, Tree
+
+Metrics = dict[str, Metric | Callable[[Any, Any], Any]]
+
+
+def as_metrics(metrics: Any) -> Metrics:
+    """Return metrics by name; those of a sequence get the names of their classes, ``Accuracy`` being ``accuracy``.
+
+    Raises
+    ------
+    ArgumentError
+        If one is neither a :class:`nnx.metrics.Metric` nor a function, or two have one name.
+    """
+    if isinstance(metrics, (Metric, str)) or callable(metrics):
+        metrics = (metrics,)
+    if isinstance(metrics, Mapping):
+        named = dict(metrics)
+    else:
+        names = [_name_of(metric) for metric in metrics]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ArgumentError(
+                f"expected metrics with different names, got two of {min(repeated)}; hand over a dict by name"
+            )
+        named = dict(zip(names, metrics, strict=True))
+    for name, metric in named.items():
+        if not callable(metric) and not isinstance(metric, Metric):
+            raise ArgumentError(
+                f"metric {name!r}: expected a metric such as nnx.metrics.Accuracy(), or a function of outputs and "
+                f"target, got {metric!r}"
+            )
+        if isinstance(metric, type):
+            raise ArgumentError(f"metric {name!r}: expected a metric, got its class; write {metric.__name__}()")
+        if name in ("epoch", "loss", "learning_rate") or name.startswith("validation_"):
+            raise ArgumentError(f"metric {name!r}: expected another name; the history has a column of that name")
+    return named
+
+
+class Totals:
+    """Loss and metrics over the batches of an epoch. The loss is weighted by samples, as is a function's value.
+
+    Parameters
+    ----------
+    metrics : dict from name to metric
+        They are copied, so that one set of them serves training and validation.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._functions = {name: metric for name, metric in metrics.items() if not isinstance(metric, Metric)}
+        self._sums: dict[str, Metric] = {"loss": Mean()}
+        for name, metric in metrics.items():
+            self._sums[name] = copy.copy(metric) if isinstance(metric, Metric) else Mean()
+            self._sums[name].reset()
+
+    def update(self, batch: Tree, value: Array, outputs: Any) -> None:
+        """Add a batch. Nothing is read from a device.
+
+        Raises
+        ------
+        NnxError
+            If a metric cannot be computed from the outputs and the target; nothing is added then.
+        """
+        before, samples = self.snapshot(), samples_in(batch)
+        target = parts_of(batch).target if len(self._sums) > 1 else None
+        for name, metric in self._sums.items():
+            try:
+                if name == "loss":
+                    metric.update(value, samples)
+                elif name in self._functions:
+                    metric.update(self._functions[name](outputs, target), samples)
+                else:
+                    metric.update(outputs, target)
+            except NnxError as error:
+                self.restore(before)
+                error.message = f"metric {name!r}: {error.message}"
+                raise
+
+    def read(self, watch: Watch | None = None) -> dict[str, Any]:
+        """Return the loss and the metrics as numbers, and as NumPy arrays what is more than a number.
+
+        The numbers are read in a single transfer, together with the flags of the watch.
+        """
+        found = {name: metric.compute() for name, metric in self._sums.items()}
+        flags = watch.flags() if watch is not None else []
+        numbers = {name: value for name, value in found.items() if not is_array(value) or not tuple(value.shape)}
+        read = _read([*numbers.values(), *flags])
+        if watch is not None:
+            watch.finish(read[len(numbers) :])
+        read_by_name = dict(zip(numbers, read, strict=False))
+        return {name: read_by_name[name] if name in numbers else to_numpy(value) for name, value in found.items()}
+
+    def snapshot(self) -> list[Any]:
+        """Return what :meth:`restore` takes: the sums, which no update changes."""
+        return [metric._totals for metric in self._sums.values()]
+
+    def restore(self, sums: Sequence[Any]) -> None:
+        """Go back to the sums of a snapshot."""
+        for metric, totals in zip(self._sums.values(), sums, strict=True):
+            metric._totals = totals
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums of each metric."""
+        return {name: metric.state_dict() for name, metric in self._sums.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from sums; a metric that is new starts with none."""
+        for name, metric in self._sums.items():
+            metric.load_state_dict(state.get(name, {}))
+
+
+def as_row(found: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return metrics as a row of the history.
+
+    Raises
+    ------
+    ArgumentError
+        If one is not a number.
+    """
+    for name, value in found.items():
+        if not isinstance(value, (int, float)):
+            raise ArgumentError(
+                f"metric {name!r}: expected a number for each epoch, got "
+                f"{'shape ' + str(tuple(value.shape)) if is_array(value) else type(value).__name__}; "
+                "compute it once with trainer.evaluate(data, metrics=...)"
+            )
+    return {prefix + name: value for name, value in found.items()}
+
+
+def _read(numbers: Sequence[Any]) -> list[Any]:
+    """Return numbers, some of which are arrays of shape () on a device, in a single transfer."""
+    first = next((number for number in numbers if is_array(number)), None)
+    together = [number for number in numbers if type(number) is type(first)]
+    if first is None:
+        return list(numbers)
+    xp = namespace(first)
+    read = iter(to_numpy(xp.stack([xp.astype(number, first.dtype) for number in together])).tolist())
+    return [
+        next(read) if type(number) is type(first) else to_numpy(number).item() if is_array(number) else number
+        for number in numbers
+    ]
+
+
+def _name_of(metric: Any) -> str:
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,241 @@
+"""The trainer: the loop around the step, and all of its state."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from nnx.errors import NnxError
+from nnx.functional.checks import as_integer, expect_choice
+from nnx.layers import Module
+from nnx.losses import Loss
+from nnx.training.batches import as_batches, rest_of_epoch, state_of
+from nnx.training.history import History
+from nnx.training.hooks import Callback
+from nnx.training.inference import evaluate, evaluate_batches, predict
+from nnx.training.interruption import Interruption, deferred
+from nnx.training.modes import modes_restored
+from nnx.training.resumable import Resumable
+from nnx.training.step import Optimizer, as_objective, make_step
+from nnx.training.totals import Totals, as_row
+from nnx.training.watch import Watch
+from nnx.types import Array, Tree
+
+
+class Trainer(Resumable):
+    """Trains a model: the loop over epochs and batches, with metrics, callbacks and a state that can be saved.
+
+    The loop is just this, plus what is around it, and gives the same bits::
+
+        step = nnx.training.make_step(loss, optimizer)
+        for epoch in range(epochs):
+            for batch in loader:
+                value, outputs = step(model, batch)
+
+    On a GPU nothing is read before the end of an epoch.
+
+    Parameters
+    ----------
+    model : Module
+        Trained in place. If it is in training mode, each module is trained in the mode that it has, so that a frozen
+        one may stay in evaluation mode; otherwise all are switched to training mode. ``fit`` restores the modes.
+    loss : Loss or callable
+        A loss for batches as in :func:`nnx.training.supervised`: inputs and a target, a dict of them, inputs alone,
+        with or without weights of the samples. Or an objective of your own,
+        ``objective(model, batch) -> (value, outputs)``, for any tree as a batch.
+    optimizer : Optimizer
+        Made for ``model``.
+    metrics : dict or sequence, optional
+        Metrics by name, as ``{"accuracy": nnx.metrics.Accuracy()}``, or in a list, then named by their classes. A
+        function of outputs and target is averaged over the samples.
+    callbacks : sequence of Callback, optional
+    not_finite : {"raise", "skip"}
+        What to do with a batch whose loss or gradient is NaN or infinite: end the fit with an error that names the
+        batch and the layer, the model as it was before that batch; or leave the batch out, count it, and warn once an
+        epoch. To skip, one flag is read from the device in each step.
+
+    Attributes
+    ----------
+    history : History
+        A row for each epoch.
+    epoch, batch, step : int
+        How many epochs are finished, how many batches of the current one were taken, and how many in total.
+    skipped : int
+        How many batches were left out.
+    stopped : str or None
+        Why the fit was ended by :meth:`stop`.
+    error : BaseException or None
+        For callbacks, at the end of a fit: what ended it.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not what is named above.
+
+    Examples
+    --------
+    >>> import numpy as np, nnx
+    >>> x, y = np.asarray([[-1.0], [1.0]], np.float32), np.asarray([0, 1])
+    >>> model = nnx.Linear(1, 2, rng=0)
+    >>> trainer = nnx.Trainer(
+    ...     model, nnx.CrossEntropy(), nnx.SGD(model, learning_rate=1.0), metrics=[nnx.metrics.Accuracy()]
+    ... )
+    >>> history = trainer.fit((x, y), validation=(x, y), epochs=10)
+    >>> history.rows[-1]["validation_accuracy"]
+    1.0
+    >>> trainer.evaluate((x, y))["accuracy"]
+    1.0
+    >>> trainer.predict(x).shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        loss: Loss | Callable[[Any, Any], tuple[Array, Any]],
+        optimizer: Optimizer,
+        *,
+        metrics: Any = (),
+        callbacks: Sequence[Callback] = (),
+        not_finite: str = "raise",
+    ) -> None:
+        super().__init__(model, loss, optimizer, metrics, callbacks)
+        expect_choice(not_finite, ("raise", "skip"), "not_finite")
+        self.not_finite = not_finite
+        self.objective = as_objective(loss)
+
+    def fit(self, data: Any, validation: Any = None, *, epochs: int, batch_size: int = 32, seed: int = 0) -> History:
+        """Train for a number of epochs, and evaluate after each.
+
+        A fit that was interrupted, or whose state was loaded, goes on where it was: the same call then takes it to the
+        same end. Otherwise it begins anew, with the epoch after the last.
+
+        Parameters
+        ----------
+        data, validation : arrays, DataLoader or iterable of batches
+            Arrays as a tuple ``(x, target)``, a dict by name, or one array. Of a list of batches or any other iterable
+            one pass is an epoch.
+        epochs : int
+            How many, those before an interruption included.
+        batch_size, seed : int
+            For arrays; the seed decides the order of the samples. For validation their order is kept.
+
+        Returns
+        -------
+        History
+            That of the trainer.
+
+        Raises
+        ------
+        NonFiniteError
+            If a loss or gradient is NaN or infinite, with the batch, the step and where it began. On a GPU it comes at
+            the end of the epoch.
+        DataError
+            If the data have no batch.
+        ArgumentError
+            If an argument is out of range.
+        KeyboardInterrupt, SystemExit
+            After Ctrl-C or SIGTERM, once the batch is finished; a second one does not wait.
+        """
+        loader = as_batches(data, as_integer(batch_size, "batch_size", least=1), shuffle=True, seed=seed)
+        validating = None if validation is None else as_batches(validation, batch_size, shuffle=False)
+        goal = self._begin(loader) + as_integer(epochs, "epochs", least=1)
+        self._goes_on, self.error = True, None  # until the fit has ended well
+        with modes_restored(self.model, self.loss), deferred() as interruption:
+            if not self.model.training:
+                self.model.train()
+            try:
+                self._hooks.call("on_fit_start", self)
+                while self.epoch < goal and self.stopped is None:
+                    self._train_epoch(loader, validating, interruption)
+                self._goes_on = False
+            except BaseException as error:
+                self.error = error
+                raise
+            finally:
+                self._watch = None
+                self._hooks.call("on_fit_end", self)
+        return self.history
+
+    def evaluate(self, data: Any, *, metrics: Any = None, batch_size: int = 32) -> dict[str, Any]:
+        """Return the loss and the metrics over data; see :func:`nnx.training.evaluate`."""
+        chosen = self.metrics if metrics is None else metrics
+        return evaluate(self.model, self.loss, data, metrics=chosen, batch_size=batch_size)
+
+    def predict(self, data: Any, *, batch_size: int = 32) -> Any:
+        """Return the model's outputs for all samples; see :func:`nnx.training.predict`."""
+        return predict(self.model, data, batch_size=batch_size)
+
+    def stop(self, reason: str) -> None:
+        """End the fit: after the batch if a batch is being trained, and for good, so that a resumed fit ends too."""
+        self.stopped = reason
+
+    def _train_epoch(self, loader: Any, validation: Any, interruption: Interruption) -> None:
+        epoch, first = self.epoch + 1, self.step - self.batch
+        if not self.batch:
+            self._position = state_of(loader)
+            self._totals = Totals(self.metrics)
+            self._hooks.call("on_epoch_start", self)
+        watch = self._watch = Watch(
+            self.model,
+            self.loss,
+            lambda number: f"epoch {epoch}, batch {number} (step {first + number})",
+            self.optimizer,
+            self.batch,
+            skips=self.not_finite == "skip",
+        )
+        step = make_step(self.objective, self.optimizer, before_update=self._examine)
+        for batch in rest_of_epoch(loader, self.batch):
+            self._hooks.call("on_batch_start", self, batch)
+            watch.begin(batch)
+            with self._whole_or_undone(watch):
+                value, outputs = step(self.model, batch)
+            watch.end()
+            self.batch, self.step, self._position = self.batch + 1, self.step + 1, state_of(loader)
+            self._hooks.call("on_batch_end", self, value, outputs)
+            interruption.check()
+            if self.stopped is not None:
+                return
+        self._end_epoch(loader, validation, watch)
+        interruption.check()
+
+    def _examine(self, batch: Tree, value: Array, outputs: Any, gradients: Mapping[str, Array]) -> Any:
+        """Look at a batch before the update; return the gradients for it, or None if the batch is left out."""
+        watch: Any = self._watch
+        if not watch.examine(batch, value, gradients):
+            self.skipped += 1
+            return None
+        self._totals.update(batch, value, outputs)
+        return self._hooks.gradients(self, gradients)
+
+    @contextmanager
+    def _whole_or_undone(self, watch: Watch) -> Iterator[None]:
+        """If a batch is not finished, put buffers and metrics back, so that the state is that of the batch before."""
+        sums, skipped = self._totals.snapshot(), self.skipped
+        try:
+            yield
+        except BaseException as error:
+            watch.undo()
+            self._totals.restore(sums)
+            self.skipped = skipped
+            if isinstance(error, NnxError) and "epoch" not in error.message:
+                error.message += f" (in epoch {self.epoch + 1}, batch {self.batch + 1})"
+            raise
+
+    def _end_epoch(self, loader: Any, validation: Any, watch: Watch) -> None:
+        row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._totals.read(watch))}
+        if validation is not None:
+            where = f"epoch {self.epoch + 1}, validation batch"
+            found = evaluate_batches(self.model, self.loss, validation, self.metrics, where)
+            row |= as_row(found, "validation_")
+        if watch.first_skipped is not None:
+            warnings.warn(
+                f"{self.skipped} batches were left out so far; the first of epoch {self.epoch + 1}: "
+                f"{watch.first_skipped}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        self.history.add(row)
+        self._watch = None
+        self.epoch, self.batch, self._position = self.epoch + 1, 0, state_of(loader)
+        self._hooks.call("on_epoch_end", self, self.history.rows[-1])
