@@ -44,6 +44,7 @@ from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.row_draws import words_by_row
 from nnx.backend.selection import get_backend, use_backend
+from nnx.backend.small_floats import SMALL_FLOATS, small_float
 from nnx.backend.tiers import use_kernels
 from nnx.backend.transfer import (
     asarray,
@@ -58,6 +59,7 @@ from nnx.backend.transfer import (
 
 __all__ = [
     "BACKENDS",
+    "SMALL_FLOATS",
     "accumulation_dtype",
     "add_into",
     "add_rows",
@@ -101,6 +103,7 @@ __all__ = [
     "rounded_probability",
     "scaled_mask",
     "scatter_add",
+    "small_float",
     "summed",
     "to_device",
     "to_numpy",

@@ -8,6 +8,7 @@ import numpy as np
 from nnx.backend.namespaces import is_array, library_name, namespace
 from nnx.backend.registry import Backend, backend_of, find_backend
 from nnx.backend.selection import get_backend, parse
+from nnx.backend.small_floats import SMALL_FLOATS, host_to_torch, torch_to_host
 from nnx.errors import DTypeError
 from nnx.tree import tree_leaves, tree_split
 from nnx.types import Array, Device, DType, Namespace, Shape, Tree
@@ -60,6 +61,13 @@ def to_device(tree: Tree, spec: str) -> Tree:
 
 def to_numpy(tree: Tree) -> Tree:
     """Move every array of a tree to NumPy, in the host's memory; a module becomes a dict of its parameters.
+
+    bfloat16 and the dtypes of 8 bits come with the package ml_dtypes, whose dtypes are also JAX's; their bits stay.
+
+    Raises
+    ------
+    MissingExtraError
+        If an array has such a dtype and ml_dtypes is not installed.
 
     Examples
     --------
@@ -164,12 +172,22 @@ def _host(array: Array) -> Array:
         case "cupy":
             return array.get()
         case "torch":
-            return array.detach().cpu().resolve_conj().resolve_neg().numpy()
+            plain = array.detach().cpu().resolve_conj().resolve_neg()
+            name = dtype_name(array.dtype)
+            return torch_to_host(plain, name) if name in SMALL_FLOATS else plain.numpy()
         case _:
             try:
                 return np.from_dlpack(array)
             except (BufferError, RuntimeError, TypeError, ValueError, AttributeError):
                 return np.asarray(array)
+
+
+def _small_float_from_host(host: Any, xp: Namespace, device: Device) -> Array:
+    if not hasattr(xp, host.dtype.name):
+        raise missing_dtype(xp, host.dtype.name)
+    if library_name(xp) == "torch":
+        return host_to_torch(host).to(device)
+    return xp.asarray(host, device=device)
 
 
 def _as_bfloat16(host: Any, xp: Namespace, device: Device) -> Array:
@@ -180,8 +198,8 @@ def _as_bfloat16(host: Any, xp: Namespace, device: Device) -> Array:
 
 
 def missing_dtype(xp: Namespace, name: str) -> DTypeError:
-    """Return the error for a dtype of 16 bits that a library does not have: the standard names none."""
-    libraries = "torch and JAX" if name == "bfloat16" else "NumPy, CuPy, torch and JAX"
+    """Return the error for a dtype of 8 or 16 bits that a library does not have: the standard names none."""
+    libraries = "NumPy, CuPy, torch and JAX" if name == "float16" else "torch and JAX"
     return DTypeError(
         f"{library_name(xp)} has no {name}, which {libraries} have; choose a dtype that it has, such as float32"
     )
@@ -192,7 +210,10 @@ def _from_host(host: Any, xp: Namespace, device: Device) -> Array:
         return host
     if not host.flags.writeable or not host.flags.c_contiguous:
         host = host.copy()  # torch can neither share read-only memory nor represent negative strides
-    moved = xp.asarray(host, device=device)
+    if host.dtype.name in SMALL_FLOATS:
+        moved = _small_float_from_host(host, xp, device)
+    else:
+        moved = xp.asarray(host, device=device)
     if dtype_name(moved.dtype) != host.dtype.name:
         raise DTypeError(
             f"{library_name(xp)} on device {device} gave {dtype_name(moved.dtype)} for {host.dtype.name}; "
