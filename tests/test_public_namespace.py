@@ -47,7 +47,6 @@ def test_import_loads_nothing_heavy():
             "matplotlib",
             "PIL",
             "pooch",
-            "safetensors",
             "click",
             "rich",
             "tqdm",

@@ -80,7 +80,7 @@ def train(
     NonFiniteError
         If the loss became infinite or NaN; the best model so far is saved.
     """
-    _require("matplotlib", "safetensors")
+    _require("matplotlib")
     name = Path(configuration.data).name or "data"
     claimed = claim_folder(out, name, overwrite=overwrite)
     # An overflow is reported once, as a loss that is not finite, instead of by each NumPy function on the way.

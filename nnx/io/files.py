@@ -1,10 +1,29 @@
 """Replace a file atomically, so that an interruption leaves either the old one or the new one."""
 
+import errno
+import importlib
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from nnx.errors import ArgumentError
+
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.nnx-tmp")
+_DAY = 24 * 60 * 60.0
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, or choose another folder"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
+    errno.ENOENT: "create the folder first",
+    errno.ENOTDIR: "choose a path whose folders are folders",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 @contextmanager
@@ -12,21 +31,32 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path in the same folder; at the end of the block that file replaces ``path``.
 
     If the block is left by an exception, including ``Ctrl-C``, the temporary file is removed and ``path`` stays as it
-    was.
+    was. If the process is killed, the temporary file stays until the next call for a file of that folder, which removes
+    those that no living process holds.
 
     Parameters
     ----------
     path : str or path
+        A file, or a link to one; it need not exist.
 
     Yields
     ------
     pathlib.Path
-        Where to write.
+        Where to write. The file exists already, and is empty.
 
     Raises
     ------
+    ArgumentError
+        If there is something else than a file, such as a folder or a device.
     OSError
-        If the file cannot be written or replaced.
+        If the file cannot be written or replaced, with advice in its text.
+
+    Notes
+    -----
+    The file and then the folder are synced, so that after a power failure there is either the old file or the new one,
+    as far as the disk keeps what it has confirmed. A temporary file is locked (``flock``) while it is written, which
+    tells the living from the dead across containers too, where process numbers would not. Windows has no such lock:
+    there a temporary file counts as left over after a day.
 
     Examples
     --------
@@ -37,13 +67,92 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ...     Path(folder, "notes.txt").read_text()
     'whole'
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     # Not tempfile, whose files only their owner may read: the permissions would stay with the result.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.nnx-tmp"
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # otherwise a power failure could leave the new name without the content
+        if path.exists() and not path.is_file():
+            raise ArgumentError(f"{path}: expected the path of a file, got {kind_of(path.stat().st_mode)}")
+        remove_leftovers(path.parent)
+        with _locked(temporary):
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())  # otherwise a power failure could leave the new name without the content
         os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if error.errno in _ADVICE and error.filename in (None, str(temporary), temporary):
+            text = f"{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
+            raise OSError(error.errno, text, str(path)) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder that has gone, whose error is under way
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder."""
+    with suppress(OSError):  # a folder that cannot be read or changed says so when the new file is made
+        for name in os.listdir(folder):
+            if _TEMPORARY.fullmatch(name):
+                with suppress(OSError):
+                    _remove_if_dead(folder / name)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder are on the disk."""
+    if os.name != "posix":  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync files only
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def kind_of(mode: int) -> str:
+    """Say what a path leads to, from the mode that ``os.stat`` returns."""
+    names = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for test, name in names if test(mode)), "a device")
+
+
+@contextmanager
+def _locked(temporary: Path) -> Iterator[None]:
+    """Create a file and lock it during the block."""
+    descriptor = _create(temporary)
+    try:
+        if fcntl is None:
+            os.close(descriptor)  # Windows cannot replace a file that is open
+            descriptor = -1
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _create(temporary: Path) -> int:
+    while True:
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if fcntl is None:
+            return descriptor
+        with suppress(OSError):  # a file system without locks, on which nothing is removed either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():  # otherwise somebody took it for a leftover before it was locked
+            return descriptor
+        os.close(descriptor)
+
+
+def _remove_if_dead(path: Path) -> None:
+    if fcntl is None:
+        if time.time() - path.stat().st_mtime > _DAY:
+            path.unlink()
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)

@@ -79,7 +79,7 @@ class Command:
 
 @pytest.fixture
 def nnx_command(tmp_path, monkeypatch, capfd):
-    for package in ("click", "rich", "matplotlib", "safetensors", "PIL"):
+    for package in ("click", "rich", "matplotlib", "PIL"):
         pytest.importorskip(package, reason=f"{package} is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NNX_BACKEND", raising=False)
