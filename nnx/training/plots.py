@@ -113,6 +113,41 @@ def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
     return figure
 
 
+def plot_rates(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float | None = None
+) -> Any:
+    """Draw losses over learning rates, as :meth:`nnx.callbacks.RateSearch.plot` does.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    figure = _figure(width=6.0, height=3.8)
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=_FAINT, linewidth=1, label="loss")
+    axes.plot(rates, smoothed, color=_TRAINING, linewidth=2, label="smoothed", solid_capstyle="round")
+    axes.set_xscale("log")
+    if suggestion is not None:
+        axes.axvline(suggestion, color=_VALIDATION, linewidth=1.5, label=f"suggestion: {suggestion:.2g}")
+    if smoothed:
+        low, high = min(smoothed), max(smoothed[0], min(losses))
+        margin = 0.5 * (high - low) or 1.0
+        axes.set_ylim(low - 0.2 * margin, high + margin)  # what comes after would flatten all that matters
+    axes.set_xlabel("learning rate", color=_INK, fontsize=11)
+    axes.set_ylabel("loss", color=_INK, fontsize=11)
+    axes.grid(axis="y", color=_FAINT, alpha=0.3, linewidth=0.8)
+    axes.tick_params(length=0, which="both", colors=_INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.legend(frameon=False, fontsize=10, labelcolor=_INK)
+    return figure
+
+
 def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
