@@ -54,13 +54,14 @@ def as_dataset(data: Any) -> Source:
         return Joined(**data) if _has_source(data.values()) else Dataset(**data)
     if isinstance(data, tuple) or (isinstance(data, list) and any(map(is_array, data))):
         return Joined(*data) if _has_source(data) else Dataset(*data)
-    if not (isinstance(data, dict) or is_array(data)) and hasattr(data, "__getitem__"):
+    is_one_array = is_array(data) or (hasattr(data, "dtype") and hasattr(data, "shape"))  # also a column of pandas
+    if not (isinstance(data, dict) or is_one_array) and hasattr(data, "__getitem__"):
         if callable(getattr(data, "keys", None)):
             return Dataset(**{str(name): _column(name, data[name]) for name in data.keys()})  # noqa: SIM118
         if hasattr(data, "__len__") and not isinstance(data, (str, bytes)):
             return Indexed(data)
-    advice = "write (x,) for a single array"
-    if hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
+    advice = "write (x,) for a single array" if is_array(data) or not is_one_array else "write (np.asarray(x),)"
+    if hasattr(data, "__iter__") and not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         advice = "wrap what can only be iterated over in nnx.data.Stream"
     raise ArgumentError(f"expected {_ACCEPTED}, got {type(data).__name__}; {advice}")
 

@@ -48,8 +48,14 @@ class Table:
 
 
 class Column:
+    """As a column of pandas or xarray, which is no array of the standard."""
+
     def __init__(self, values):
         self.values = values
+        self.dtype, self.shape = np.asarray(values).dtype, np.shape(values)
+
+    def __getitem__(self, index):
+        return self.values[index]
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.values)
@@ -120,13 +126,24 @@ def test_what_a_dataset_is_made_of():
     assert as_dataset({"x": x}).names == ("x",)
 
 
+class Iterable:
+    """As a Hugging Face ``IterableDataset``, which inherits ``__getitem__`` and does not have it."""
+
+    __getitem__ = None
+
+    def __iter__(self):
+        return iter(range(3))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (Iterable(), "got Iterable; wrap what can only be iterated over in nnx.data.Stream"),
         (np.arange(3), r"got ndarray; write \(x,\) for a single array"),
         (3, r"got int; write"),
         ({0: np.arange(3)}, "got dict; write"),
         ({}, "got dict; write"),
+        (Column([1]), r"got Column; write \(np\.asarray\(x\),\)"),
         ("text", "got str; write"),
         ({1, 2}, "got set; wrap what can only be iterated over in nnx.data.Stream"),
         ((i for i in range(3)), "got generator; wrap what can only be iterated over in nnx.data.Stream"),
