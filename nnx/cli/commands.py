@@ -26,7 +26,7 @@ Examples:
 
 def _data(value: str) -> str:
     """Parse the name of a data set, or a directory."""
-    if value not in ("digits", "mnist") and not Path(value).is_dir():
+    if value not in ("digits", "mnist") and not (value and Path(value).is_dir()):
         raise click.BadParameter(f"expected digits, mnist or a directory, got {value!r}")
     return value if value in ("digits", "mnist") else str(Path(value).resolve())
 

@@ -193,6 +193,9 @@ class TestDirectories:
         assert "expected IDX files named as those of MNIST" in nnx_command("train", "--data", "empty").failed()
         assert not os.path.exists("runs/empty-1")
 
+    def test_a_data_set_without_a_name(self, nnx_command):
+        assert "expected digits, mnist or a directory, got ''" in nnx_command("train", "--data", "").failed()
+
     def test_an_empty_data_set(self, nnx_command):
         write_part(Path("data"), "t10k", np.zeros((0, 8, 8), np.uint8), np.zeros(0, np.uint8))
         assert "expected at least one sample, got none" in nnx_command("train", "--data", "data").failed()

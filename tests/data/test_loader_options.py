@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -257,3 +260,35 @@ def test_bad_weights(weights):
 def test_bad_options(options, message):
     with pytest.raises(ArgumentError, match=message):
         DataLoader((np.arange(3),), 1, **options)
+
+
+PROGRAM = """
+import signal, threading, time
+from nnx.data import DataLoader, Source
+
+class Slow(Source):
+    def __len__(self):
+        return 1000
+    def sample(self, row):
+        time.sleep(0.05)
+        return float(row)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+loader = DataLoader(Slow(), 4, workers=2)
+try:
+    for batch in loader:
+        print(loader.batch, flush=True)
+except KeyboardInterrupt:
+    print([thread.name for thread in threading.enumerate()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_an_interrupt_while_the_loop_waits_for_a_batch_ends_the_threads():
+    command = [sys.executable, "-c", PROGRAM]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=30)
+    assert said.splitlines()[-1] == "['MainThread']"
+    assert (errors, process.returncode) == ("", 0)
