@@ -7,6 +7,7 @@ from typing import Any, Self
 from nnx.backend import device_of, is_array, is_cheap_to_read, is_symbolic, namespace, to_numpy
 from nnx.errors import ArgumentError, CheckpointError, NonFiniteError
 from nnx.functional.checks import as_finite, as_integer
+from nnx.optimizers import all_finite
 from nnx.types import Array
 
 _LEAST, _MOST = 2.0**-14, 2.0**32  # below and above it no scale helps
@@ -93,7 +94,8 @@ class LossScale:
         finite : bool, or array of shape () where reading it would wait for a device
         """
         inverse = 1.0 / self.value
-        return {path: g * _in_dtype_of(g, inverse) for path, g in gradients.items()}, all_finite(gradients)
+        found = {path: g * _in_dtype_of(g, inverse) for path, g in gradients.items()}
+        return found, not found or _read_if_cheap(all_finite(gradients))
 
     def update(self, finite: Any) -> None:
         """Adapt the scale after a step, which was skipped unless the gradients were finite.
@@ -166,18 +168,9 @@ class LossScale:
         self.skipped = xp.where(finite, skipped, skipped + 1)
 
 
-def all_finite(gradients: Mapping[str, Array]) -> Any:
-    """Return whether all arrays are finite: True or False, or an array of shape () where reading waits for a device."""
-    found: Any = True
-    for array in gradients.values():
-        xp = namespace(array)
-        flag = xp.all(xp.isfinite(array))
-        if is_cheap_to_read(array) and not is_symbolic(array):
-            if not to_numpy(flag):
-                return False
-        else:
-            found = flag if found is True else xp.logical_and(found, flag)
-    return found
+def _read_if_cheap(flag: Array) -> Any:
+    """Return True or False, or the flag itself where reading it would wait for a device."""
+    return flag if is_symbolic(flag) or not is_cheap_to_read(flag) else bool(to_numpy(flag))
 
 
 def step_if(finite: Any, optimizer: Any, gradients: Mapping[str, Array]) -> None:

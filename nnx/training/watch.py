@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from nnx.backend import device_of, dtype_name, is_array, is_cheap_to_read, namespace, to_numpy
 from nnx.layers import Module
+from nnx.optimizers import all_finite
 from nnx.training.diagnosis import not_finite, raise_not_finite, raise_not_finite_gradient
 from nnx.tree import tree_flatten, tree_split
 from nnx.types import Array, Tree
@@ -153,11 +154,7 @@ class Watch:
 
 def finite(value: Array, gradients: Mapping[str, Array] | None = None) -> Array:
     """Return whether a loss and its gradients are finite, as an array of shape (); nothing is read."""
-    xp = namespace(value)
-    found = xp.isfinite(value)
-    for gradient in (gradients or {}).values():
-        found = xp.logical_and(found, xp.all(xp.isfinite(gradient)))
-    return found
+    return all_finite({"loss": value, **(gradients or {})})
 
 
 class _Met(NamedTuple):

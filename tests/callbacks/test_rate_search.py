@@ -109,6 +109,9 @@ def test_the_plot():
     assert RateSearch((), (), ()).plot().axes
 
 
+OPEN = nnx.Linear(None, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -117,6 +120,7 @@ def test_the_plot():
         ({"steps": 2}, ArgumentError, "expected steps to be an integer of at least 3, got 2"),
         ({"data": iter([1])}, ArgumentError, "expected data that can be iterated over again, got an iterator"),
         ({"data": []}, DataError, "expected at least one batch, got none"),
+        ({"model": OPEN, "optimizer": nnx.SGD(OPEN, 0.1)}, UsageError, "call it once on data, or settle"),
         ({"optimizer": "SGD"}, UsageError, "expected an optimizer of nnx, whose learning rate can be set, got 'SGD'"),
         ({"optimizer": nnx.SGD(nnx.Linear(1, 1), 0.1)}, UsageError, "made for this model, got one for another"),
     ],
