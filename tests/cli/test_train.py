@@ -194,7 +194,7 @@ class TestDirectories:
         assert not os.path.exists("runs/empty-1")
 
     def test_a_data_set_without_a_name(self, nnx_command):
-        assert "expected digits, mnist or a directory, got ''" in nnx_command("train", "--data", "").failed()
+        assert "expected digits, mnist or a directory, got ''" in nnx_command("train", "--data", "").failed(code=2)
 
     def test_an_empty_data_set(self, nnx_command):
         write_part(Path("data"), "t10k", np.zeros((0, 8, 8), np.uint8), np.zeros(0, np.uint8))
