@@ -14,15 +14,6 @@ from options import load_square_images
 from plotting import BLUE, ORANGE, new_figure, save_figure, show_images
 
 
-def shifted(images: Any, rng: np.random.Generator, most: int) -> Any:
-    """Return a batch of images (batch, 1, side, side) shifted by a random number of pixels, other ones in each call."""
-    side = images.shape[-1]
-    down, right = rng.integers(0, 2 * most + 1, 2)
-    background = float(nnx.to_numpy(images[0, 0, 0, 0]))
-    padded = nnx.functional.pad(images, [(0, 0), (0, 0), (most, most), (most, most)], value=background)
-    return padded[:, :, down : down + side, right : right + side]
-
-
 def train_on_digits(make_model: Callable[[int, Any], nnx.Module], options: argparse.Namespace, name: str) -> float:
     """Train a model on handwritten digits, print its progress and save a plot; return the validation accuracy.
 
@@ -33,9 +24,11 @@ def train_on_digits(make_model: Callable[[int, Any], nnx.Module], options: argpa
     if options.quick:
         parts = tuple(part[:400] for part in parts)
     x_train, y_train, x_validation, y_validation = (nnx.to_device(part, options.backend) for part in parts)
-    model = make_model(x.shape[-1], np.random.default_rng(options.seed))
+    side, background = x.shape[-1], float(x[0, 0, 0, 0])
+    model = make_model(side, np.random.default_rng(options.seed))
     print(model.summary(tuple(x_train[:1].shape)))
-    loader = nnx.data.DataLoader((x_train, y_train), batch_size=32, seed=options.seed)
+    shifted = nnx.data.RandomCrop(side, padding=side // 14, fill=background)  # other shifts in each epoch
+    loader = nnx.data.DataLoader((x_train, y_train), batch_size=32, seed=options.seed, transform=shifted)
     validation = nnx.data.DataLoader((x_validation, y_validation), batch_size=250, shuffle=False)
     history = fit(model, loader, validation, options)
     model.eval()
@@ -49,14 +42,13 @@ def fit(model: nnx.Module, loader: Any, validation: Any, options: argparse.Names
     epochs = 2 if options.quick else options.epochs
     loss, optimizer = nnx.CrossEntropy(), nnx.AdamW(model, options.learning_rate)
     step = nnx.training.make_step(loss, optimizer)
-    rng = np.random.default_rng(options.seed)
     total, done, history = epochs * len(loader), 0, []
     for epoch in range(1, epochs + 1):
         start, mean, accuracy = time.perf_counter(), nnx.metrics.Mean(), nnx.metrics.Accuracy()
         model.train()
         for images, digits in loader:
             optimizer.learning_rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * done / total))
-            value, outputs = step(model, (shifted(images, rng, images.shape[-1] // 14), digits))
+            value, outputs = step(model, (images, digits))
             mean.update(value)
             accuracy.update(outputs, digits)
             done += 1

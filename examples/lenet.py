@@ -1,7 +1,7 @@
 """A convolutional network in the manner of LeNet, on handwritten digits.
 
 Two convolutions, each followed by a maximum over squares of 2x2, find strokes wherever they are; two linear layers
-read what was found. The images are shifted by up to two pixels in training, so that each epoch sees other ones.
+read what was found. Each image is shifted by up to two pixels in training, so that each epoch sees other ones.
 
 Source: Y. LeCun et al., "Gradient-based learning applied to document recognition", Proceedings of the IEEE, 1998. This
 one has ReLU, maxima and dropout, which came later.

@@ -8,7 +8,7 @@ import numpy as np
 from nnx.backend import asarray, device_of, namespace
 from nnx.errors import ArgumentError, ShapeError
 from nnx.functional.checks import as_class_indices, as_integer
-from nnx.functional.windows import as_fill
+from nnx.functional.windows import pad
 from nnx.types import Array
 
 
@@ -36,19 +36,35 @@ def pixels_at(x: Array, row: Array, column: Array, fill: Any = None) -> Array:
     -------
     y : array, shape (batch, ..., new height, new width)
     """
+    if fill is not None:
+        x, row, column = bordered(x, row, column, fill)
+    return taken(x, row * x.shape[-1] + column)
+
+
+def bordered(x: Array, row: Array, column: Array, fill: Any, reach: int = 0) -> tuple[Array, Array, Array]:
+    """Return images with a border of a constant, and where rows and columns are in them.
+
+    What is outside the image comes to be in the border, with ``reach`` more pixels of it to the right and below.
+    """
     xp = namespace(x, row, column)
-    height, width = x.shape[-2:]
-    index = row * width + column
-    if fill is not None:
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        index = xp.where(inside, index, 0)
-    batch, new = x.shape[0], tuple(index.shape[1:])
-    planes = math.prod(x.shape[1:-2])
+    width = reach + 1
+    # A border is faster than a mask, which would be applied to all channels.
+    wide = pad(x, [(0, 0)] * (x.ndim - 2) + [(width, width)] * 2, value=fill)
+    ends = (n - width for n in wide.shape[-2:])
+    row, column = (
+        xp.minimum(xp.maximum(at + width, xp.zeros_like(at)), xp.full_like(at, end))
+        for at, end in zip((row, column), ends, strict=True)
+    )
+    return wide, row, column
+
+
+def taken(x: Array, index: Array) -> Array:
+    """Return the pixels of each image at numbers (batch, new height, new width), counted row by row."""
+    xp = namespace(x, index)
+    batch, *new = index.shape
+    planes = xp.reshape(x, (batch, math.prod(x.shape[1:-2]), x.shape[-2] * x.shape[-1]))
     index = as_class_indices(xp.reshape(index, (batch, 1, math.prod(new))))
-    found = xp.take_along_axis(xp.reshape(x, (batch, planes, height * width)), index, axis=2)
-    if fill is not None:
-        found = xp.where(xp.reshape(inside, index.shape), found, as_fill(x, fill))
-    return xp.reshape(found, (*x.shape[:-2], *new))
+    return xp.reshape(xp.take_along_axis(planes, index, axis=2), (*x.shape[:-2], *new))
 
 
 def inside_box(x: Array, top: Array, bottom: Array, left: Array, right: Array) -> Array:

@@ -8,10 +8,9 @@ import numpy as np
 
 from nnx.backend import asarray, device_of, is_floating, namespace
 from nnx.data.composing import RandomTransform
-from nnx.data.pixels import expect_images, pixels_at
+from nnx.data.pixels import bordered, expect_images, pixels_at, taken
 from nnx.errors import ArgumentError
 from nnx.functional.checks import expect_choice
-from nnx.functional.windows import as_fill
 from nnx.types import Array
 
 
@@ -77,7 +76,7 @@ class RandomRotation(RandomTransform):
         row, column = _sources(x, low + draws[:, 0] * (high - low))
         if self.mode == "nearest":
             return pixels_at(x, _floor(row + 0.5), _floor(column + 0.5), self.fill)
-        return _bilinear(x, row, column, as_fill(x, self.fill))
+        return _bilinear(x, row, column, self.fill)
 
     def _range(self) -> tuple[float, float]:
         pair = self.degrees if isinstance(self.degrees, tuple) else (-self.degrees, self.degrees)
@@ -105,13 +104,15 @@ def _bilinear(x: Array, row: Array, column: Array, fill: Any) -> Array:
     wide = x.dtype if is_floating(x) and xp.finfo(x.dtype).bits > 16 else xp.float32
     shape = (x.shape[0], *(1,) * (x.ndim - 3), *x.shape[-2:])
     down, right = (xp.reshape(xp.astype(each, wide), shape) for each in (row - top, column - left))
-    top, left = (xp.astype(each, xp.int32) for each in (top, left))
+    x, top, left = bordered(x, xp.astype(top, xp.int32), xp.astype(left, xp.int32), fill, reach=1)
+    width = x.shape[-1]
+    index = top * width + left
 
-    def pixels(below: int, beside: int) -> Array:
-        return xp.astype(pixels_at(x, top + below, left + beside, fill), wide, copy=False)
+    def pixels(offset: int) -> Array:
+        return xp.astype(taken(x, index + offset), wide, copy=False)
 
-    above = pixels(0, 0) * (1.0 - right) + pixels(0, 1) * right
-    below = pixels(1, 0) * (1.0 - right) + pixels(1, 1) * right
+    above = pixels(0) * (1.0 - right) + pixels(1) * right
+    below = pixels(width) * (1.0 - right) + pixels(width + 1) * right
     found = above * (1.0 - down) + below * down
     return xp.astype(found if is_floating(x) else xp.round(found), x.dtype, copy=False)
 

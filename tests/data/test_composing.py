@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.data import Compose, Normalize, OneHot, RandomCrop, RandomFlip, RandomTransform, SampleKey, Transform
+from nnx.data import (
+    Compose,
+    DataLoader,
+    Normalize,
+    OneHot,
+    RandomCrop,
+    RandomFlip,
+    RandomTransform,
+    SampleKey,
+    Transform,
+)
 from nnx.errors import ArgumentError, DataError, ShapeError, UsageError
 
 
@@ -169,3 +179,25 @@ def test_repr_has_what_was_given():
     assert repr(Compose([RandomCrop(8, 2), OneHot(3, parts="y")])) == (
         "Compose(transforms=(RandomCrop(size=8, padding=2), OneHot(classes=3, parts='y')))"
     )
+
+
+def test_a_loader_gives_the_same_with_any_workers_and_after_a_resume():
+    x, y = np.random.default_rng(0).random((30, 6, 6)), np.arange(30) % 3
+    transform = Compose(
+        [RandomCrop(6, padding=1), nnx.data.RandomRotation(20), RandomFlip(), nnx.data.Mixup(0.5, classes=3)]
+    )
+
+    def loader(workers=0):
+        return DataLoader((x, y), 8, seed=4, transform=transform, workers=workers)
+
+    def batches(source, count):
+        return [[part.tolist() for part in batch] for _, batch in zip(range(count), source, strict=False)]
+
+    whole = loader()
+    epochs = [batches(whole, 4), batches(whole, 4)]
+    assert epochs[0] != epochs[1]
+    threaded = loader(workers=2)
+    assert [batches(threaded, 4), batches(threaded, 4)] == epochs
+    resumed = loader(workers=1)
+    resumed.load_state_dict({"version": 1, "epoch": 1, "batch": 2})
+    assert batches(resumed, 2) == epochs[1][2:]

@@ -20,7 +20,8 @@ TRANSFORMS = [
     RandomRotation(40, fill=1),
     RandomRotation((-200, 100), mode="nearest"),
 ]
-DTYPES = ("float32", "float64", "uint8", "int32", "bool")
+FURTHER = [pytest.param(dtype, marks=pytest.mark.further) for dtype in ("float64", "int32", "bool")]  # not on JAX
+DTYPES = ["float32", "uint8", *FURTHER]
 
 
 def key_of(count, first=0, epoch=0):
