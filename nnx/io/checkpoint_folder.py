@@ -1,0 +1,159 @@
+"""A folder with the last checkpoints of a run."""
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnx.errors import ArgumentError, CheckpointError
+from nnx.functional.checks import as_integer
+from nnx.io.checkpoints import load_checkpoint, save_checkpoint
+from nnx.io.files import sync_folder
+
+_NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,18})\.safetensors")
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be used, and an older one was."""
+
+
+class CheckpointFolder:
+    """The last checkpoints of a run, in files named after the step.
+
+    Parameters
+    ----------
+    path : str or path
+        Made by the first :meth:`save`. Files with other names are left alone.
+    keep : int
+        How many checkpoints stay. With 2, there is another one if the newest is found damaged.
+
+    Raises
+    ------
+    ArgumentError
+        If ``keep`` is less than 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     folder = CheckpointFolder(path, keep=2)
+    ...     for step in (0, 5, 10):
+    ...         _ = folder.save(step, {"step": step})
+    ...     state, header = folder.load()
+    ...     folder.steps(), state, header["step"]
+    ([5, 10], {'step': 10}, 10)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], keep: int = 2) -> None:
+        self.path = Path(path)
+        self.keep = as_integer(keep, "keep", least=1)
+
+    def steps(self) -> list[int]:
+        """Return the steps that have a checkpoint, in the order of numbers; whether it is whole is not looked at.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder cannot be read. One that does not exist has no steps.
+        """
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointError(f"{self.path}: expected a folder of checkpoints, got: {reason}") from error
+        return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+
+    def path_of(self, step: int) -> Path:
+        """Return the path of the checkpoint of a step."""
+        return self.path / f"checkpoint-{step}.safetensors"
+
+    def save(self, step: int, state: Any, metadata: Mapping[str, Any] | None = None) -> Path:
+        """Save a checkpoint, and then remove the oldest ones beyond ``keep``.
+
+        Parameters
+        ----------
+        step : int
+            A checkpoint of the same step is replaced, and one of a later step is removed if it is damaged.
+        state, metadata
+            See :func:`save_checkpoint`.
+
+        Returns
+        -------
+        path : pathlib.Path
+            The new file. No older one has been touched before it was complete and on the disk.
+
+        Raises
+        ------
+        ArgumentError
+            If there is a whole checkpoint of a later step, which would count as newer than this one.
+        CheckpointError, DTypeError, OSError
+            See :func:`save_checkpoint`.
+        """
+        step = as_integer(step, "step", least=0)
+        later = [other for other in self.steps() if other > step]
+        for other in later:
+            if self._is_whole(other):
+                raise ArgumentError(
+                    f"{self.path}: expected a step after {other}, which has a checkpoint, got {step}; "
+                    "go on from that one, remove it, or choose another folder"
+                )
+        if not self.path.is_dir():
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
+        save_checkpoint(self.path_of(step), state, metadata)
+        for other in later:
+            self.path_of(other).unlink(missing_ok=True)
+        for other in self.steps()[: -self.keep]:
+            self.path_of(other).unlink(missing_ok=True)
+        return self.path_of(step)
+
+    def load(self) -> tuple[Any, dict[str, Any]]:
+        """Return the newest checkpoint that is whole.
+
+        Returns
+        -------
+        state : tree
+            See :func:`load_checkpoint`.
+        header : dict
+            See :func:`load_checkpoint`; added are ``step`` and ``damaged``, a list with one line for each newer
+            checkpoint that could not be used.
+
+        Warns
+        -----
+        CheckpointWarning
+            If a newer checkpoint could not be used.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none that is whole.
+        MissingExtraError
+            See :func:`load_checkpoint`.
+        """
+        failed: dict[int, str] = {}
+        # The names are read again each time: meanwhile another process may save a new one and remove an old one.
+        while steps := [step for step in self.steps() if step not in failed]:
+            try:
+                state, header = load_checkpoint(self.path_of(steps[-1]))
+            except CheckpointError as error:
+                failed[steps[-1]] = str(error)
+                continue
+            damaged = [text for step, text in failed.items() if self.path_of(step).exists()]
+            for text in damaged:
+                warnings.warn(f"{text}; going on from step {steps[-1]}", CheckpointWarning, stacklevel=2)
+            return state, {**header, "step": steps[-1], "damaged": damaged}
+        raise CheckpointError(
+            f"{self.path}: expected a checkpoint that is whole, got "
+            + ("; ".join(failed.values()) or "none; save one first, or check the path")
+        )
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            load_checkpoint(self.path_of(step))
+        except CheckpointError:
+            return False
+        return True

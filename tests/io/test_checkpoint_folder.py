@@ -1,0 +1,126 @@
+import os
+
+import numpy as np
+import pytest
+
+from nnx.errors import ArgumentError, CheckpointError
+from nnx.io import CheckpointFolder, CheckpointWarning
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return CheckpointFolder(tmp_path / "run" / "checkpoints")
+
+
+def fill(folder, *steps):
+    for step in steps:
+        folder.save(step, {"step": step, "x": np.full(3, step)}, {"note": str(step)})
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_newest_is_loaded_and_the_oldest_are_removed(folder):
+    fill(folder, 9, 10, 100)  # which as text would come in another order
+    assert folder.steps() == [10, 100]
+    state, header = folder.load()
+    assert state["step"] == 100
+    assert (header["step"], header["metadata"], header["damaged"]) == (100, {"note": "100"}, [])
+    assert sorted(os.listdir(folder.path)) == ["checkpoint-10.safetensors", "checkpoint-100.safetensors"]
+
+
+def test_a_damaged_one_is_passed_over_and_said_so(folder):
+    fill(folder, 1, 2)
+    damage(folder.path_of(2))
+    with pytest.warns(CheckpointWarning, match=r"checkpoint-2.* checksum.*; going on from step 1$") as caught:
+        state, header = folder.load()
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert (state["step"], header["step"]) == (1, 1)
+    assert len(header["damaged"]) == 1
+    assert "checkpoint-2" in header["damaged"][0]
+
+
+def test_a_damaged_one_of_a_later_step_gives_way(folder):
+    folder.keep = 1
+    fill(folder, 5)
+    damage(folder.path_of(5))
+    fill(folder, 3)
+    assert folder.steps() == [3]
+    assert folder.load()[0]["step"] == 3
+
+
+def test_a_whole_one_of_a_later_step_stays(folder):
+    fill(folder, 5)
+    with pytest.raises(ArgumentError, match="expected a step after 5, which has a checkpoint, got 3; go on from that"):
+        fill(folder, 3)
+    assert folder.steps() == [5]
+
+
+def test_a_failed_save_leaves_the_last_one(folder, monkeypatch):
+    folder.keep = 1
+    fill(folder, 1)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        fill(folder, 2)
+    monkeypatch.undo()
+    assert os.listdir(folder.path) == ["checkpoint-1.safetensors"]
+    assert folder.load()[0]["step"] == 1
+
+
+def test_the_same_step_is_replaced(folder):
+    fill(folder, 1, 1)
+    assert folder.steps() == [1]
+
+
+def test_files_of_others_are_left_alone(folder):
+    folder.path.mkdir(parents=True)
+    names = ["checkpoint-01.safetensors", "checkpoint-7.safetensors.old", "checkpoint-x.safetensors", ".hidden.tmp"]
+    for name in names:
+        (folder.path / name).touch()
+    fill(folder, 1, 2, 3)
+    assert folder.steps() == [2, 3]
+    assert set(names) <= set(os.listdir(folder.path))
+
+
+def test_a_checkpoint_that_another_process_removes_meanwhile_is_not_missed(folder, monkeypatch):
+    fill(folder, 1)
+    other = CheckpointFolder(folder.path, keep=1)
+    listed = folder.steps
+
+    def steps():
+        found = listed()
+        if found == [1]:
+            fill(other, 2)
+        return found
+
+    monkeypatch.setattr(folder, "steps", steps)
+    state, header = folder.load()
+    assert (state["step"], header["damaged"]) == (2, [])
+
+
+def test_no_checkpoint_at_all(folder):
+    with pytest.raises(CheckpointError, match=r"checkpoints: expected a checkpoint that is whole, got none; save one"):
+        folder.load()
+    fill(folder, 1, 2)
+    damage(folder.path_of(1))
+    damage(folder.path_of(2))
+    with pytest.raises(CheckpointError, match=r"is whole, got .*checkpoint-2.*; .*checkpoint-1"):
+        folder.load()
+
+
+def test_a_path_that_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", "nul\0l"):
+        with pytest.raises(CheckpointError, match="expected a folder of checkpoints, got: "):
+            CheckpointFolder(path).steps()
+
+
+def test_arguments(folder):
+    with pytest.raises(ArgumentError, match="keep"):
+        CheckpointFolder("x", keep=0)
+    with pytest.raises(ArgumentError, match="step"):
+        folder.save(-1, {})
