@@ -81,7 +81,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.errno in _ADVICE and error.filename in (None, str(temporary), temporary):
+        if error.errno in _ADVICE and str(error.filename) in ("None", str(temporary), str(path)):
             text = f"{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
             raise OSError(error.errno, text, str(path)) from error
         raise
