@@ -13,7 +13,7 @@ import numpy as np
 from nnx.backend.in_place import copied
 from nnx.backend.namespaces import namespace
 from nnx.backend.transfer import device_of
-from nnx.types import Array
+from nnx.types import Array, DType
 
 State = dict[str, list[Array]]
 """The state of an optimizer: lists by name, with one array per parameter."""
@@ -128,10 +128,14 @@ def _without_tiny(x: Array, step: Any) -> Array:
     return x
 
 
+def wide_dtype(x: Array) -> DType:
+    """Return the dtype of an array, or float32 if that is of half precision."""
+    return namespace(x).float32 if _is_half(x) else x.dtype
+
+
 def wide_zeros(like: Array, shape: Sequence[int] | None = None) -> Array:
     """Return zeros for the state of an array, at least in float32 and by default of its shape."""
-    xp = namespace(like)
-    dtype = xp.float32 if _is_half(like) else like.dtype
+    xp, dtype = namespace(like), wide_dtype(like)
     if shape is None:
         return xp.zeros_like(like, dtype=dtype)
     return xp.zeros(tuple(shape), dtype=dtype, device=device_of(like))

@@ -62,13 +62,13 @@ def unrecorded(x: Array) -> Array:
 
 
 def renewed(arrays: Sequence[Array], old: Sequence[Array] = ()) -> list[Array]:
-    """Return torch tensors that take the place of old ones after a step, without a record of that step.
+    """Return arrays that take the place of old ones after a step, torch tensors without a record of that step.
 
-    One that takes the place of a leaf of its autograd is a leaf too.
+    One that takes the place of a leaf of torch's autograd is a leaf too.
     """
     found = [*map(unrecorded, arrays)]
     for new, before in zip(found, old, strict=False):
-        if before.requires_grad:
+        if getattr(before, "requires_grad", False):
             new.requires_grad_()
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from nnx.backend import device_of, dtype_name, is_array, library_name, namespace, renewed
 from nnx.backend.blocks import Rule, State, apply_rule
+from nnx.backend.links import OWNERS
 from nnx.backend.ownership import Slot, writable
 from nnx.errors import ArgumentError, BackendError, DeviceError, DTypeError, NnxError, ShapeError, UsageError
 from nnx.layers.node import RUNNING
@@ -114,6 +115,22 @@ def update_parameters(
         column[:] = new_state[name]
 
 
+def ordered_gradients(model: Any, gradients: Mapping[str, Array]) -> list[Array]:
+    """Return the gradients in the order of the parameters, which they must fit.
+
+    Raises
+    ------
+    ArgumentError, ShapeError, DTypeError, BackendError, DeviceError
+        As :func:`update_parameters`.
+    """
+    parameters = model.trainable_parameters()
+    if not isinstance(gradients, Mapping) or gradients.keys() != parameters.keys():
+        _refuse_paths(gradients, (*parameters,))
+    for path, parameter in parameters.items():
+        _expect_like(gradients[path], parameter, f"the gradient of {path!r}")
+    return [gradients[path] for path in parameters]
+
+
 def _refuse_paths(gradients: Any, paths: Sequence[str]) -> NoReturn:
     if not isinstance(gradients, Mapping):
         raise ArgumentError(
@@ -146,8 +163,12 @@ def _expect_like(gradient: Any, parameter: Array, what: str) -> None:
     raise error(f"{what}: expected {kind} {wanted}, as the parameter, got {got}")
 
 
-def refuse_other_model(model: Any, other: Any, optimizer: str) -> None:
-    """Raise UsageError unless a model, which an optimizer was made for, has a module in common with another one."""
+def refuse_other_model(model: Any, gradients: Any, optimizer: str) -> None:
+    """Raise UsageError if gradients are of a model that has no module in common with that of an optimizer."""
+    owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
+    other = None if owner is None else owner()
+    if other is None or other is model:
+        return
     ours, theirs = ({id(module) for _, module in each.named_modules()} for each in (model, other))
     if not ours & theirs:
         raise UsageError(

@@ -8,6 +8,7 @@ from nnx.optimizers.adamax import Adamax
 from nnx.optimizers.averaging import EMA, SWA
 from nnx.optimizers.gradients import add_noise, all_finite, clip_by_global_norm, clip_by_value, global_norm
 from nnx.optimizers.lamb import LAMB
+from nnx.optimizers.lbfgs import LBFGS
 from nnx.optimizers.lion import Lion
 from nnx.optimizers.muon import Muon
 from nnx.optimizers.nadam import NAdam
@@ -21,6 +22,7 @@ from nnx.optimizers.weight_average import WeightAverage
 __all__ = [
     "EMA",
     "LAMB",
+    "LBFGS",
     "SGD",
     "SWA",
     "Adadelta",

@@ -170,9 +170,8 @@ class Optimizer(UpdateRule, Configured):
             each of these cases nothing is changed.
         """
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
-        other = None if owner is None else owner()
-        if other is not None and other is not self.model:
-            refuse_other_model(self.model, other, type(self).__name__)
+        if owner is not None and owner() is not self.model:  # asked here: a common step enters no further function
+            refuse_other_model(self.model, gradients, type(self).__name__)
         update_parameters(
             self.model,
             self.rule,

@@ -55,6 +55,11 @@ def minimize(
     NonFiniteError
         If the value or its gradient is NaN or infinite at a point that the search tries.
 
+    See Also
+    --------
+    nnx.LBFGS : Trains a model on its own device and in its own dtype, step by step, so that a run can be saved and
+        resumed. Use ``minimize`` for a function of a few parameters, for bounds, constraints or another method.
+
     Notes
     -----
     In float32 the difference of two values has few correct digits: pass a larger ``tol``, or float64 parameters.

@@ -49,7 +49,7 @@ def cells(record: Capability) -> tuple[str, ...]:
         ", ".join(DTYPES[kind] for kind in record.dtypes),
         f"all, but {limits}" if limits else "all",
         record.derivatives,
-        BATCH[record.rows[0].batch],
+        BATCH[record.rows[0].batch if record.rows else None],
         f"`{record.torch}`",
     )
 

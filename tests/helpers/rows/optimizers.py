@@ -283,4 +283,12 @@ CAPABILITIES = [
         ),
         torch="torch.optim.Muon",
     ),
+    Capability(
+        "LBFGS",
+        "a function that returns the value and the gradients",
+        "torch.optim.LBFGS",
+        dtypes=("half", "real"),
+        derivatives="-",
+        rows=(),  # no row of the battery, whose steps take gradients: tests/optimizers/test_lbfgs.py
+    ),
 ]

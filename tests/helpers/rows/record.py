@@ -119,7 +119,7 @@ class Capability:
     torch : str
         What PyTorch calls it.
     rows : tuple of Row
-        The first is the plain case. Those of optimizers are of a kind of their own.
+        The first is the plain case. Those of optimizers are of a kind of their own. None for what is tested elsewhere.
     dtypes : tuple of str
         Keys of :data:`DTYPES`: what the arrays may be, and the result is; what is not named is refused.
     wrong : Wrong or None
