@@ -22,6 +22,10 @@ CASES = {
     "rms_norm": (F.rms_norm, positive(8192, 4), positive(4)),
     "group_norm": (lambda *args: F.group_norm(*args, groups=2), positive(512, 4, 16), positive(4), positive(4)),
     "logsumexp": (F.logsumexp, positive(8192)),
+    "average_pool": (lambda x: F.average_pool(x, kernel_size=64), positive(1, 1, 64, 64)),
+    "adaptive_average_pool": (lambda x: F.adaptive_average_pool(x, output_size=1), positive(1, 1, 64, 64)),
+    "upsample": (lambda x: F.upsample(x, size=4096), positive(1, 1, 2)),  # in the pullback
+    "lstm": (lambda *args: F.lstm(*args)[0], positive(2048, 2, 1), positive(1, 8), positive(2, 8), positive(8)),
 }
 
 

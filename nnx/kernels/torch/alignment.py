@@ -10,6 +10,7 @@ from nnx.functional import ctc
 from nnx.functional.alignment_checks import check_ctc
 from nnx.functional.loss_terms import reduce_loss
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 
 def _check(
@@ -24,14 +25,13 @@ def _check(
     reduction: str = "mean",
 ) -> Declined | None:
     check_ctc(log_probabilities, target, input_lengths, target_lengths, blank, batch_first, zero_infinity)
-    if log_probabilities.dtype not in (torch.float32, torch.float64):
-        return Declined("torch has it for float32 and float64")
     if zero_infinity or bool((log_probabilities == -math.inf).any()):
         return Declined("torch's gradient of an infinite loss is NaN")
     return None
 
 
 @native(ctc, _check, device="cpu")
+@in_float32_on_host
 def _(
     log_probabilities: Any,
     target: Any,

@@ -9,6 +9,7 @@ from nnx.functional import adaptive_average_pool, adaptive_max_pool, average_poo
 from nnx.functional.pooling_windows import adaptive_sizes, pool_windows
 from nnx.functional.spatial import Axes, Windows
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 _BY_COUNT = {
     name: {count: getattr(torch.nn.functional, f"{name}{count}d") for count in (1, 2, 3)}
@@ -16,7 +17,6 @@ _BY_COUNT = {
 }
 
 _NO_CHANNELS = Declined("torch takes no input without channels")
-_NARROW = Declined("torch averages 16-bit numbers on the host in 16 bits, or not at all")
 
 
 def _check_max_pool(x: Any, **options: Any) -> Declined | None:
@@ -32,27 +32,18 @@ def _(x: Any, *, layout: str = "NCHW", **options: Any) -> Any:
 
 def _check_average_pool(x: Any, *, count_include_pad: bool = True, **options: Any) -> Declined | None:
     axes, over = pool_windows(x, **options)
-    if _is_narrow_on_host(x):
-        return _NARROW
     if any(size < length for size, length in zip(over.sizes, over.kernel, strict=True)):
         return Declined("torch does not take a window that is larger than the input, whatever its padding")
     return _declined(x, axes, over)
 
 
 @native(average_pool, _check_average_pool)
+@in_float32_on_host
 def _(x: Any, *, layout: str = "NCHW", count_include_pad: bool = True, **options: Any) -> Any:
     axes, over = pool_windows(x, **options, layout=layout)
     padding, _ = zip(*over.padding, strict=True)
     ceil_mode = options.get("ceil_mode", False)
     return _call("avg_pool", x, axes, over.kernel, over.stride, padding, ceil_mode, count_include_pad)
-
-
-def _is_narrow_on_host(x: Any) -> bool:
-    return bool(x.dtype.itemsize == 2 and x.device.type == "cpu")
-
-
-def _check_adaptive_average_pool(x: Any, **options: Any) -> Declined | None:
-    return _check_adaptive_pool(x, **options) or (_NARROW if _is_narrow_on_host(x) else None)
 
 
 def _check_adaptive_pool(x: Any, **options: Any) -> Declined | None:
@@ -66,7 +57,8 @@ def _(x: Any, **options: Any) -> Any:
     return _call("adaptive_max_pool", x, axes, tuple(count for _, count in pairs))
 
 
-@native(adaptive_average_pool, _check_adaptive_average_pool)
+@native(adaptive_average_pool, _check_adaptive_pool)
+@in_float32_on_host
 def _(x: Any, **options: Any) -> Any:
     axes, pairs = adaptive_sizes(x, **options)
     return _call("adaptive_avg_pool", x, axes, tuple(count for _, count in pairs))

@@ -12,6 +12,7 @@ from nnx.functional.recurrent_gru import GRU_STEP
 from nnx.functional.recurrent_lstm import LSTM_STEP
 from nnx.functional.recurrent_rnn import rnn_step
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 
 def _checking(step_of: Callable[..., Step]) -> Callable[..., Declined | None]:
@@ -24,8 +25,6 @@ def _checking(step_of: Callable[..., Step]) -> Callable[..., Declined | None]:
             return Declined("torch takes lengths in a packed form, and no mask")
         if x.shape[0] == 0:
             return Declined("torch takes no empty batch")
-        if x.dtype.itemsize == 2 and x.device.type == "cpu":
-            return Declined("on a CPU torch rounds 16-bit states at each step")
         return None
 
     return check
@@ -48,6 +47,7 @@ def _run(function: Any, x: Any, weights: list[Any], states: list[Any], reverse: 
 
 
 @native(lstm, _checking(lambda: LSTM_STEP))
+@in_float32_on_host
 def _(
     x: Any,
     weight: Any,
@@ -64,6 +64,7 @@ def _(
 
 
 @native(gru, _checking(lambda: GRU_STEP))
+@in_float32_on_host
 def _(
     x: Any,
     weight: Any,
@@ -79,6 +80,7 @@ def _(
 
 
 @native(rnn, _checking(rnn_step))
+@in_float32_on_host
 def _(
     x: Any,
     weight: Any,

@@ -12,6 +12,7 @@ from nnx.functional.checks import expect_real
 from nnx.functional.interpolation_maps import Scale, expect_options, interpolations
 from nnx.functional.spatial import PerAxis, expect_any_spatial
 from nnx.kernels.torch.automatic import native
+from nnx.kernels.torch.precision import in_float32_on_host
 
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -31,8 +32,6 @@ def _check(
     maps = interpolations(sizes, size, scale, mode, align_corners)
     if x.shape[axes.channels] == 0 or x.shape[0] == 0:
         return Declined("torch takes no input without channels or examples")
-    if x.dtype.itemsize == 2 and x.device.type == "cpu":
-        return Declined("torch interpolates 16-bit numbers on the host in 16 bits, or not at all")
     scales = expect_options(len(sizes), size, scale, mode, align_corners)
     if mode == "nearest" and not all(map(_is_exact, maps, scales)):
         return Declined("torch computes positions in float32, and here rounds one to the next element")
@@ -49,6 +48,7 @@ def _is_exact(along: AxisMap, scale: float | None) -> bool:
 
 
 @native(upsample, _check)
+@in_float32_on_host
 def _(
     x: Any,
     *,
