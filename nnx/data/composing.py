@@ -194,5 +194,8 @@ def _place(whole: Any, name: Part) -> Any:
         parts = ", ".join(map(repr, known))
         raise ArgumentError(f"expected parts to be among those of the batch, {parts}, got {name!r}; set parts=")
     if not is_array(whole[found]):
-        raise DataError(f"expected an array as part {name!r} of the batch, got {type(whole[found]).__name__}")
+        raise DataError(
+            f"expected an array as part {name!r} of the batch, got {type(whole[found]).__name__}; "
+            "change it with a function of your own"
+        )
     return found

@@ -89,8 +89,9 @@ class Normalize(Transform):
         Parameters
         ----------
         data : array, Source, or iterable of batches
-            Of tuples and dicts the first part is measured. A data set, a DataLoader, and an array that is mapped from a
-            file need never be in memory as a whole.
+            Of tuples and dicts the first part is measured. A data set, and an array that is mapped from a file, need
+            never be in memory as a whole. A DataLoader is moved to its next epoch, so hand over its data set instead
+            if it is the one to train with.
         axis : int or tuple of int, optional
             The axes to average over; by default all, so that there is one mean and one standard deviation. The first,
             that of the samples, must be among them: ``axis=0`` measures each feature, ``axis=(0, 2, 3)`` each channel

@@ -75,7 +75,7 @@ def test_a_part_that_is_missing(parts, batch, names):
 def test_a_batch_of_another_kind():
     with pytest.raises(DataError, match="expected a batch that is an array, or a tuple or dict of arrays, got int"):
         Add()(3)
-    with pytest.raises(DataError, match="expected an array as part 0 of the batch, got tuple"):
+    with pytest.raises(DataError, match="expected an array as part 0 of the batch, got tuple; change it with"):
         Add()(((ZERO, ZERO), ZERO))
 
 
