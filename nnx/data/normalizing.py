@@ -15,7 +15,7 @@ from nnx.data.dataset import Dataset
 from nnx.errors import ArgumentError, DataError, DTypeError, NonFiniteError, ShapeError
 from nnx.types import Array
 
-_BLOCK = 2**24  # elements that are measured at once, so that data larger than memory can be
+_BLOCK = 2**20  # elements that are measured at once, so that data larger than memory can be
 _SAMPLES = 256  # of a data set, likewise
 
 
