@@ -61,12 +61,13 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], header: Map
     dtypes = {name: array.dtype.name for name, array in arrays.items()}
     text = json.dumps({"format": FORMAT_VERSION, "nnx": __version__, **header, "dtypes": dtypes}, allow_nan=False)
     # The largest elements come first, so that each array is aligned in a file that is mapped into memory.
-    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     entries, end = [], 0
-    for name in names:
+    for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name)):
         begin, end = end, end + arrays[name].nbytes
         entries.append(_Entry(begin, end, name, *stored_as(dtypes[name], arrays[name].shape)))
-    metadata = {_HEADER: text, _CHECKSUM: _checksum(text, entries, (memory(arrays[name]) for name in names))}
+    entries.sort()  # as they are read: empty arrays begin where others do
+    contents = [memory(arrays[entry.name]) for entry in entries]
+    metadata = {_HEADER: text, _CHECKSUM: _checksum(text, entries, contents)}
     table = {e.name: {"dtype": e.code, "shape": e.shape, "data_offsets": [e.begin, e.end]} for e in entries}
     start = json.dumps({_METADATA: metadata, **table}, separators=(",", ":")).encode()
     start += b" " * (-len(start) % 8)
@@ -77,8 +78,8 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], header: Map
         )
     with replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(struct.pack("<Q", len(start)) + start)
-        for name in names:
-            file.write(memory(arrays[name]))
+        for content in contents:
+            file.write(content)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:

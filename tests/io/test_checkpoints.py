@@ -57,7 +57,10 @@ def test_a_state_comes_back_equal(path):
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.parametrize("state", [None, 3, "text", [], np.ones(2), {"model": None}])
+EMPTY = [np.zeros(0, bool), np.zeros((0, 2), np.int16), np.ones(1, bool), np.zeros(0)]
+
+
+@pytest.mark.parametrize("state", [None, 3, "text", [], np.ones(2), {"model": None}, EMPTY, EMPTY[::-1]])
 def test_any_value_is_a_state(path, state):
     save_checkpoint(path, state)
     assert same(load_checkpoint(path)[0], state)
