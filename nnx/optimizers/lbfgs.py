@@ -159,8 +159,8 @@ class LBFGS(Optimizer):
         NonFiniteError
             If the value or the gradient is NaN or infinite at the first call; without a line search, at any.
         ArgumentError, ShapeError, DTypeError, BackendError, DeviceError
-            If the function returns something else. Whatever is raised, by the function too, the model and the optimizer
-            are as before the step.
+            If the function returns something else. Whatever is raised, by the function too, the parameters and the
+            optimizer are as before the step.
         """
         if not callable(function):
             raise UsageError(

@@ -1,8 +1,6 @@
 """A model with another state, and with it steps of training that JAX compiles."""
 
 import copy
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,18 +118,6 @@ def test_compiled_steps_give_the_losses_of_eager_ones(make, jax):
     for path, value in original.state_dict().items():
         np.testing.assert_allclose(trained.state_dict()[path], value, rtol=1e-6, atol=1e-6, err_msg=path)
         assert type(trained.state_dict()[path]) is type(value)  # counters are integers of Python again
-
-
-def test_the_step_of_the_docs(jax):
-    page = Path(__file__).parents[2] / "docs" / "backends.md"
-    block = next(b for b in re.findall(r"```text\n(.*?)```", page.read_text("utf-8"), re.DOTALL) if "jax.jit" in b)
-    with nnx.use_backend("jax"):
-        model = nnx.Linear(2, 3, rng=0)
-    x, y = jax.numpy.ones((4, 2), dtype="float32"), jax.numpy.asarray([0, 1, 2, 0])
-    names = {"nnx": nnx, "original": model, "objective": objective, "x": x, "y": y}
-    before = float(objective(model, x, y))
-    exec(block, names)
-    assert float(objective(model, x, y)) < float(names["value"]) < before
 
 
 def test_each_call_of_a_compiled_function_draws_another_mask(jax):

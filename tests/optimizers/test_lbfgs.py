@@ -80,8 +80,8 @@ CASES = [
     ("rosenbrock", {"learning_rate": 0.05, "line_search": None}, 12),
     ("network", {}, 5),
     ("network", {"max_iterations": 1, "history_size": 3}, 100),
-    ("network", {"learning_rate": 10.0, "max_iterations": 3, "max_evaluations": 100}, 20),
-    ("network", {"learning_rate": 0.3, "line_search": None, "max_iterations": 7}, 14),
+    ("network", {"learning_rate": 10.0, "max_iterations": 3, "max_evaluations": 100}, 12),
+    ("network", {"learning_rate": 0.3, "line_search": None, "max_iterations": 7}, 11),
     ("network", {"learning_rate": 0.3, "line_search": None, "max_iterations": 1, "history_size": 4}, 100),
 ]
 
