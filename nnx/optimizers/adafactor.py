@@ -189,4 +189,5 @@ def _relative_step(own: Mapping[str, Any], step: Any) -> Any:
     if not own["relative_step"]:
         return rate
     longest = (step + 1.0) ** -0.5
-    return min(rate, longest) if type(step) is int else namespace(step).minimum(longest, rate)
+    arrays = [x for x in (step, rate) if not isinstance(x, int | float)]  # where a library compiles the rule
+    return namespace(*arrays).minimum(longest, rate) if arrays else min(longest, rate)

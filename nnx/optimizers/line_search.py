@@ -137,15 +137,15 @@ def _value(trial: Trial) -> float:
 
 def _minimum_of_cubic(first: Trial, second: Trial, least: float, most: float) -> float:
     """Return where the cubic through two trials, with their slopes, has its minimum, kept between two bounds."""
+    middle = (least + most) / 2.0
     if not math.isfinite(first.value + second.value + first.slope + second.slope):
-        return (least + most) / 2.0
+        return middle
     a, b = sorted((first, second), key=lambda trial: trial.length)
     mean = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.length - b.length)
     square = mean * mean - a.slope * b.slope
-    if square < 0.0:  # there is none
-        return (least + most) / 2.0
+    if not square >= 0.0:  # there is none
+        return middle
     root = math.sqrt(square)
     divisor = b.slope - a.slope + 2.0 * root
-    if not divisor:
-        return (least + most) / 2.0
-    return min(max(b.length - (b.length - a.length) * ((b.slope + root - mean) / divisor), least), most)
+    place = b.length - (b.length - a.length) * ((b.slope + root - mean) / divisor) if divisor else middle
+    return min(max(place, least), most) if math.isfinite(place) else middle

@@ -38,7 +38,7 @@ def iterate(function: VectorFunction, memory: Memory, rate: float, options: Mapp
     most = options["max_evaluations"] or options["max_iterations"] * 5 // 4
     first, gradient = function.finite(point)
     value, evaluations = first, 1
-    if largest(gradient) <= options["tolerance_gradient"]:
+    if not rate or largest(gradient) <= options["tolerance_gradient"]:
         return memory, first
     for left in reversed(range(options["max_iterations"])):
         memory, direction, length = _next(memory, gradient, rate, options["history_size"])

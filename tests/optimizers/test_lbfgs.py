@@ -184,6 +184,17 @@ def test_without_lines_to_search_and_with_a_schedule():
     assert_close(model.parameters(), other.parameters(), rtol=0.0, atol=0.0)
 
 
+@pytest.mark.parametrize("line_search", ["strong_wolfe", None])
+def test_a_learning_rate_of_zero_moves_nothing(line_search):
+    """As at the first step of a warm-up."""
+    model, evaluate = banana(HOST)
+    before, optimizer = on_host(model), nnx.LBFGS(model, lambda step: float(step), line_search=line_search)
+    assert optimizer.step(evaluate) == pytest.approx(24.2)
+    assert on_host(model) == before
+    optimizer.step(evaluate)
+    assert on_host(model) != before
+
+
 def test_frozen_parameters_stay_and_empty_ones_do_no_harm():
     model, evaluate = network(HOST)
     model.extra = nnx.Parameter(np.zeros((0, 2)))

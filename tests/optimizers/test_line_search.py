@@ -19,6 +19,7 @@ FUNCTIONS = {
     "first": lambda t: (-t / (t * t + 2.0), (t * t - 2.0) / (t * t + 2.0) ** 2),
     "second": lambda t: ((t + 0.004) ** 5 - 2.0 * (t + 0.004) ** 4, 5.0 * (t + 0.004) ** 4 - 8.0 * (t + 0.004) ** 3),
     "wall": lambda t: (-t, -1.0) if t < 0.3 else (math.inf, math.nan) if t > 0.4 else (-0.3 + (t - 0.3) ** 2, t - 0.3),
+    "huge": lambda t: (1e200 * (t - 1.0) ** 2, 2e200 * (t - 1.0)),
     "hole": lambda t: (math.nan, math.nan) if t > 2.0 else ((t - 1.5) ** 2, 2.0 * (t - 1.5)),
 }
 
