@@ -55,7 +55,8 @@ class KeepBest(Callback):
         """Hold the model if this epoch is the best so far."""
         names = trainer.history.monitored(self.monitor)
         if self.row is None or rank(row, names) > rank(self.row, names):
-            self.row, self.state = dict(row), trainer.model.state_dict()
+            with trainer.averaged():
+                self.row, self.state = dict(row), trainer.model.state_dict()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Give the model the best weights, unless the fit ended with an error."""

@@ -57,6 +57,11 @@ class Accumulation:
         self._weight = 0.0  # in units of the first one: batches of one size are added up without a product
         self._first = 1.0
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the next batch ends the sums."""
+        return self._count + 1 >= self.every
+
     def add(self, gradients: Mapping[str, Array], weight: float = 1.0) -> dict[str, Array] | None:
         """Add the gradients of a batch; return the mean if it is the last one of a step, else ``None``.
 
@@ -107,7 +112,7 @@ class Accumulation:
         if not self._count:
             return None
         sums, self._sums, weight = self._sums, {}, self._weight
-        self._count, self._weight = 0, 0.0
+        self._count, self._weight, self._is_loaded = 0, 0.0, False
         found = {}
         for path, total in sums.items():
             mean = total if weight == 1.0 else divide_into(total, weight)

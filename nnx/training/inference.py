@@ -1,12 +1,13 @@
 """A model in evaluation mode over many batches: its metrics, and its outputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nnx.backend import is_array, namespace
 from nnx.layers import Module
 from nnx.training.batches import as_batches, rest_of_epoch
 from nnx.training.diagnosis import expect_finite_outputs
+from nnx.training.mixed_precision import Policy, as_policy
 from nnx.training.modes import evaluating
 from nnx.training.step import TARGET, as_objective, parts_of
 from nnx.training.totals import Metrics, Totals, as_metrics
@@ -52,13 +53,19 @@ def evaluate(model: Module, loss: Any, data: Any, *, metrics: Any = (), batch_si
     (0.8133, 0.5)
     """
     batches = as_batches(data, batch_size, shuffle=False)
-    return evaluate_batches(model, loss, batches, as_metrics(metrics), "batch")
+    return evaluate_batches(model, loss, as_objective(loss), batches, as_metrics(metrics), "batch")
 
 
-def evaluate_batches(model: Module, loss: Any, batches: Iterable[Tree], metrics: Metrics, where: str) -> dict[str, Any]:
+def evaluate_batches(
+    model: Module,
+    loss: Any,
+    objective: Callable[[Any, Any], Any],
+    batches: Iterable[Tree],
+    metrics: Metrics,
+    where: str,
+) -> dict[str, Any]:
     """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
     totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
-    objective = as_objective(loss)
     with evaluating(model, loss):
         for batch in rest_of_epoch(batches, 0):
             watch.begin(batch)
@@ -68,7 +75,7 @@ def evaluate_batches(model: Module, loss: Any, batches: Iterable[Tree], metrics:
         return totals.read(watch)
 
 
-def predict(model: Module, data: Any, *, batch_size: int = 32) -> Any:
+def predict(model: Module, data: Any, *, batch_size: int = 32, policy: Policy | str = "float32") -> Any:
     """Return a model's outputs for all samples, in evaluation mode.
 
     Parameters
@@ -78,6 +85,8 @@ def predict(model: Module, data: Any, *, batch_size: int = 32) -> Any:
         One array is the model's input. Of tuples and dicts the target is left out, as in :meth:`nnx.Trainer.fit`.
     batch_size : int
         For arrays.
+    policy : Policy or str
+        What the model computes in; the outputs of 16 bits are returned in float32.
 
     Returns
     -------
@@ -98,6 +107,7 @@ def predict(model: Module, data: Any, *, batch_size: int = 32) -> Any:
     """
     found: list[Any] = []
     with evaluating(model):
+        model = as_policy(policy).model(model)
         for number, batch in enumerate(rest_of_epoch(as_batches(data, batch_size, shuffle=False), 0), start=1):
             args, kwargs = _inputs(batch)
             outputs = model(*args, **kwargs)

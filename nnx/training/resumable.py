@@ -6,10 +6,12 @@ from typing import Any
 from nnx.errors import ArgumentError, CheckpointError, NnxError
 from nnx.functional.checks import as_integer
 from nnx.layers import Module
+from nnx.optimizers import WeightAverage
 from nnx.training.history import History
 from nnx.training.hooks import Callback, Hooks
-from nnx.training.step import Optimizer
+from nnx.training.mixed_precision import Policy
 from nnx.training.totals import Totals, as_metrics
+from nnx.training.update import Update
 from nnx.training.watch import Watch
 
 FORMAT = 1
@@ -23,12 +25,12 @@ class Resumable:
         self,
         model: Module,
         loss: Callable[..., Any],
-        optimizer: Optimizer,
+        update: Update,
         metrics: Any,
         callbacks: Sequence[Callback],
     ) -> None:
-        _check(model, loss, optimizer, callbacks)
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        _check(model, loss, update.optimizer, callbacks)
+        self.model, self.loss, self._update = model, loss, update
         self.metrics = as_metrics(metrics)
         self.history = History()
         self.epoch = self.batch = self.step = self.skipped = 0
@@ -40,6 +42,21 @@ class Resumable:
         self._start = 0  # the epoch in which the current fit began
         self._goes_on = False  # whether the next fit is the rest of one that was interrupted or saved
         self._position: dict[str, Any] | None = None  # of the data, after the last whole batch
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer."""
+        return self._update.optimizer
+
+    @property
+    def average(self) -> WeightAverage | None:
+        """The average of the weights, if there is one."""
+        return self._update.average
+
+    @property
+    def policy(self) -> Policy:
+        """What the model computes in."""
+        return self._update.policy
 
     @property
     def callbacks(self) -> Sequence[Callback]:
@@ -93,7 +110,10 @@ class Resumable:
                 "save trainer.state_dict(), or install a newer nnx"
             )
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if name == "accumulation":  # whose sums may be all that is left of an epoch
+                part.load_state_dict(state[name], self.model.trainable_parameters())
+            else:
+                part.load_state_dict(state[name])
         for name in ("epoch", "batch", "step", "skipped"):
             setattr(self, name, as_integer(state[name], name, least=0))
         self.stopped, self._start, self._position = state["stopped"], state["start"], state["position"]
@@ -103,7 +123,7 @@ class Resumable:
 
     def _parts(self) -> dict[str, Any]:
         """Return what has a state of its own, by name."""
-        found = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "callbacks": self._hooks}
+        found = {"model": self.model, "loss": self.loss, **self._update.parts(), "callbacks": self._hooks}
         return {name: part for name, part in found.items() if hasattr(part, "load_state_dict")}
 
     def _begin(self, loader: Any) -> int:

@@ -101,6 +101,11 @@ class Totals:
         read_by_name = dict(zip(numbers, read, strict=False))
         return {name: read_by_name[name] if name in numbers else to_numpy(value) for name, value in found.items()}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch was added."""
+        return not self._sums["loss"]._totals
+
     def snapshot(self) -> list[Any]:
         """Return what :meth:`restore` takes: the sums, which no update changes."""
         return [metric._totals for metric in self._sums.values()]

@@ -2,22 +2,25 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from nnx.errors import NnxError
+from nnx.errors import NnxError, NonFiniteError
 from nnx.functional.checks import as_integer, expect_choice
 from nnx.layers import Module
 from nnx.losses import Loss
-from nnx.training.batches import as_batches, rest_of_epoch, state_of
+from nnx.optimizers import WeightAverage
+from nnx.training.batches import as_batches, rest_of_epoch, samples_in, state_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback
-from nnx.training.inference import evaluate, evaluate_batches, predict
+from nnx.training.inference import evaluate_batches, predict
 from nnx.training.interruption import Interruption, deferred
+from nnx.training.mixed_precision import Policy
 from nnx.training.modes import modes_restored
 from nnx.training.resumable import Resumable
 from nnx.training.step import Optimizer, as_objective, make_step
-from nnx.training.totals import Totals, as_row
+from nnx.training.totals import Metrics, Totals, as_metrics, as_row
+from nnx.training.update import Update
 from nnx.training.watch import Watch
 from nnx.types import Array, Tree
 
@@ -49,6 +52,15 @@ class Trainer(Resumable):
         Metrics by name, as ``{"accuracy": nnx.metrics.Accuracy()}``, or in a list, then named by their classes. A
         function of outputs and target is averaged over the samples.
     callbacks : sequence of Callback, optional
+    policy : Policy or {"float32", "bfloat16", "float16"}
+        What the model computes in, for evaluation too. Parameters, optimizer and metrics keep float32; float16 has a
+        :class:`nnx.training.LossScale`, which leaves out updates whose gradients overflow.
+    accumulate : int
+        How many batches make one update, whose gradient is the mean over all of their samples. What is left at the end
+        of an epoch makes one too.
+    average : nnx.EMA or nnx.SWA, optional
+        Made for ``model``, and updated with it. Validation, :meth:`evaluate` and :meth:`predict` use the averaged
+        weights, and so does a callback that keeps the best ones; ``model`` itself is left with the last.
     not_finite : {"raise", "skip"}
         What to do with a batch whose loss or gradient is NaN or infinite: end the fit with an error that names the
         batch and the layer, the model as it was before that batch; or leave the batch out, count it, and warn once an
@@ -97,9 +109,12 @@ class Trainer(Resumable):
         *,
         metrics: Any = (),
         callbacks: Sequence[Callback] = (),
+        policy: Policy | str = "float32",
+        accumulate: int = 1,
+        average: WeightAverage | None = None,
         not_finite: str = "raise",
     ) -> None:
-        super().__init__(model, loss, optimizer, metrics, callbacks)
+        super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
         self.objective = as_objective(loss)
@@ -159,12 +174,17 @@ class Trainer(Resumable):
 
     def evaluate(self, data: Any, *, metrics: Any = None, batch_size: int = 32) -> dict[str, Any]:
         """Return the loss and the metrics over data; see :func:`nnx.training.evaluate`."""
-        chosen = self.metrics if metrics is None else metrics
-        return evaluate(self.model, self.loss, data, metrics=chosen, batch_size=batch_size)
+        chosen = self.metrics if metrics is None else as_metrics(metrics)
+        return self._evaluate(as_batches(data, batch_size, shuffle=False), chosen, "batch")
 
     def predict(self, data: Any, *, batch_size: int = 32) -> Any:
         """Return the model's outputs for all samples; see :func:`nnx.training.predict`."""
-        return predict(self.model, data, batch_size=batch_size)
+        with self.averaged():
+            return predict(self.model, data, batch_size=batch_size, policy=self.policy)
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Return a block in which the model has the averaged weights, if there is an average, as to save them."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def stop(self, reason: str) -> None:
         """End the fit: after the batch if a batch is being trained, and for good, so that a resumed fit ends too."""
@@ -174,7 +194,6 @@ class Trainer(Resumable):
         epoch, first = self.epoch + 1, self.step - self.batch
         if not self.batch:
             self._position = state_of(loader)
-            self._totals = Totals(self.metrics)
             self._hooks.call("on_epoch_start", self)
         watch = self._watch = Watch(
             self.model,
@@ -184,50 +203,64 @@ class Trainer(Resumable):
             self.batch,
             skips=self.not_finite == "skip",
         )
-        step = make_step(self.objective, self.optimizer, before_update=self._examine)
+        step = make_step(self._update.objective(self.objective), self._update, before_update=self._examine)
         for batch in rest_of_epoch(loader, self.batch):
             self._hooks.call("on_batch_start", self, batch)
             watch.begin(batch)
             with self._whole_or_undone(watch):
-                value, outputs = step(self.model, batch)
+                _, (value, outputs) = step(self.model, batch)
             watch.end()
             self.batch, self.step, self._position = self.batch + 1, self.step + 1, state_of(loader)
             self._hooks.call("on_batch_end", self, value, outputs)
             interruption.check()
             if self.stopped is not None:
                 return
+        if (rest := self._update.rest()) is not None:
+            self._update.step(self._hooks.gradients(self, rest))
         self._end_epoch(loader, validation, watch)
         interruption.check()
 
-    def _examine(self, batch: Tree, value: Array, outputs: Any, gradients: Mapping[str, Array]) -> Any:
-        """Look at a batch before the update; return the gradients for it, or None if the batch is left out."""
+    def _examine(self, batch: Tree, _: Array, found: tuple[Array, Any], gradients: Mapping[str, Array]) -> Any:
+        """Look at a batch before the update; return the gradients for it, or None if there is none."""
         watch: Any = self._watch
-        if not watch.examine(batch, value, gradients):
+        value, outputs = found
+        # Scaled gradients may overflow: the loss scale looks at them.
+        if not watch.examine(batch, value, None if self._update.scale is not None else gradients):
             self.skipped += 1
             return None
         self._totals.update(batch, value, outputs)
-        return self._hooks.gradients(self, gradients)
+        gathered = self._update.gather(gradients, samples_in(batch))
+        return None if gathered is None else self._hooks.gradients(self, gathered)
 
     @contextmanager
     def _whole_or_undone(self, watch: Watch) -> Iterator[None]:
         """If a batch is not finished, put buffers and metrics back, so that the state is that of the batch before."""
-        sums, skipped = self._totals.snapshot(), self.skipped
+        sums, skipped, update = self._totals.snapshot(), self.skipped, self._update.snapshot()
         try:
             yield
         except BaseException as error:
             watch.undo()
             self._totals.restore(sums)
+            self._update.restore(update)
             self.skipped = skipped
             if isinstance(error, NnxError) and "epoch" not in error.message:
                 error.message += f" (in epoch {self.epoch + 1}, batch {self.batch + 1})"
             raise
 
+    def _evaluate(self, batches: Any, metrics: Metrics, where: str) -> dict[str, Any]:
+        with self.averaged():
+            objective = self.policy.objective(self.objective)
+            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where)
+
     def _end_epoch(self, loader: Any, validation: Any, watch: Watch) -> None:
+        if watch.first_skipped is not None and self._totals.is_empty:
+            raise NonFiniteError(
+                f"every batch of epoch {self.epoch + 1} was left out; the first: {watch.first_skipped}"
+            )
         row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._totals.read(watch))}
         if validation is not None:
             where = f"epoch {self.epoch + 1}, validation batch"
-            found = evaluate_batches(self.model, self.loss, validation, self.metrics, where)
-            row |= as_row(found, "validation_")
+            row |= as_row(self._evaluate(validation, self.metrics, where), "validation_")
         if watch.first_skipped is not None:
             warnings.warn(
                 f"{self.skipped} batches were left out so far; the first of epoch {self.epoch + 1}: "
@@ -236,6 +269,6 @@ class Trainer(Resumable):
                 stacklevel=4,
             )
         self.history.add(row)
-        self._watch = None
+        self._watch, self._totals = None, Totals(self.metrics)
         self.epoch, self.batch, self._position = self.epoch + 1, 0, state_of(loader)
         self._hooks.call("on_epoch_end", self, self.history.rows[-1])
