@@ -49,9 +49,9 @@ def _calls(model: Any, args: Sequence[Any], kwargs: dict[str, Any], counter: Flo
     """Call copies of a model's modules, and return the calls in the order in which they return."""
     found: list[_Call] = []
 
-    def watch(path: str, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def watch(path: str, inner: Any, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         before = 0 if counter is None else counter.flops
-        output = module.forward(*args, **kwargs)
+        output = module.forward(*args, **kwargs) if inner is None else inner(module, args, kwargs)
         found.append(_Call(path, output, 0 if counter is None else counter.flops - before))
         return output
 
@@ -59,7 +59,7 @@ def _calls(model: Any, args: Sequence[Any], kwargs: dict[str, Any], counter: Flo
     buffers: dict[int, Buffer] = {}  # the copies get their own, so that forward does not change the model's
     for path, module in model.named_modules():
         members = vars(copies[id(module)])
-        members["_watcher"] = partial(watch, path)
+        members["_watcher"] = partial(watch, path, members.get("_watcher"))  # of a copy that computes in 16 bits
         for name, value in members.items():
             if isinstance(value, Buffer):
                 members[name] = buffers.setdefault(id(value), value.of_copy(value.snapshot()))

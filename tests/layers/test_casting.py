@@ -101,6 +101,14 @@ def test_a_failed_call_leaves_the_copy_usable():
     assert narrow(X).dtype == np.float32
 
 
+def test_the_outputs_of_its_layers_show_where_the_dtype_overflows():
+    model = nnx.Model([nnx.Linear(4, 2, rng=0), nnx.Lambda(lambda x: 1e5 * x), nnx.Linear(2, 2, rng=1)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = {path: output for path, _, output in nnx.layer_outputs(computing_in(model, "float16"), X)}
+    assert [output.dtype.name for output in found.values()] == ["float16", "float16", "float16", "float32"]
+    assert [bool(np.all(np.isfinite(output))) for output in found.values()] == [True, False, False, False]
+
+
 def test_the_model_itself_is_not_touched():
     model = nnx.Linear(4, 2, rng=0)
     before = dict(vars(model))

@@ -10,7 +10,7 @@ from rows import LAYERS
 import nnx
 from nnx.errors import ArgumentError, DTypeError
 from nnx.training import Policy, as_policy, supervised
-from nnx.tree import tree_leaves, tree_map
+from nnx.tree import tree_flatten, tree_leaves, tree_map
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.normal(size=(8, 1, 8, 8)), RNG.integers(3, size=8)
@@ -65,6 +65,25 @@ def test_what_is_kept_is_float32_and_what_is_computed_is_not(xp, dtype):
     ):
         found, wanted = nnx.to_numpy(found), nnx.to_numpy(wanted)
         np.testing.assert_allclose(found, wanted, rtol=0.0, atol=8 * eps * max(1.0, np.abs(wanted).max()))
+
+
+def test_a_step_under_a_policy_can_be_compiled():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    with nnx.use_backend("jax"):
+        model = nnx.Model([nnx.Linear(8, 4, rng=0), nnx.BatchNorm1d(4), nnx.Linear(4, 3, rng=1)])
+    batch = jax.numpy.asarray(X[:, 0, 0], "float32"), jax.numpy.asarray(LABELS)
+    objective = Policy("bfloat16").objective(supervised(nnx.CrossEntropy()))
+
+    def step(state, batch):
+        copy = model.with_state(state)
+        (value, _), gradients = nnx.value_and_grad(objective, has_aux=True)(copy, batch)
+        return value, dict(gradients), copy.state_dict()
+
+    found, expected = jax.jit(step)(model.state_dict(), batch), step(model.state_dict(), batch)
+    assert dtype_names(list(found[:2])) == {"float32"}
+    found, expected = (tree_flatten(list(parts)) for parts in (found, expected))
+    for part, other in ((found[path], expected[path]) for path in expected):
+        np.testing.assert_allclose(part, other, rtol=0.0, atol=2.0**-6)
 
 
 def test_float32_changes_nothing():
