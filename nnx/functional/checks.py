@@ -169,7 +169,7 @@ def _as_float(value: Any) -> float:
     """Return a number as a Python float, and NaN for what is no number."""
     try:
         return math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

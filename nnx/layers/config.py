@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import re
+import reprlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter as _Kind
@@ -13,14 +15,16 @@ from typing import Any
 
 from nnx import functional
 from nnx.backend import asarray, dtype_name, is_array, to_numpy
-from nnx.errors import ArgumentError
+from nnx.errors import ArgumentError, NnxError
 from nnx.layers.node import Node
 from nnx.layers.plan import Plan, freeze_slots, plan_of, walk
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
 from nnx.layers.ties import Tied
 
 _MOST_ELEMENTS = 10_000  # of an array in a configuration, where it becomes text
+_MOST_LEVELS = 200
 _TAGS = frozenset({"type", "ties", "frozen"})
+_DTYPES = re.compile(r"bool|u?int(8|16|32|64)|bfloat16|float(16|32|64)|complex(64|128)")
 
 
 def config_of(configured: Any) -> dict[str, Any]:
@@ -134,14 +138,14 @@ def build(
     Raises
     ------
     ArgumentError
-        If the configuration names another class, or is not a configuration.
+        If the configuration names another class, is not a configuration, or cannot be built.
     """
     if not isinstance(config, Mapping):
-        raise ArgumentError(f"config: expected a mapping with a type, got {config!r}")
+        raise ArgumentError(f"config: expected a mapping with a type, got {_shown(config)}")
     made = _Reader(known, allow, rng).of(config, (), given or {})
     ties = config.get("ties", [])
     if not isinstance(ties, list):
-        raise ArgumentError(f"config: expected a list of ties, got {ties!r}")
+        raise ArgumentError(f"config: expected a list of ties, got {_shown(ties)}")
     for tie in ties:
         _tie(made, tie)
     if "frozen" in config:
@@ -157,13 +161,14 @@ def _tie(root: Any, tie: Any) -> None:
             if module in modules and owner in modules and not hasattr(type(modules[module]), name):
                 setattr(modules[module], name, Tied(modules[owner], source, transpose=transpose))
                 return
-    raise ArgumentError(f"config: expected a tie between attributes of modules that are in the model, got {tie}")
+    got = _shown(tie)
+    raise ArgumentError(f"config: expected a tie between attributes of modules that are in the model, got {got}")
 
 
 def _freeze(root: Any, frozen: Any) -> None:
     plan = plan_of(root) if isinstance(root, Node) else None
     if plan is None or not isinstance(frozen, list) or not {*map(str, frozen)} <= {*plan.all_paths}:
-        raise ArgumentError(f"config: expected paths of parameters that are frozen, got {frozen}")
+        raise ArgumentError(f"config: expected paths of parameters that are frozen, got {_shown(frozen)}")
     freeze_slots(root, plan.all_paths, is_frozen=False)
     freeze_slots(root, frozen)
 
@@ -178,14 +183,18 @@ class _Reader:
         self._made: dict[str, Any] = {}
 
     def of(self, data: Any, where: tuple[str, ...], given: Mapping[str, Any] | None = None) -> Any:
+        if len(where) > _MOST_LEVELS:
+            raise ArgumentError(f"config: expected at most {_MOST_LEVELS} levels, got more at {'.'.join(where[:6])}...")
         if isinstance(data, list):
             return [self.of(item, (*where, str(i))) for i, item in enumerate(data)]
         if not isinstance(data, dict):
             return data
+        if not all(isinstance(key, str) for key in data):
+            raise ArgumentError(f"{_path(where)}: expected keys that are strings, got {_shown(data)}")
         match data:
-            case {"type": "tuple", "items": items}:
+            case {"type": "tuple", "items": list(items)}:
                 return tuple(self.of(items, (*where, "items")))
-            case {"type": "dict", "items": items}:
+            case {"type": "dict", "items": dict(items)}:
                 return {key: self.of(item, (*where, "items", key)) for key, item in items.items()}
             case {"type": "float", "value": "inf" | "-inf" | "nan" as value}:
                 return float(value)
@@ -193,27 +202,30 @@ class _Reader:
                 return self._array(values, dtype, where)
             case {"type": "function", "name": str(name), **rest} if not rest:
                 return self._function(name, where)
-            case {"type": "shared", "at": at} if at in self._made:
+            case {"type": "shared", "at": str(at)} if at in self._made:
                 return self._made[at]
             case {"type": str(name)}:
                 made = self._make(self._class(name), data, where, given or {})
                 self._made[".".join(where)] = made
                 return made
-        raise ArgumentError(f"{'.'.join(where) or 'config'}: expected a mapping with a type, got {data}")
+        raise ArgumentError(f"{_path(where)}: expected a mapping with a type, got {_shown(data)}")
 
     def _array(self, values: Any, dtype: str, where: tuple[str, ...]) -> Any:
+        if not _DTYPES.fullmatch(dtype):
+            raise ArgumentError(f"{_path(where)}: expected an array of numbers or booleans, got {_shown(dtype)}")
         try:
             return asarray(values, dtype=dtype)
-        except (ValueError, TypeError) as error:
-            raise ArgumentError(f"{'.'.join(where) or 'config'}: cannot make an array: {error}") from error
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ArgumentError(f"{_path(where)}: cannot make an array: {error}") from error
 
     def _function(self, name: str, where: tuple[str, ...]) -> Any:
         if name in functional.__all__:
             return getattr(functional, name)
         if name not in self._functions:
             raise ArgumentError(
-                f"{'.'.join(where)}: the configuration names {name!r}, which is neither a function of nnx.functional "
-                "nor allowed; if you trust it, pass the function: from_config(config, allow=(my_function,))"
+                f"{_path(where)}: the configuration names {_shown(name)}, which is neither a function of "
+                "nnx.functional nor allowed; if you trust it, pass the function: "
+                "from_config(config, allow=(my_function,))"
             )
         return self._functions[name]
 
@@ -224,16 +236,28 @@ class _Reader:
             kind = ends[0] if len(ends) == 1 and "." in name else None
         if kind is None:
             raise ArgumentError(
-                f"the configuration names {name!r}, which is neither a class of nnx nor allowed; if you trust it, pass "
-                "the class: from_config(config, allow=(MyLayer,))"
+                f"the configuration names {_shown(name)}, which is neither a class of nnx nor allowed; if you trust "
+                "it, pass the class: from_config(config, allow=(MyLayer,))"
             )
         return kind
 
     def _make(self, kind: type, data: Mapping[str, Any], where: tuple[str, ...], given: Mapping[str, Any]) -> Any:
         values = {key: self.of(item, (*where, key)) for key, item in data.items() if key not in _TAGS}
+        if unknown := sorted(values.keys() - parameters_of(kind).keys()):
+            raise ArgumentError(f"{_path(where)}: {kind.__name__} takes no {', '.join(map(_shown, unknown[:5]))}")
+        try:
+            positional, named = self._arguments(kind, values, dict(given))
+            return kind(*positional, **named)
+        except NnxError:
+            raise
+        except Exception as error:  # arguments from elsewhere can be wrong in any way, also those of your own classes
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ArgumentError(f"{_path(where)}: {kind.__name__} cannot be made: {reason}") from error
+
+    def _arguments(self, kind: type, values: dict[str, Any], named: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments of a constructor, by position and by name."""
         takes = parameters_of(kind)
         positional: list[Any] = []
-        named = dict(given)
         for name, parameter in takes.items():
             if parameter.kind is _Kind.VAR_POSITIONAL:
                 positional += values.pop(name, ())
@@ -243,17 +267,23 @@ class _Reader:
                 positional.append(values.pop(name))
             elif name == "rng" and self._rng is not None:
                 named[name] = self._rng  # one generator for all: the layers must not draw the same numbers
-        unknown = sorted(values.keys() - takes.keys())
-        if unknown:
-            raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} takes no {', '.join(unknown)}")
         # Python fills *args only after all positional parameters, so those before it cannot be passed by name.
         if any(parameter.kind is _Kind.VAR_POSITIONAL for parameter in takes.values()) and positional:
             before = [n for n, p in takes.items() if p.kind is _Kind.POSITIONAL_OR_KEYWORD and n in values]
             positional = [values.pop(name) for name in before] + positional
-        try:
-            return kind(*positional, **named, **values)
-        except TypeError as error:
-            raise ArgumentError(f"{'.'.join(where) or 'config'}: {kind.__name__} cannot be made: {error}") from error
+        return positional, dict(**named, **values)  # which refuses a name that comes twice
+
+
+def _path(where: tuple[str, ...]) -> str:
+    return ".".join(where) or "config"
+
+
+def _shown(data: Any) -> str:
+    """Return the beginning of a ``repr``: data from elsewhere may be of any length and depth."""
+    try:
+        return repr(data) if isinstance(data, str) and len(data) < 100 else reprlib.repr(data)
+    except ValueError:  # Python prints no integers of more than 4300 digits
+        return f"a {type(data).__name__}"
 
 
 def _ties(plan: Plan) -> Iterable[dict[str, Any]]:

@@ -198,7 +198,8 @@ class Module(Graph):
         Raises
         ------
         CheckpointError
-            Lists every name that is missing or extra, and every wrong shape or dtype. Then nothing is changed.
+            Lists the names that are missing or extra, and the wrong shapes and dtypes, or 20 of these. Then nothing is
+            changed.
         """
         self._refuse_change("load_state_dict")
         load_state(self, state, strict)

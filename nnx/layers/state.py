@@ -18,6 +18,8 @@ from nnx.errors import CheckpointError
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import usable_plan
 
+_MOST_PROBLEMS = 20  # that one error lists
+
 
 def load_state(module: Any, state: Mapping[str, Any], strict: bool) -> None:
     """Do the work of :meth:`nnx.Module.load_state_dict`."""
@@ -75,13 +77,16 @@ def expect_fitting(own: Mapping[str, Any], state: Mapping[str, Any], strict: boo
     Raises
     ------
     CheckpointError
-        Lists every name that is missing or extra, if ``strict``, and every value that does not fit.
+        Lists the names that are missing or extra, if ``strict``, and the values that do not fit, or 20 of these.
     """
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"expected saved values by path, a dict, got a {type(state).__name__}")
     problems = [f"{path}: missing" for path in own if path not in state] if strict else []
-    problems += [f"{path}: not in {whole}" for path in state if path not in own] if strict else []
+    problems += [f"{str(path)[:100]}: not in {whole}" for path in state if path not in own] if strict else []
     problems += [text for path in own if path in state and (text := misfit(path, own[path], state[path]))]
     if problems:
-        raise CheckpointError(f"the saved values do not fit {owner}: " + "; ".join(problems))
+        more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise CheckpointError(f"the saved values do not fit {owner}: " + "; ".join(problems[:_MOST_PROBLEMS] + more))
 
 
 def _copy_what_comes_twice(state: dict[str, Any]) -> None:

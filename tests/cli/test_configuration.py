@@ -82,7 +82,7 @@ def test_momentum_changes_the_steps(nnx_command):
 def test_the_optimizer_that_is_chosen_is_used(nnx_command, monkeypatch):
     monkeypatch.setattr("nnx.cli.commands.OPTIMIZERS", {"sgd": "Sequential"})
     error = nnx_command("train", *SMALL).failed()
-    assert "the configuration of the optimizer: config: Sequential takes no learning_rate, momentum" in error
+    assert "the configuration of the optimizer: config: Sequential takes no 'learning_rate', 'momentum'" in error
 
 
 def changed(**parts):

@@ -268,12 +268,51 @@ class TestRefusals:
         assert made.weight.tolist() == weight.tolist()
 
     @pytest.mark.parametrize(
-        ("values", "dtype"), [([[1.0], [1.0, 2.0]], "float32"), (["a"], "float32"), ([1.0], "number")]
+        ("values", "dtype"), [([[1.0], [1.0, 2.0]], "float32"), (["a"], "float32"), (10**400, "float32")]
     )
     def test_what_is_no_array(self, values, dtype):
         config = nnx.CrossEntropy().config() | {"weight": {"type": "array", "dtype": dtype, "values": values}}
         with pytest.raises(ArgumentError, match="weight: cannot make an array: "):
             from_config(config)
+
+    @pytest.mark.parametrize("dtype", ["number", "object", "U99999999", "V1000000000", "float32\n"])
+    def test_what_is_no_dtype(self, dtype):
+        with pytest.raises(ArgumentError, match="config: expected an array of numbers or booleans, got '"):
+            from_config({"type": "array", "dtype": dtype, "values": [1] * 100})
+
+    @pytest.mark.parametrize("form", [lambda x: [x], lambda x: {"type": "Sequential", "layers": [x]}])
+    def test_what_is_too_deep(self, form):
+        config = 1
+        for _ in range(200_000):
+            config = form(config)
+        with pytest.raises(
+            ArgumentError, match=r"config: expected at most 200 levels, got more at \w+\.\w+\..*\.\.\.$"
+        ):
+            from_config({"type": "Linear", "in_features": config})
+
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ({"type": "Linear", "in_features": 10**400, "out_features": 2}, "Linear cannot be made: "),
+            ({"type": "Linear", "in_features": 10**9, "out_features": 10**9}, "Linear cannot be made: "),
+            ({"type": "Linear", "in_features": 10**9, "out_features": 10**30}, "Linear cannot be made: "),
+            ({"type": "Linear", "in_features": {"type": "float", "value": "inf"}, "out_features": 2}, "integer of at"),
+            ({"type": "Embedding", "num_embeddings": 10**30, "features": 3}, "Embedding"),
+            ({"type": "dict", "items": 5}, "names 'dict', which is neither a class of nnx nor"),
+            ({"type": "tuple", "items": 5}, "names 'tuple', which is neither a class of nnx nor"),
+            ({"type": "shared", "at": []}, "names 'shared', which is neither a class of nnx"),
+            ({"type": "Linear", 3: 4}, "config: expected keys that are strings, got"),
+            ({"type": "Sequential", "layers": 5}, "expected a list of modules, got one int"),
+            ([[1]] * 10**5, "expected a mapping with a type, got"),
+            ({"type": "x" * 10**6}, r"the configuration names 'x+\.\.\.x+', which is neither"),
+            ({"type": "Linear", "x" * 10**6: 1}, r"config: Linear takes no 'x+\.\.\.x+'$"),
+        ],
+    )
+    def test_hostile_values(self, config, message):
+        with pytest.raises(ArgumentError, match=message) as caught:
+            from_config(config)
+        assert len(str(caught.value)) < 400
+        assert "\n" not in str(caught.value)
 
     def test_what_is_no_number(self):
         config = nnx.CrossEntropy().config() | {"label_smoothing": {"type": "float", "value": "many"}}
@@ -332,7 +371,7 @@ class TestRefusals:
                 from_config(wrong)
         with pytest.raises(ArgumentError, match=r"layers\.1: Linear cannot be made: .* missing 2 required positional"):
             from_config({"type": "Sequential", "layers": [{"type": "ReLU"}, {"type": "Linear"}]})
-        with pytest.raises(ArgumentError, match=r"config: Linear takes no rates, sizes"):
+        with pytest.raises(ArgumentError, match=r"config: Linear takes no 'rates', 'sizes'"):
             from_config({"type": "Linear", "in_features": 1, "out_features": 1, "sizes": 3, "rates": 1})
 
     def test_arguments_named_like_what_a_configuration_uses(self):

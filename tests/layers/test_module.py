@@ -336,6 +336,17 @@ class TestState:
         with pytest.raises(CheckpointError, match="weight: expected an array, got str"):
             Linear(1, 1, bias=False).load_state_dict({"weight": "text"})
 
+    @pytest.mark.parametrize("state", [None, 3, [1], "text"])
+    def test_what_is_no_state(self, state):
+        with pytest.raises(CheckpointError, match="expected saved values by path, a dict, got a "):
+            Linear(1, 1).load_state_dict(state)
+
+    def test_of_many_problems_the_first_are_told(self):
+        with pytest.raises(CheckpointError, match=r"; 17: not in the model; and 82 more$"):
+            Linear(1, 1).load_state_dict({str(i): 1 for i in range(100)})
+        with pytest.raises(CheckpointError, match=r"; x{100}: not in the model$"):
+            Linear(1, 1).load_state_dict({"x" * 10**6: 1})
+
     def test_counters(self):
         layer = nnx.Reparameterization(seed=0)
         layer.load_state_dict({"seed": np.asarray(5), "calls": np.asarray(7)})
