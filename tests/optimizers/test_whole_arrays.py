@@ -54,7 +54,7 @@ def is_finite(tree):
 
 
 @each
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float32", marks=pytest.mark.further)])
 def test_all_shapes_move_and_stay_what_they_are(xp, kind, dtype):
     if not hasattr(xp.namespace, dtype):
         pytest.skip(f"{xp.name} has no {dtype}")
@@ -191,7 +191,7 @@ class TestLAMB:
 
 
 class TestAdafactor:
-    @pytest.mark.parametrize("clip", [1.0, 3.0])
+    @pytest.mark.parametrize("clip", [1.0, pytest.param(3.0, marks=pytest.mark.further)])
     def test_a_hundred_steps_are_those_of_pytorch_for_all_shapes(self, xp, clip):
         torch = pytest.importorskip("torch", reason="torch is not installed")
         model = Bag(xp)
@@ -253,7 +253,7 @@ class TestAdafactor:
 
 
 class TestMuon:
-    @pytest.mark.parametrize("match", [True, False], ids=["match_rms_adamw", "original"])
+    @pytest.mark.parametrize("match", [True, pytest.param(False, marks=pytest.mark.further)])
     def test_a_hundred_steps_are_those_of_pytorch(self, xp, match, monkeypatch):
         """PyTorch's own program, kept from rounding to bfloat16, and its AdamW for all that is no matrix."""
         torch = pytest.importorskip("torch", reason="torch is not installed")
