@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.errors import MissingRuleError
+from nnx.testing import assert_close
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 
@@ -73,3 +75,21 @@ def test_every_pair(xp, name, dtypes):
     assert pairing([xp.to_numpy(x) for x in found], direction) == pytest.approx(expected, rel=1e-4, abs=1e-4)
     _, tangent = nnx.jvp(call, arrays, [xp.asarray(v, str(v.dtype)) for v in direction])
     assert pairing([g], [xp.to_numpy(tangent)]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_cast_to_16_bits_is_recorded_where_the_library_has_them(xp, dtype):
+    x = xp.asarray([1.0, 3.0])
+
+    def narrow(x):
+        traced = nnx.namespace(x)
+        return traced.astype(x * x, getattr(traced, dtype))
+
+    if not hasattr(xp.namespace, dtype):
+        with pytest.raises(MissingRuleError, match=f"no function '{dtype}', nor has the array library"):
+            nnx.vjp(narrow, x)
+        return
+    y, pullback = nnx.vjp(narrow, x)
+    assert nnx.backend.dtype_name(y.dtype) == dtype
+    assert_close(pullback(xp.asarray([1.0, 2.0], dtype)), (xp.asarray([2.0, 12.0]),))
+    assert_close(nnx.jvp(narrow, (x,), (x,))[1], xp.asarray([2.0, 18.0], dtype))
