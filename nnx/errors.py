@@ -17,6 +17,7 @@ class NnxError(Exception):
     """
 
     def __init__(self, message: str) -> None:
+        message = " ".join(message.splitlines())  # it may quote a file or the error of another library
         super().__init__(message)
         self.message = message
         self.layer: str | None = None

@@ -24,3 +24,8 @@ def test_the_layer_and_its_path_stand_before_the_message():
     error.module_path = ("encoder", "0")
     assert str(error) == "Linear 'encoder.0': expected this"
     assert error.message == "expected this"
+
+
+def test_a_message_is_one_line_whatever_it_quotes():
+    error = ShapeError("expected this, got 'a\nb\r\nc'; do that")
+    assert str(error) == error.message == "expected this, got 'a b c'; do that"

@@ -147,7 +147,7 @@ def read_configuration(path: Path, **instead: Any) -> Configuration:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArgumentError(f"{path}: expected a readable file of JSON ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second for JSON that is nested without end
         raise ArgumentError(f"{path}: expected JSON, got something else ({error})") from error
     if isinstance(content, dict) and "configuration" in content:
         content = content["configuration"]

@@ -116,7 +116,7 @@ def _read_json(folder: Path) -> Any:
             f"{folder}: expected a run directory that nnx train wrote, got none with a readable {CONFIG} "
             f"({error.strerror}); check the path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second for JSON that is nested without end
         raise CheckpointError(f"{path}: expected JSON, got a damaged file ({error}); train again") from error
 
 
@@ -138,7 +138,7 @@ def _parse(path: Path, content: Any) -> Run:
             framing=Framing(float(content["fill"]), float(content.get("center", 0.5))),  # of old runs only the first
             fingerprint=str(content["fingerprint"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: expected the configuration of a run, got an unknown one ({error!r})") from error
 
 
