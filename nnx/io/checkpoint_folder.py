@@ -10,7 +10,7 @@ from typing import Any
 from nnx.errors import ArgumentError, CheckpointError
 from nnx.functional.checks import as_integer
 from nnx.io.checkpoints import load_checkpoint, save_checkpoint
-from nnx.io.files import sync_folder
+from nnx.io.files import advising, sync_folder
 
 _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,18})\.safetensors")
 
@@ -101,9 +101,10 @@ class CheckpointFolder:
                     f"{self.path}: expected a step after {other}, which has a checkpoint, got {step}; "
                     "go on from that one, remove it, or choose another folder"
                 )
-        if not self.path.is_dir():
-            self.path.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.path.parent)
+        with advising(self.path):
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.path.parent)
         save_checkpoint(self.path_of(step), state, metadata)
         for other in later:
             self.path_of(other).unlink(missing_ok=True)

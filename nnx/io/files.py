@@ -71,23 +71,44 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     # Not tempfile, whose files only their owner may read: the permissions would stay with the result.
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(4)}.nnx-tmp"
     try:
-        if path.exists() and not path.is_file():
-            raise ArgumentError(f"{path}: expected the path of a file, got {kind_of(path.stat().st_mode)}")
-        remove_leftovers(path.parent)
-        with _locked(temporary):
-            yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())  # otherwise a power failure could leave the new name without the content
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in _ADVICE and str(error.filename) in ("None", str(temporary), str(path)):
-            text = f"{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
-            raise OSError(error.errno, text, str(path)) from error
-        raise
+        with advising(path, temporary):
+            if path.exists() and not path.is_file():
+                raise ArgumentError(f"{path}: expected the path of a file, got {kind_of(path.stat().st_mode)}")
+            remove_leftovers(path.parent)
+            with _locked(temporary):
+                yield temporary
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())  # otherwise a power failure could leave the new name without the content
+                os.replace(temporary, path)
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):  # such as a folder that has gone, whose error is under way
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def advising(path: Path, *others: Path) -> Iterator[None]:
+    """Add advice to an error of the system about a path, or about no path, such as that of a full disk.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        What the error is to name.
+    *others : pathlib.Path
+        What it may be about instead.
+
+    Raises
+    ------
+    OSError
+        With the same number.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _ADVICE and error.filename in (None, *map(str, (path, *others)), path, *others):
+            text = f"{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
+            raise OSError(error.errno, text, str(path)) from error
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:

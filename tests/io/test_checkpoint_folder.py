@@ -119,6 +119,15 @@ def test_a_path_that_is_no_folder(tmp_path):
             CheckpointFolder(path).steps()
 
 
+def test_a_folder_that_cannot_be_made(folder, monkeypatch):
+    def refuse(path, mode=0o777):
+        raise OSError(30, os.strerror(30), path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(OSError, match="Read-only file system; choose a folder that you may write to: "):
+        fill(folder, 1)
+
+
 def test_arguments(folder):
     with pytest.raises(ArgumentError, match="keep"):
         CheckpointFolder("x", keep=0)
