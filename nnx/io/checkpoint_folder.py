@@ -95,7 +95,7 @@ class CheckpointFolder:
         """
         step = as_integer(step, "step", least=0)
         later = [other for other in self.steps() if other > step]
-        for other in later:
+        for other in reversed(later):
             if self._is_whole(other):
                 raise ArgumentError(
                     f"{self.path}: expected a step after {other}, which has a checkpoint, got {step}; "

@@ -71,8 +71,8 @@ def save_weights(path: str | os.PathLike[str], model: Module, metadata: Mapping[
     arrays = {name: _host_array(name, value) for name, value in model.state_dict().items()}
     layers = {name: layer for name, layer in model.named_modules() if not list(layer.named_children())}
     header = {
-        "config": _config(model),
-        "layers": {name: _config(layer) or repr(layer) for name, layer in layers.items()},
+        "config": config_or_none(model),
+        "layers": {name: config_or_none(layer) or repr(layer) for name, layer in layers.items()},
         "metadata": encoded_metadata({} if metadata is None else metadata),
     }
     write(path, arrays, header)
@@ -126,7 +126,7 @@ def _model_of_checkpoint(
     return model, {"config": header["metadata"].get("config"), **header}
 
 
-def _config(module: Module) -> dict[str, Any] | None:
+def config_or_none(module: Module) -> dict[str, Any] | None:
     """Return the configuration of a module, or None if it has none, since its weights can be saved all the same."""
     try:
         return config_of(module)
