@@ -66,7 +66,8 @@ def rest_of_epoch(loader: Iterable[Tree], taken: int) -> Iterator[Tree]:
 
 def samples_in(batch: Tree) -> int:
     """Return the number of samples of a batch, the length of the first axis of its first array that has one."""
-    for leaf in tree_flatten(batch).values():
+    first = batch[0] if type(batch) is tuple and batch else batch  # the usual case, without looking at all of it
+    for leaf in (first,) if is_array(first) and first.ndim else tree_flatten(batch).values():
         if is_array(leaf) and leaf.ndim:
             return int(leaf.shape[0])
     return 1

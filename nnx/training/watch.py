@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from nnx.backend import device_of, dtype_name, is_array, is_cheap_to_read, namespace, to_numpy
+from nnx.backend import device_of, dtype_name, is_array, is_cheap_to_read, is_finite, namespace, to_numpy
 from nnx.layers import Module
 from nnx.optimizers import all_finite
 from nnx.training.diagnosis import not_finite, raise_not_finite, raise_not_finite_gradient
@@ -100,7 +100,7 @@ class Watch:
             if self._record.add(batch, value, finite(value, gradients), numbers) > _KINDS_KEPT:
                 self.finish(self.flags())
                 self._record.forget()
-        elif not math.isfinite(value) or not_finite(dict(gradients or {})) is not None:
+        elif not (math.isfinite(value) and (gradients is None or all(map(is_finite, gradients.values())))):
             self._fail(self._number, batch, float(value), self._before, gradients)
         return True
 
