@@ -86,15 +86,15 @@ def read_elements(stream: Any, shape: tuple[int, ...], dtype: np.dtype[Any], pat
         )
     try:
         array = np.empty(shape, dtype)
+        done, view = 0, bytes_of(array)
+        while done < len(view) and (piece := stream.read(min(_PIECE, len(view) - done))):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
     except MemoryError as error:
         raise DataError(
             f"{path}: expected {promised} bytes of free memory for the elements that its header promises "
             f"(shape {shape}, {dtype.name}), got less; use a smaller file"
         ) from error
-    done, view = 0, bytes_of(array)
-    while done < len(view) and (piece := stream.read(min(_PIECE, len(view) - done))):
-        view[done : done + len(piece)] = piece
-        done += len(piece)
     more = done == len(view) and stream.read(1)
     if more or done < len(view):
         raise DataError(

@@ -127,3 +127,21 @@ def test_bfloat16_where_the_library_has_it(xp):
     else:
         with pytest.raises(DTypeError, match=r"has no bfloat16, which torch and JAX have; choose a dtype that it has"):
             asarray([1.0], dtype="bfloat16", like=xp.empty)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(["torch", "jax", "numpy"], 2)))
+def test_small_floats_keep_their_bits(need, source, target, dtype):
+    need(source, target)
+    kind = getattr(pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed"), dtype)
+    host = np.arange(6).astype(kind).reshape(2, 3).T
+    there = nnx.to_device(nnx.to_device(host, source), target)
+    assert dtype_name(there.dtype) == dtype
+    assert nnx.to_numpy(there).tobytes() == host.tobytes()
+
+
+def test_a_small_float_that_a_library_lacks(need):
+    need("array-api-strict")
+    kind = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed").float8_e5m2
+    with pytest.raises(DTypeError, match="array-api-strict has no float8_e5m2, which torch and JAX have; choose a"):
+        nnx.to_device(np.ones(2, kind), "array-api-strict")

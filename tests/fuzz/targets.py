@@ -18,6 +18,7 @@ from nnx.cli.framing import Framing, find_ink
 from nnx.cli.predict import read_gray
 from nnx.cli.runs import read_run
 from nnx.data import ArrayFile, load_mnist, load_npz, read_csv, read_idx, read_image, write_idx
+from nnx.errors import DataError
 from nnx.io import load_checkpoint, load_weights, save_checkpoint, save_weights
 from nnx.io.layout import _checksum, _Entry
 from nnx.training import History
@@ -180,8 +181,8 @@ def config_seeds() -> list[bytes]:
 def read_config(data: bytes) -> None:
     try:
         config = json.loads(data)
-    except (ValueError, RecursionError):
-        return
+    except (ValueError, RecursionError) as error:
+        raise DataError("no JSON") from error
     nnx.from_config(config)
 
 
