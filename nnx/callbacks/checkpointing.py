@@ -31,6 +31,8 @@ class Checkpoints(Callback):
         Also save after so many steps.
     every_seconds : float, optional
         Also save after a batch if the last checkpoint is so many seconds old.
+    least_seconds : float
+        After an epoch, save only if the last checkpoint is so many seconds old: of short epochs not each is worth it.
     keep : int
         How many checkpoints stay.
     metadata : mapping, optional
@@ -68,6 +70,7 @@ class Checkpoints(Callback):
         *,
         every: int | None = None,
         every_seconds: float | None = None,
+        least_seconds: float = 0.0,
         keep: int = 2,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
@@ -76,6 +79,7 @@ class Checkpoints(Callback):
         self.folder = CheckpointFolder(Path(folder), keep)
         self.every = None if every is None else as_integer(every, "every", least=1)
         self.every_seconds = None if every_seconds is None else as_nonnegative(every_seconds, "every_seconds")
+        self.least_seconds = as_nonnegative(least_seconds, "least_seconds")
         self.metadata = dict(metadata or {})
         self.damaged: list[str] = []  # what resume passed over
         self._saved: tuple[int, int] | None = None  # step and epoch of the newest checkpoint
@@ -115,14 +119,11 @@ class Checkpoints(Callback):
             self.save(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
-        """Save after each epoch."""
-        self.save(trainer)
+        """Save after the epoch."""
+        if self._saved is None or time.monotonic() - self._since >= self.least_seconds:
+            self.save(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Save what is not saved yet, as after an interruption or an error.
-
-        After the last epoch nothing is: callbacks may have given the model other weights, such as the best ones, and
-        training goes on from the last.
-        """
-        if self._saved != (trainer.step, trainer.epoch):
+        """Save what is not saved yet, as after an interruption or an error; not after one in the midst of an update."""
+        if trainer.is_whole and self._saved != (trainer.step, trainer.epoch):
             self.save(trainer)

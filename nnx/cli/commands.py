@@ -1,5 +1,6 @@
 """The commands and their options. Each command's work is in a file of its own, imported when it is called."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from nnx.backend import BACKENDS
-from nnx.cli import LOSSES
+from nnx.cli import FAILED, LOSSES
 from nnx.version import __version__
 
 if TYPE_CHECKING:
@@ -111,11 +112,21 @@ def nnx(context: click.Context) -> None:
 @click.option(
     "--out", metavar="DIR", type=click.Path(path_type=Path), help="Directory to write.  [default: runs/<data>-<number>]"
 )
-@click.option("--overwrite", is_flag=True, help="Replace the files of an existing --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the run of an existing --out, at the end.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="RUN", help="Take a run that was stopped to its end."
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.pass_context
 def train(
-    context: click.Context, /, config: Path | None, out: Path | None, overwrite: bool, quiet: bool, **options: Any
+    context: click.Context,
+    /,
+    config: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    resume: Path | None,
+    quiet: bool,
+    **options: Any,
 ) -> int:
     """Train a network and save it in a run directory.
 
@@ -127,17 +138,57 @@ def train(
 
     The images are standardized with the mean and standard deviation of the training set. Where the data have
     no test set, a fifth validates: of the digits one that the seed draws, of a directory the last in its files.
-    What is saved is the model of the best epoch by validation accuracy; Ctrl-C saves the best so far.
+    What is saved is the model of the best epoch by validation accuracy. While a run trains, checkpoints of it are saved
+    too: after Ctrl-C, a crash or a power failure, --resume takes it to the same end as if it had not been stopped. Of
+    the other options only --epochs, --backend, --device and --quiet go with it.
     """
-    from nnx.cli.display import make_console
+    from nnx.cli.display import Output, make_console
     from nnx.cli.train import train
 
+    output = Output()
+    console = make_console(quiet=quiet, file=output)
     given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if resume is not None:
+        code = _resume(resume, given, options, [config, out, overwrite or None], console)
+        return _end(code, output)
     if config is None:
         configuration, model = _preset(options, given), _architecture(options, given)
     else:
         configuration, model = _from_file(config, given, options), None
-    return train(configuration, model=model, out=out, overwrite=overwrite, console=make_console(quiet=quiet))
+    return _end(train(configuration, model=model, out=out, overwrite=overwrite, console=console), output)
+
+
+def _end(code: int, output: Any) -> int:
+    """Return the exit code, after a message if what was printed could not be written."""
+    output.flush()
+    if output.error is None:
+        return code
+    if not isinstance(output.error, BrokenPipeError):  # else the reader of a pipe has seen enough
+        reason = output.error.strerror or output.error
+        click.echo(f"nnx: error: the standard output could not be written: {reason}; the run is saved", err=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python's flush at exit fails
+    return code or FAILED
+
+
+def _resume(run: Path, given: set[str], options: dict[str, Any], others: list[Any], console: Any) -> int:
+    from dataclasses import replace
+
+    from nnx.cli.backends import choose_device
+    from nnx.cli.train import resume
+
+    if any(other is not None for other in others) or (clash := sorted(given - {"epochs", "backend", "device"})):
+        names = "other options" if any(other is not None for other in others) else f"--{clash[0].replace('_', '-')}"
+        raise click.UsageError(f"--resume and {names} exclude each other: the run says that")
+
+    def adapt(configuration: "Configuration") -> "Configuration":
+        backend, device = options["backend"], options["device"]
+        if backend is None:
+            backend, device = configuration.backend, device or configuration.device
+        backend, device = choose_device(backend, device)
+        epochs = options["epochs"] if "epochs" in given else configuration.epochs
+        return replace(configuration, backend=backend, device=device, epochs=epochs)
+
+    return resume(run, adapt, console)
 
 
 def _architecture(options: dict[str, Any], given: set[str]) -> Callable[[int, int], dict[str, Any]]:

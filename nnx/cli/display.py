@@ -4,7 +4,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -24,10 +24,42 @@ _HEADER = "epoch     loss  accuracy  val. loss  val. accuracy      time"
 _BAR_WIDTH = 40
 
 
-def make_console(*, quiet: bool = False) -> Console:
+class Output:
+    """The standard output; if it cannot be written to any more, what is printed is dropped, and a run goes on.
+
+    Attributes
+    ----------
+    error : OSError or None
+        Why it cannot be written to: a pipe that was closed, or a full disk.
+    """
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write, unless that has failed before."""
+        self._try(lambda: sys.stdout.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, unless that has failed before."""
+        self._try(sys.stdout.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        if self.error is None:
+            try:
+                action()
+            except OSError as error:
+                self.error = error
+
+
+def make_console(*, quiet: bool = False, file: Any = None) -> Console:
     """Return a console on the standard output without automatic highlighting."""
     # In a file or a pipe, lines are not wrapped at the width of the terminal.
-    return Console(quiet=quiet, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    return Console(file=file, quiet=quiet, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 class TrainingLog(Callback):
@@ -64,6 +96,8 @@ class TrainingLog(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         """Print the header."""
         self._console.print(f"[bold]{_HEADER}[/]")
+        text = f"epoch {min(trainer.epoch + 1, self._epochs)}/{self._epochs}"
+        self._progress.update(self._task, description=text, completed=trainer.step)
         self._progress.start()
         self._since = time.perf_counter()
 

@@ -1,12 +1,8 @@
 """Run directories: the configuration, the outcome, and the trained model from its files."""
 
 import json
-import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +13,15 @@ from nnx.cli import LOSSES
 from nnx.cli.architectures import perceptron
 from nnx.cli.configuration import Configuration
 from nnx.cli.framing import Framing
+from nnx.cli.run_folder import CONFIG, WEIGHTS, metadata_of, read_begun, refresh
 from nnx.data import DataLoader, Dataset, Normalize, index_to_one_hot
 from nnx.errors import ArgumentError, CheckpointError, DataError
-from nnx.io import load_weights, replacing
+from nnx.io import load_weights
 from nnx.layers import Module
 from nnx.types import Array
 from nnx.version import __version__
 
-CONFIG_VERSION = 2
-WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
-    "model.safetensors",
-    "history.csv",
-    "curves.png",
-    "confusion.png",
-    "config.json",
-)
+CONFIG_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -75,32 +65,57 @@ class Run:
         dataset = Dataset(asarray(self.standard.apply(x.astype(configuration.dtype))), asarray(target))
         return DataLoader(dataset, batch_size, shuffle=shuffle, seed=configuration.seed)
 
-    def write(self, folder: Path, outcome: dict[str, Any]) -> None:
-        """Write ``config.json``: the outcome, and all that is needed to build the model again."""
-        library = BACKENDS[self.configuration.backend or "numpy"]
-        versions = {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
+    def content(self) -> dict[str, Any]:
+        """Return all that is needed to build the model again and to use it, as data for JSON."""
         own = asdict(self)
         own |= own.pop("framing") | {"standard": {"mean": self.standard.mean, "std": self.standard.std}}
-        content = {"format": CONFIG_VERSION, **own, "outcome": outcome, "versions": versions}
-        with replacing(folder / CONFIG) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        return {"format": CONFIG_VERSION, **own}
+
+    @classmethod
+    def parse(cls, content: Any, where: Path) -> "Run":
+        """Return a run from what :meth:`content` returned, or a file of an older version has.
+
+        Raises
+        ------
+        CheckpointError
+            If it is something else.
+        """
+        return _parse(where, content)
+
+
+def versions(backend: str | None) -> dict[str, str | None]:
+    """Return what a run was computed with."""
+    library = BACKENDS[backend or "numpy"]
+    return {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
 
 
 def read_run(folder: Path) -> tuple[Run, Module]:
-    """Return a finished run and its trained model, on the selected backend.
+    """Return a run and its trained model, on the selected backend.
 
     Raises
     ------
     CheckpointError
         If the directory or one of its files is missing, damaged, or written by a newer version.
     """
-    run = _parse(folder / CONFIG, _read_json(folder))
+    if not (folder / WEIGHTS).exists() and (begun := read_begun(folder)) is not None:
+        epochs = begun.get("configuration", {}).get("epochs")
+        raise CheckpointError(
+            f"{folder}: expected a run that has ended, got one that was stopped before its {epochs} epochs were over; "
+            f"go on with nnx train --resume {folder}"
+        )
+    metadata = metadata_of(folder)
+    if metadata:
+        refresh(folder, metadata)
+        where, run = folder / WEIGHTS, Run.parse(metadata["run"], folder / WEIGHTS)
+    else:  # of a version before 0.2, which kept the two apart
+        where = folder / CONFIG
+        run = Run.parse(_read_json(folder), where)
     state, _ = load_weights(folder / WEIGHTS)
     try:
         model = run.configuration.make_model()
         model.load_state_dict(state)
     except ArgumentError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+        raise CheckpointError(f"{where}: {error}") from error
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {CONFIG} and {WEIGHTS} do not belong together: {error}") from error
     model.eval()
@@ -153,69 +168,3 @@ def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:
         **{name: options[name] for name in kept},
     }
     return {"configuration": configuration, "pixels": sizes[0], "classes": sizes[-1]}
-
-
-@contextmanager
-def claim_folder(out: Path | None, name: str, *, overwrite: bool) -> Iterator[Path]:
-    """Make the directory of a run before any work is done; if nothing is written into it, remove it again.
-
-    Parameters
-    ----------
-    out : path or None
-        ``None`` takes the first free one of ``runs/<name>-1``, ``runs/<name>-2``, ...
-    overwrite : bool
-        Allow a directory that is not empty. Only files of the same names are replaced, at the end.
-
-    Raises
-    ------
-    ArgumentError
-        If the directory is not empty, and ``overwrite`` is false.
-    OSError
-        If the directory cannot be made or written to.
-    """
-    folder, is_new = _next_folder(name) if out is None else _open_folder(out, overwrite)
-    try:
-        with _advising(folder), replacing(folder / ".probe") as probe:  # better to fail now than after the training
-            probe.touch()
-        (folder / ".probe").unlink()
-        yield folder
-    finally:
-        if is_new and not os.listdir(folder):
-            folder.rmdir()
-
-
-def _next_folder(name: str) -> tuple[Path, bool]:
-    for number in count(1):
-        folder = Path("runs", f"{name}-{number}")
-        try:
-            with _advising(folder):
-                folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder, True
-    raise AssertionError("count does not end")
-
-
-def _open_folder(out: Path, overwrite: bool) -> tuple[Path, bool]:
-    with _advising(out):
-        if out.is_dir():
-            if any(out.iterdir()) and not overwrite:
-                raise ArgumentError(
-                    f"{out} exists already; add --overwrite to replace its files, or choose another --out"
-                )
-            return out, False
-        if out.exists():
-            raise ArgumentError(f"{out} is a file; choose a directory for --out")
-        out.mkdir(parents=True)
-    return out, True
-
-
-@contextmanager
-def _advising(folder: Path) -> Iterator[None]:
-    """Add advice to an error of the file system."""
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; choose a writable directory with --out", str(folder)) from error

@@ -1,11 +1,13 @@
 """``nnx train``: everything from the options to the run directory."""
 
 import importlib.util
+import secrets
+import shutil
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +17,31 @@ from rich.console import Console
 from rich.markup import escape
 
 from nnx.backend import use_backend
-from nnx.callbacks import KeepBest
 from nnx.cli import INTERRUPTED, OK
 from nnx.cli.configuration import Config, Configuration
-from nnx.cli.display import TrainingLog, loss_name, model_name, optimizer_name
-from nnx.cli.framing import Framing
-from nnx.cli.runs import CONFUSION, CURVES, HISTORY, WEIGHTS, Run, claim_folder
-from nnx.cli.samples import load_samples
-from nnx.data import DataLoader, Normalize
-from nnx.errors import ArgumentError, MissingExtraError, NonFiniteError
-from nnx.io import replacing, save_weights
-from nnx.layers import Module
-from nnx.losses import Loss
-from nnx.metrics import Accuracy, ConfusionMatrix
-from nnx.optimizers import Optimizer
-from nnx.training import Trainer, plot_confusion, plot_curves
+from nnx.cli.display import loss_name, model_name, optimizer_name
+from nnx.cli.jobs import Job, prepare
+from nnx.cli.run_folder import (
+    BEGUN,
+    CHECKPOINTS,
+    WEIGHTS,
+    begin,
+    claim_folder,
+    is_shown,
+    keep_begun,
+    metadata_of,
+    open_run,
+    read_begun,
+    show,
+)
+from nnx.cli.runs import Run, versions
+from nnx.errors import CheckpointError, DataError, MissingExtraError, NonFiniteError
+from nnx.io import save_weights
+from nnx.io.checkpoint_folder import CheckpointWarning
+from nnx.metrics import ConfusionMatrix
+from nnx.training import evaluate
 
-MONITOR = ("validation_accuracy", "validation_loss")
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that a training run needs; ``best`` is filled as it proceeds."""
-
-    run: Run
-    samples: tuple[int, int]  # how many train, and how many validate
-    held_out: str
-    loader: DataLoader
-    validation: DataLoader
-    model: Module
-    loss: Loss
-    optimizer: Optimizer
-    best: KeepBest
-    log: TrainingLog
-    trainer: Trainer
+FINISHED = "finished"
 
 
 def train(
@@ -68,7 +61,7 @@ def train(
         Instead of the configuration's model, that of the configuration which this function returns for the numbers of
         pixels and of classes of the data.
     out : path or None
-        See :func:`nnx.cli.runs.claim_folder`.
+        See :func:`nnx.cli.run_folder.claim_folder`.
     overwrite : bool
     console : Console
 
@@ -82,92 +75,101 @@ def train(
     """
     _require("matplotlib")
     name = Path(configuration.data).name or "data"
-    claimed = claim_folder(out, name, overwrite=overwrite)
-    # An overflow is reported once, as a loss that is not finite, instead of by each NumPy function on the way.
-    with use_backend(configuration.spec), claimed as folder, np.errstate(all="ignore"):
-        job = _prepare(configuration, model, console)
+    with claim_folder(out, name, overwrite=overwrite) as folder, _computing(configuration):
+        job = prepare(configuration, model, folder, secrets.token_hex(8), console)
+        begin(folder, {"id": job.id, **job.run.content()})
         _introduce(console, job)
-        try:
-            job.trainer.fit(job.loader, job.validation, epochs=configuration.epochs)
-        except KeyboardInterrupt:
-            _save(job, folder, "interrupted")
-            click.echo(f"nnx: interrupted; {_saved_model(job)} is saved in {folder}", err=True)
-            return INTERRUPTED
-        except NonFiniteError as error:
-            if job.best.row is None:
-                error.message += "; nothing was saved, since no epoch was finished"
-            else:
-                _save(job, folder, "stopped: the loss was not finite")
-                error.message += f"; {_saved_model(job)} is saved in {folder}"
-            raise
-        _save(job, folder, "finished")
-        _conclude(console, job, folder)
+        return _run(job, folder, console)
+
+
+def resume(folder: Path, adapt: Callable[[Configuration], Configuration], console: Console) -> int:
+    """Take a run that was stopped to its end; return the exit code.
+
+    Parameters
+    ----------
+    folder : path
+    adapt : callable
+        Returns the configuration to go on with, such as one of more epochs or on another backend.
+    console : Console
+
+    Raises
+    ------
+    CheckpointError
+        If the directory has no run that can be resumed, or all of its checkpoints are damaged.
+    DataError
+        If the data are others than those that the run was begun with.
+    """
+    _require("matplotlib")
+    with open_run(folder):
+        begun = read_begun(folder)
+        if begun is None:
+            has = "a model without checkpoints" if (folder / WEIGHTS).exists() else "none"
+            raise CheckpointError(
+                f"{folder}: expected a run that nnx train began, got {has}; start one with nnx train --out {folder}"
+            )
+        run = Run.parse(begun, folder / CHECKPOINTS / BEGUN)
+        configuration = adapt(run.configuration)
+        with _computing(configuration):
+            job = prepare(configuration, None, folder, str(begun.get("id")), console)
+            if job.run.fingerprint != run.fingerprint:
+                raise DataError(
+                    f"{configuration.data}: expected the data that the run was begun with, got others; bring them "
+                    "back, or start a new run"
+                )
+            return _go_on(job, folder, console)
+
+
+def _go_on(job: Job, folder: Path, console: Console) -> int:
+    trainer, epochs = job.trainer, job.run.configuration.epochs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CheckpointWarning)  # told in the command's own words
+        job.checkpoints.resume(trainer)
+    for line in job.checkpoints.damaged:
+        click.echo(f"nnx: {line}; the checkpoint before it is used", err=True)
+    metadata = _metadata(folder) or {}
+    is_finished = metadata.get("id") == job.id and metadata["outcome"]["state"] == FINISHED
+    if is_finished and trainer.epoch >= epochs:
+        if not is_shown(folder):
+            show(folder, metadata)
+        console.print(f"{escape(str(folder))} has finished its {trainer.epoch} epochs; for more, add --epochs")
         return OK
+    keep_begun(folder, {"id": job.id, **job.run.content()})
+    _introduce(console, job)
+    if trainer.step:
+        where = f" and {trainer.batch:,} batches" if trainer.batch else ""
+        console.print(f"goes on after {trainer.epoch} epochs{where}\n")
+    return _run(job, folder, console)
 
 
-def _prepare(configuration: Configuration, architecture: Callable[[int, int], Config] | None, console: Console) -> Job:
-    samples = load_samples(configuration.data, quiet=console.quiet)
-    parts = samples.divide(configuration.seed)
-    pixels = parts.x_train.shape[1]
-    if architecture is not None:
-        configuration = replace(configuration, model=architecture(pixels, samples.classes))
-    run = Run(
-        configuration=configuration,
-        pixels=pixels,
-        classes=samples.classes,
-        standard=Normalize.fit(parts.x_train),
-        framing=Framing.of(parts.x_train),
-        fingerprint=samples.fingerprint,
-    )
-    loader = run.make_loader(parts.x_train, parts.y_train, configuration.batch_size, shuffle=True)
-    validation = run.make_loader(parts.x_validation, parts.y_validation)
-    model, loss = configuration.make_model(), configuration.make_loss()
-    _try_out(model, validation, samples.classes)
-    optimizer = configuration.make_optimizer(model)
-    # Their own configurations are complete, with all defaults and with the sizes that the data have settled.
-    complete = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
-    run = replace(run, configuration=complete)
-    best = KeepBest(MONITOR, restore=False)
-    log = TrainingLog(console, best, configuration.epochs, len(loader))
-    trainer = Trainer(model, loss, optimizer, metrics=[Accuracy()], callbacks=[best, log])
-    return Job(
-        run,
-        (len(parts.y_train), len(parts.y_validation)),
-        parts.held_out,
-        loader,
-        validation,
-        model,
-        loss,
-        optimizer,
-        best,
-        log,
-        trainer,
-    )
-
-
-def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
-    """Call a model once, to find out before the training whether it fits the data."""
-    x, _ = next(iter(batches))
+def _run(job: Job, folder: Path, console: Console) -> int:
+    """Train, and write the files of the run, whatever happens."""
+    advice = f"go on with nnx train --resume {folder}"
     try:
-        shape = getattr(model.eval()(x), "shape", None)
-    except TypeError as error:
-        raise ArgumentError(f"expected a model that is called on a batch of images alone: {error}") from error
-    if shape is None or tuple(shape) != (x.shape[0], classes):
-        raise ArgumentError(
-            f"expected a model that maps images of shape {tuple(x.shape)} to {(x.shape[0], classes)}, a number for "
-            f"each class, got {'no array' if shape is None else tuple(shape)}"
-        )
-    model.train()
+        job.trainer.fit(job.loader, job.validation, epochs=job.run.configuration.epochs)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        click.echo(f"nnx: interrupted; {_save(job, folder, 'interrupted')}; {advice}", err=True)
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+    except NonFiniteError as error:
+        if job.best.row is None:
+            shutil.rmtree(folder / CHECKPOINTS)
+            error.message += "; nothing was saved, since no epoch was finished"
+        else:
+            error.message += f"; {_save(job, folder, 'stopped: the loss was not finite')}"
+        raise
+    _save(job, folder, FINISHED)
+    _conclude(console, job, folder)
+    return OK
 
 
 def _introduce(console: Console, job: Job) -> None:
     configuration = job.run.configuration
     console.print(
-        f"[bold]{model_name(job.model)}[/] on [bold]{escape(configuration.data)}[/]: "
+        f"[bold]{model_name(job.trainer.model)}[/] on [bold]{escape(configuration.data)}[/]: "
         f"{job.samples[0]:,} images to train, {job.samples[1]:,} to validate ({job.held_out})"
     )
+    how = f"{loss_name(configuration.loss)}, {optimizer_name(job.trainer.optimizer)}"
     console.print(
-        f"{loss_name(configuration.loss)}, {optimizer_name(job.optimizer)}, batches of {configuration.batch_size}, "
+        f"{how}, batches of {configuration.batch_size}, "
         f"seed {configuration.seed}, {configuration.dtype} on {configuration.spec}\n"
     )
 
@@ -179,47 +181,60 @@ def _conclude(console: Console, job: Job, folder: Path) -> None:
             f"\nbest in epoch {row['epoch']}: [bold green]{_percent(row)}[/] of {job.samples[1]:,} "
             f"validation images, in {job.log.seconds:.1f} s"
         )
-    files = ", ".join(sorted(path.name for path in folder.iterdir()))
+    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     console.print(f"saved in [bold]{escape(str(folder))}[/]: {files}")
-
-
-def _saved_model(job: Job) -> str:
-    row = job.best.row
-    if row is None:
-        return "the model as it stood, with no epoch finished,"
-    return f"the best model so far (epoch {row['epoch']}, validation accuracy {_percent(row)})"
 
 
 def _percent(row: Mapping[str, float]) -> str:
     return f"{100 * row['validation_accuracy']:.2f} %"
 
 
-def _save(job: Job, folder: Path, state: str) -> None:
-    """Write the best model, then what describes it. Ctrl-C has no effect until this is done."""
-    model, best, history = job.model, job.best, job.trainer.history
-    outcome: dict[str, Any] = {"state": state, "epochs": len(history.rows)}
+def _save(job: Job, folder: Path, state: str) -> str:
+    """Replace the model of the run, unless what is there is better; return a sentence about what there is.
+
+    Ctrl-C has no effect until this is done.
+    """
+    row, metadata = job.best.row, _metadata(folder)
+    is_there = (folder / WEIGHTS).exists()
+    is_own = is_there and metadata is not None and metadata.get("id") == job.id
+    if row is None:
+        stays = ", and the model of the run before stays" if is_there and not is_own else ""
+        return f"no epoch was finished{stays}"
+    told = f"(epoch {row['epoch']}, validation accuracy {_percent(row)})"
+    was_finished = metadata is not None and metadata.get("outcome", {}).get("state", FINISHED) == FINISHED
+    if state != FINISHED and was_finished and not is_own:
+        return f"the best model so far {told} is in the checkpoints of {folder}, and the model of the run before stays"
     with _uninterrupted():
-        if best.row is not None and best.state is not None:
-            model.load_state_dict(best.state)
-            outcome["best"] = best.row
-        model.eval()
-        save_weights(folder / WEIGHTS, model, outcome)
-        job.run.write(folder, outcome)
-        with replacing(folder / HISTORY) as temporary:
-            history.write_csv(temporary)
-        matrix = ConfusionMatrix()
-        for x, target in job.validation:
-            matrix.update(model(x), target)
-        _save_figure(folder / CONFUSION, plot_confusion(matrix.compute()))
-        if history.rows:
-            _save_figure(folder / CURVES, plot_curves(history, MONITOR))
-        else:
-            (folder / CURVES).unlink(missing_ok=True)  # that of the run that is overwritten
+        model, best = job.trainer.model, job.best.state
+        model.load_state_dict(best or {})
+        found = evaluate(model, job.trainer.loss, job.validation, metrics=[ConfusionMatrix()])
+        configuration, history = job.run.configuration, job.trainer.history
+        metadata = {
+            "id": job.id,
+            "run": job.run.content(),
+            "outcome": {"state": state, "epochs": len(history.rows), "best": row},
+            "versions": versions(configuration.backend),
+            "history": history.rows,
+            "confusion": found["confusion_matrix"].tolist(),
+        }
+        save_weights(folder / WEIGHTS, model.eval(), metadata)
+        show(folder, metadata)
+    return f"the best model so far {told} is saved in {folder}"
 
 
-def _save_figure(path: Path, figure: Any) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+def _metadata(folder: Path) -> dict[str, Any] | None:
+    """Return what the header of the model has, ``None`` if there is none that can be read."""
+    try:
+        return metadata_of(folder)
+    except CheckpointError:
+        return None
+
+
+@contextmanager
+def _computing(configuration: Configuration) -> Iterator[None]:
+    """Compute on the backend of a configuration, without a warning for each overflow on the way."""
+    with use_backend(configuration.spec), np.errstate(all="ignore"):
+        yield
 
 
 @contextmanager

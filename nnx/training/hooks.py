@@ -10,16 +10,17 @@ from nnx.types import Array, Tree
 class Callback:
     """Base class of callbacks: a subclass defines any of the seven hooks.
 
-    Callbacks are called in the order in which the trainer has them. What a callback remembers from batch to batch
-    belongs into :meth:`state_dict`, so that a resumed run is the same as one that was never stopped. If a hook raises,
-    the fit ends with the state of the last whole batch, and :meth:`on_fit_end` is still called, so that it is saved.
+    Callbacks are called in the order in which the trainer has them, at the end of a fit in the opposite one. What a
+    callback remembers from batch to batch belongs into :meth:`state_dict`, so that a resumed run is the same as one
+    that was never stopped. If a hook raises, the fit ends with the state of the last whole batch, and
+    :meth:`on_fit_end` is still called, so that it is saved.
 
     In each hook ``trainer`` is the :class:`nnx.Trainer`.
 
     Attributes
     ----------
     is_last : bool
-        Whether it is called after all others, as one that saves what they changed.
+        Whether it is called after all others, as one that saves what they changed; at the end of a fit before them.
 
     Examples
     --------
@@ -79,7 +80,8 @@ class Hooks:
 
     def call(self, name: str, *args: Any) -> None:
         """Call a hook of all callbacks that define it."""
-        for callback in self._defined[name]:
+        order = self._defined[name]
+        for callback in reversed(order) if name == "on_fit_end" else order:
             getattr(callback, name)(*args)
 
     def gradients(self, trainer: Any, gradients: Mapping[str, Array]) -> Mapping[str, Array]:

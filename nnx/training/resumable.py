@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnx.errors import ArgumentError, CheckpointError, NnxError
+from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
 from nnx.functional.checks import as_integer
 from nnx.layers import Module
 from nnx.optimizers import WeightAverage
@@ -44,6 +44,11 @@ class Resumable:
         self._position: dict[str, Any] | None = None  # of the data, after the last whole batch
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the parameters are those before or after an update, and not those of one that was cut short."""
+        return self._update.is_whole
+
+    @property
     def optimizer(self) -> Any:
         """The optimizer."""
         return self._update.optimizer
@@ -73,7 +78,11 @@ class Resumable:
         ------
         NonFiniteError
             If a batch of the current epoch was not finite, which is read from a GPU here.
+        UsageError
+            If an update was cut short, as by a second Ctrl-C: some parameters are updated and others not.
         """
+        if not self.is_whole:
+            raise UsageError("the last update was cut short, so that some parameters are new; load the last checkpoint")
         if self._watch is not None:
             self._watch.finish(self._watch.flags())
         return {
@@ -94,11 +103,12 @@ class Resumable:
         CheckpointError
             If it is not the state of such a trainer; nothing is changed then.
         """
-        before = self.state_dict()
+        before = self.state_dict() if self.is_whole else None
         try:
             self._load(state)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            self._load(before)
+            if before is not None:
+                self._load(before)
             if isinstance(error, NnxError):
                 raise
             raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
@@ -119,7 +129,7 @@ class Resumable:
         self.stopped, self._start, self._position = state["stopped"], state["start"], state["position"]
         self.history.rows[:] = [dict(row) for row in state["history"]]
         self._totals.load_state_dict(state["metrics"])
-        self._goes_on = True
+        self._goes_on = self._update.is_whole = True
 
     def _parts(self) -> dict[str, Any]:
         """Return what has a state of its own, by name."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nnx.errors import ArgumentError
+from nnx.errors import ArgumentError, NnxError
 from nnx.functional.checks import as_integer
 from nnx.optimizers import WeightAverage
 from nnx.training.accumulation import Accumulation
@@ -27,6 +27,12 @@ class Update:
         After how many batches there is an update.
     average : WeightAverage or None
         Updated after each update.
+
+    Attributes
+    ----------
+    is_whole : bool
+        Whether the parameters are those before or after an update. Not so if an exception came from outside, as a
+        second Ctrl-C does, while arrays were written.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Update:
         self.scale = LossScale() if self.policy.needs_loss_scale else None
         every = as_integer(accumulate, "accumulate", least=1)
         self.accumulation = Accumulation(every) if every > 1 else None
+        self.is_whole = True
         self._finite: Any = True
 
     def objective(self, objective: Objective) -> Callable[[Any, Any], tuple[Array, tuple[Array, Any]]]:
@@ -65,6 +72,15 @@ class Update:
 
     def step(self, gradients: Gradients) -> None:
         """Update the parameters, and their average."""
+        self.is_whole = False
+        try:
+            self._step(gradients)
+        except NnxError:  # an optimizer that refuses gradients has changed nothing
+            self.is_whole = True
+            raise
+        self.is_whole = True
+
+    def _step(self, gradients: Gradients) -> None:
         if self.scale is None:
             self.optimizer.step(gradients)
         else:

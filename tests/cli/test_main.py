@@ -1,5 +1,6 @@
 """The command as a whole: help, versions, the table of backends, and errors of every kind."""
 
+import os
 import subprocess
 import sys
 
@@ -79,20 +80,32 @@ def test_an_error_that_nobody_expected_is_one_line_and_can_be_traced(nnx_command
     def broken(*args, **kwargs):
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("nnx.cli.train.load_samples", broken)
+    monkeypatch.setattr("nnx.cli.jobs.load_samples", broken)
     assert "ZeroDivisionError: division by zero; set NNX_TRACEBACK=1" in nnx_command("train").failed()
     monkeypatch.setenv("NNX_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):
         nnx_command("train")
 
 
-def test_a_reader_that_leaves_early(nnx_command):
-    process = nnx_command.start("train", "--epochs", "3000", "--out", "run")
+def test_a_reader_that_leaves_early_loses_no_run(nnx_command):
+    process = nnx_command.start("train", "--epochs", "20", "--out", "run")
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=60) != 0
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+    assert len(nnx_command.figures("run")) == 20
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_output_that_is_full_loses_no_run(nnx_command):
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "nnx.cli", "train", "--epochs", "2", "--out", "run"]
+        result = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    message = "nnx: error: the standard output could not be written: No space left on device; the run is saved\n"
+    assert result.stderr == message
+    assert len(nnx_command.figures("run")) == 2
 
 
 def test_the_installed_command_is_this_one():

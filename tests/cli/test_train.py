@@ -11,7 +11,7 @@ from nnx.backend import BACKENDS
 from nnx.data import load_digits, write_idx
 from nnx.io import load_weights
 
-FILES = ["config.json", "confusion.png", "curves.png", "history.csv", "model.safetensors"]
+FILES = ["checkpoints", "config.json", "confusion.png", "curves.png", "history.csv", "model.safetensors"]
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist10k"
 SMALL = ("--epochs", 2, "--batch-size", 200)
 
@@ -121,7 +121,7 @@ def test_default_names_count_up_and_an_explicit_one_is_not_replaced_unasked(nnx_
     for number in (1, 2):
         assert f"runs/digits-{number}" in nnx_command("train", *SMALL).ok().replace("\\", "/")
     message = nnx_command("train", *SMALL, "--out", "runs/digits-1").failed()
-    assert "exists already; add --overwrite to replace its files, or choose another --out" in message
+    assert "exists already; add --overwrite to replace its files, go on with --resume" in message
     before = nnx_command.config("runs/digits-1")
     Path("runs/digits-1/notes.txt").write_text("mine")
     nnx_command("train", *SMALL, "--seed", 1, "--out", "runs/digits-1", "--overwrite").ok()
@@ -245,7 +245,7 @@ def test_misuse(nnx_command, arguments, message):
         (("--device", "cuda:0"), "backend 'numpy' has no device 'cuda:0'; it has cpu"),
         (("--learning-rate", "inf"), "expected a finite learning_rate"),
         (("--learning-rate", "nan"), "expected a finite learning_rate"),
-        (("--hidden", 10**13), "out of memory"),
+        (("--hidden", 10**13), "Unable to allocate"),
     ],
 )
 def test_errors_leave_no_directory_behind(nnx_command, arguments, message):
@@ -260,7 +260,7 @@ def test_a_missing_backend_says_what_to_install(nnx_command, monkeypatch):
 
 
 def test_places_that_cannot_be_written_to_are_found_before_the_training(nnx_command, monkeypatch):
-    monkeypatch.setattr("nnx.cli.train.Trainer.fit", lambda *args, **kwargs: pytest.fail("it trained"))
+    monkeypatch.setattr("nnx.cli.jobs.Trainer.fit", lambda *args, **kwargs: pytest.fail("it trained"))
     Path("file").touch()
     assert "file is a file; choose a directory for --out" in nnx_command("train", "--out", "file").failed()
     assert "choose a writable directory with --out" in nnx_command("train", "--out", "file/run").failed()
@@ -298,7 +298,7 @@ class TestInterruptions:
         result = nnx_command("train", "--epochs", 9, "--batch-size", 200, "--out", "run", "--quiet")
         assert (result.code, result.out) == (130, "")
         assert "nnx: interrupted; the best model so far (epoch 3, validation accuracy" in result.err
-        assert result.err.endswith("is saved in run\n")
+        assert result.err.endswith("is saved in run; go on with nnx train --resume run\n")
         assert sorted(os.listdir("run")) == FILES
         assert len(nnx_command.figures("run")) == 3
         assert nnx_command.config("run")["outcome"]["state"] == "interrupted"
@@ -309,11 +309,27 @@ class TestInterruptions:
             raise KeyboardInterrupt
 
         nnx_command("train", *SMALL, "--out", "run").ok()
-        monkeypatch.setattr("nnx.cli.display.TrainingLog.on_batch_end", interrupt)
-        result = nnx_command("train", *SMALL, "--out", "run", "--overwrite")
+        before = {name: Path("run", name).read_bytes() for name in FILES if name != "checkpoints"}
+        with monkeypatch.context() as patch:
+            patch.setattr("nnx.cli.display.TrainingLog.on_batch_end", interrupt)
+            result = nnx_command("train", *SMALL, "--seed", 1, "--out", "run", "--overwrite")
         assert result.code == 130
-        assert "the model as it stood, with no epoch finished, is saved in run" in result.err
-        assert sorted(os.listdir("run")) == [name for name in FILES if name != "curves.png"]
+        assert "interrupted; no epoch was finished, and the model of the run before stays; go on with nnx" in result.err
+        assert {name: Path("run", name).read_bytes() for name in before} == before
+        nnx_command("evaluate", "run").ok()
+        nnx_command("train", "--resume", "run").ok()  # goes on with the new one, and then replaces the old one
+        nnx_command("train", *SMALL, "--seed", 1, "--out", "other").ok()
+        assert nnx_command.figures("run") == nnx_command.figures("other")
+        assert Path("run/curves.png").read_bytes() == Path("other/curves.png").read_bytes() != before["curves.png"]
+
+    def test_a_new_run_that_is_interrupted_does_not_replace_one_that_has_finished(self, nnx_command, monkeypatch):
+        nnx_command("train", *SMALL, "--out", "run").ok()
+        before = Path("run/model.safetensors").read_bytes()
+        with monkeypatch.context() as patch:
+            self.interrupt(patch, epoch=1)
+            result = nnx_command("train", *SMALL, "--seed", 1, "--out", "run", "--overwrite")
+        assert "is in the checkpoints of run, and the model of the run before stays; go on with nnx train" in result.err
+        assert Path("run/model.safetensors").read_bytes() == before
 
     def test_before_the_training(self, nnx_command, monkeypatch):
         def interrupt(*args, **kwargs):

@@ -92,6 +92,17 @@ def with_configuration(config, **changed):
     return json.dumps({**config, "configuration": {**config["configuration"], **changed}})
 
 
+@pytest.fixture
+def old_run(run):
+    """The same run as nnx 0.1 wrote it: with the configuration in ``config.json`` alone."""
+    state, header = nnx.io.load_weights(run / "model.safetensors")
+    model = nnx.from_config(header["config"]).load_state_dict(state)
+    nnx.io.save_weights(run / "model.safetensors", model, header["metadata"]["outcome"])
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "format": 2}))
+    return run
+
+
 def of_format_1(config):
     """What the first version wrote: sizes and options, of networks of linear layers alone."""
     said = config["configuration"]
@@ -101,11 +112,43 @@ def of_format_1(config):
     return {"format": 1, "options": options, "sizes": [64, 50, 10], **others}
 
 
-def test_a_run_of_the_first_format_is_still_one(nnx_command, run):
+def test_a_run_of_an_older_format_is_still_one(nnx_command, run, request):
     save_digit(0)
     before = nnx_command("evaluate", run).ok(), nnx_command("predict", run, "digit.png").ok()
+    request.getfixturevalue("old_run")
+    assert (nnx_command("evaluate", run).ok(), nnx_command("predict", run, "digit.png").ok()) == before
     (run / "config.json").write_text(json.dumps(of_format_1(nnx_command.config(run))))
     assert (nnx_command("evaluate", run).ok(), nnx_command("predict", run, "digit.png").ok()) == before
+    shutil.rmtree(run / "checkpoints")
+    message = "expected a run that nnx train began, got a model without checkpoints; start one with nnx train --out run"
+    assert message in nnx_command("train", "--resume", run).failed()
+
+
+def test_what_shows_a_run_is_made_anew_if_it_is_of_another_model(nnx_command, run):
+    names = ("config.json", "history.csv", "curves.png", "confusion.png")
+    before = {name: (run / name).read_bytes() for name in names}
+    for content in ("{", "[]", json.dumps({**nnx_command.config(run), "model": "0" * 64}), None):
+        for name in names[1:]:
+            (run / name).write_bytes(b"of another run")
+        (run / "config.json").unlink() if content is None else (run / "config.json").write_text(content)
+        nnx_command("evaluate", run).ok()
+        assert {name: (run / name).read_bytes() for name in names} == before
+
+
+def test_a_run_that_has_not_ended_says_how_to_go_on(nnx_command, run):
+    (run / "model.safetensors").unlink()
+    message = "expected a run that has ended, got one that was stopped before its 12 epochs were over; go on with nnx"
+    assert message in nnx_command("evaluate", run).failed()
+    nnx_command("train", "--resume", run).ok()
+    nnx_command("evaluate", run).ok()
+
+
+@pytest.mark.parametrize("bit", [5, 80, 700, 1500, 30_000, 100_000])
+def test_a_bit_that_flipped_is_an_error(nnx_command, run, bit):
+    content = bytearray((run / "model.safetensors").read_bytes())
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    (run / "model.safetensors").write_bytes(content)
+    assert "model.safetensors: expected" in nnx_command("evaluate", run).failed()
 
 
 class TestDamagedRuns:
@@ -118,7 +161,7 @@ class TestDamagedRuns:
         [
             (lambda config: "{", "config.json: expected JSON, got a damaged file"),
             (lambda config: "[]", "expected the configuration of a run, got an unknown one"),
-            (lambda config: json.dumps({**config, "format": 99}), "expected format 2 or older, got 99"),
+            (lambda config: json.dumps({**config, "format": 99}), "expected format 3 or older, got 99"),
             (lambda config: json.dumps({**config, "pixels": None}), "expected the configuration of a run"),
             (lambda config: json.dumps({**config, "format": 1}), "expected the configuration of a run"),
             (lambda config: with_configuration(config, x=1), "expected a configuration of model, loss, optimizer"),
@@ -126,7 +169,8 @@ class TestDamagedRuns:
             (lambda config: with_configuration(config, model=perceptron((64, 49, 10), "float32")), "do not belong"),
         ],
     )
-    def test_a_configuration_that_is_not_one(self, nnx_command, run, change, message):
+    def test_a_configuration_that_is_not_one(self, nnx_command, old_run, change, message):
+        run = old_run
         (run / "config.json").write_text(change(nnx_command.config(run)))
         assert message in nnx_command("evaluate", run).failed()
 
@@ -138,7 +182,8 @@ class TestDamagedRuns:
             (lambda config: json.dumps(of_format_1(config) | {"sizes": [64, 49, 10]}), "do not belong together"),
         ],
     )
-    def test_an_old_configuration_that_is_not_one(self, nnx_command, run, change, message):
+    def test_an_old_configuration_that_is_not_one(self, nnx_command, old_run, change, message):
+        run = old_run
         (run / "config.json").write_text(change(nnx_command.config(run)))
         assert message in nnx_command("evaluate", run).failed()
 
@@ -147,6 +192,7 @@ class TestDamagedRuns:
         weights.write_bytes(weights.read_bytes()[:100])
         assert "expected a whole safetensors file" in nnx_command("predict", run, "x.png").failed()
         weights.unlink()
+        shutil.rmtree(run / "checkpoints")
         assert "expected a readable file of weights" in nnx_command("predict", run, "x.png").failed()
 
 
