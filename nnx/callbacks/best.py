@@ -59,8 +59,8 @@ class KeepBest(Callback):
                 self.row, self.state = dict(row), trainer.model.state_dict()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Give the model the best weights, unless the fit ended with an error."""
-        if self.restore and trainer.error is None and self.state is not None:
+        """Give the model the best weights, unless the fit ended with an error or is to go on."""
+        if self.restore and trainer.error is None and trainer.paused is None and self.state is not None:
             trainer.model.load_state_dict(self.state)
 
     def state_dict(self) -> dict[str, Any]:

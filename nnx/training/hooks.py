@@ -13,7 +13,8 @@ class Callback:
     Callbacks are called in the order in which the trainer has them, at the end of a fit in the opposite one. What a
     callback remembers from batch to batch belongs into :meth:`state_dict`, so that a resumed run is the same as one
     that was never stopped. If a hook raises, the fit ends with the state of the last whole batch, and
-    :meth:`on_fit_end` is still called, so that it is saved.
+    :meth:`on_fit_end` is still called, so that it is saved. What came to an end, a batch, an epoch or the fit, is told
+    to all callbacks, even if one of them raises.
 
     In each hook ``trainer`` is the :class:`nnx.Trainer`.
 
@@ -80,9 +81,36 @@ class Hooks:
 
     def call(self, name: str, *args: Any) -> None:
         """Call a hook of all callbacks that define it."""
+        if name.endswith("_end"):
+            self._call_all(name, args)
+        else:
+            for callback in self._defined[name]:
+                getattr(callback, name)(*args)
+
+    def end_fit(self, trainer: Any) -> None:
+        """Call ``on_fit_end``; if the fit ended with an error, errors of callbacks become notes of that one."""
+        try:
+            self.call("on_fit_end", trainer)
+        except Exception as error:
+            if trainer.error is None:
+                raise
+            for note in (_as_note(error), *getattr(error, "__notes__", ())):
+                trainer.error.add_note(note)
+
+    def _call_all(self, name: str, args: tuple[Any, ...]) -> None:
+        """Call a hook of all callbacks, even if one raises, since the state of each must be that after the step."""
+        first: BaseException | None = None
         order = self._defined[name]
         for callback in reversed(order) if name == "on_fit_end" else order:
-            getattr(callback, name)(*args)
+            try:
+                getattr(callback, name)(*args)
+            except BaseException as error:
+                if first is None:
+                    first = error
+                else:
+                    first.add_note(_as_note(error))
+        if first is not None:
+            raise first
 
     def gradients(self, trainer: Any, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
         """Pass gradients from callback to callback.
@@ -121,3 +149,7 @@ class Hooks:
                 name = f"{type(callback).__name__}-{count}"
             found[name] = callback
         return found
+
+
+def _as_note(error: BaseException) -> str:
+    return f"After it a callback raised {type(error).__name__}: {error}"

@@ -35,6 +35,7 @@ class Resumable:
         self.history = History()
         self.epoch = self.batch = self.step = self.skipped = 0
         self.stopped: str | None = None
+        self.paused: str | None = None
         self.error: BaseException | None = None
         self._hooks = Hooks(callbacks)
         self._totals = Totals(self.metrics)
@@ -138,6 +139,7 @@ class Resumable:
 
     def _begin(self, loader: Any) -> int:
         """Prepare a fit; return the epoch in which it began."""
+        self.paused = None
         if not self._goes_on:
             self._start, self.stopped, self.batch = self.epoch, None, 0
         elif self._position is not None and hasattr(loader, "load_state_dict"):

@@ -76,6 +76,8 @@ class Trainer(Resumable):
         How many batches were left out.
     stopped : str or None
         Why the fit was ended by :meth:`stop`.
+    paused : str or None
+        Why it was ended by :meth:`pause`.
     error : BaseException or None
         For callbacks, at the end of a fit: what ended it.
 
@@ -161,15 +163,15 @@ class Trainer(Resumable):
                 self.model.train()
             try:
                 self._hooks.call("on_fit_start", self)
-                while self.epoch < goal and self.stopped is None:
+                while self.epoch < goal and not self._is_ending:
                     self._train_epoch(loader, validating, interruption)
-                self._goes_on = False
+                self._goes_on = self.paused is not None
             except BaseException as error:
                 self.error = error
                 raise
             finally:
                 self._watch = None
-                self._hooks.call("on_fit_end", self)
+                self._hooks.end_fit(self)
         return self.history
 
     def evaluate(self, data: Any, *, metrics: Any = None, batch_size: int = 32) -> dict[str, Any]:
@@ -189,6 +191,14 @@ class Trainer(Resumable):
     def stop(self, reason: str) -> None:
         """End the fit: after the batch if a batch is being trained, and for good, so that a resumed fit ends too."""
         self.stopped = reason
+
+    def pause(self, reason: str) -> None:
+        """End the fit as :meth:`stop` does, but not for good: the next fit goes on, and so does a resumed one."""
+        self.paused = reason
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.stopped is not None or self.paused is not None
 
     def _train_epoch(self, loader: Any, validation: Any, interruption: Interruption) -> None:
         epoch, first = self.epoch + 1, self.step - self.batch
@@ -213,10 +223,9 @@ class Trainer(Resumable):
             self.batch, self.step, self._position = self.batch + 1, self.step + 1, state_of(loader)
             self._hooks.call("on_batch_end", self, value, outputs)
             interruption.check()
-            if self.stopped is not None:
+            if self._is_ending:
                 return
-        if (rest := self._update.rest()) is not None:
-            self._update.step(self._hooks.gradients(self, rest))
+        self._update_with_rest()
         self._end_epoch(loader, validation, watch)
         interruption.check()
 
@@ -231,6 +240,16 @@ class Trainer(Resumable):
         self._totals.update(batch, value, outputs)
         gathered = self._update.gather(gradients, samples_in(batch))
         return None if gathered is None else self._hooks.gradients(self, gathered)
+
+    def _update_with_rest(self) -> None:
+        """Make an update with what is left of an epoch; if a callback raises, it is still left."""
+        update = self._update.snapshot(whole=True)
+        try:
+            if (rest := self._update.rest()) is not None:
+                self._update.step(self._hooks.gradients(self, rest))
+        except BaseException:
+            self._update.restore(update)
+            raise
 
     @contextmanager
     def _whole_or_undone(self, watch: Watch) -> Iterator[None]:

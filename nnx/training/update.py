@@ -88,10 +88,10 @@ class Update:
         if self.average is not None:
             self.average.update()
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return what :meth:`restore` takes, copies of sums only where the next batch ends them."""
+    def snapshot(self, *, whole: bool = False) -> dict[str, Any]:
+        """Return what :meth:`restore` takes, copies of sums only where the next batch ends them, or of the whole."""
         parts: dict[str, Any] = {"scale": self.scale}
-        if self.accumulation is not None and self.accumulation.is_last:
+        if self.accumulation is not None and (whole or self.accumulation.is_last):
             parts["accumulation"] = self.accumulation
         return {name: part.state_dict() for name, part in parts.items() if part is not None}
 
