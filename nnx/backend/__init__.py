@@ -4,6 +4,7 @@ Only this folder and ``nnx/kernels`` may name an array library.
 """
 
 from nnx.backend.deferring import foreign_function, operator_of_ufunc
+from nnx.backend.device_memory import peak_of_device
 from nnx.backend.in_place import (
     add_into,
     copied,
@@ -97,6 +98,7 @@ __all__ = [
     "one_like",
     "operator_of_ufunc",
     "owner_of_memory",
+    "peak_of_device",
     "random_bits",
     "read_only",
     "renewed",

@@ -3,8 +3,14 @@
 from nnx.callbacks.best import EarlyStopping, KeepBest
 from nnx.callbacks.checkpointing import Checkpoints
 from nnx.callbacks.gradient_changes import ClipGradients, GradientNoise
+from nnx.callbacks.gradient_norms import GradientNorms
+from nnx.callbacks.history_file import WriteHistory
+from nnx.callbacks.moving import MoveBackend
+from nnx.callbacks.peak_memory import Memory
 from nnx.callbacks.plateau import ReduceOnPlateau
+from nnx.callbacks.progress import ProgressBar
 from nnx.callbacks.rate_search import RateSearch, find_learning_rate
+from nnx.callbacks.stopwatch import StopAfter, Timing
 from nnx.training import Callback
 
 __all__ = [
@@ -13,8 +19,15 @@ __all__ = [
     "ClipGradients",
     "EarlyStopping",
     "GradientNoise",
+    "GradientNorms",
     "KeepBest",
+    "Memory",
+    "MoveBackend",
+    "ProgressBar",
     "RateSearch",
     "ReduceOnPlateau",
+    "StopAfter",
+    "Timing",
+    "WriteHistory",
     "find_learning_rate",
 ]

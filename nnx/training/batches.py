@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from nnx.backend import is_array
+from nnx.backend import is_array, to_device
 from nnx.data import DataLoader, Dataset
 from nnx.errors import ArgumentError, DataError
 from nnx.tree import tree_flatten
@@ -37,11 +37,11 @@ def state_of(loader: Any) -> dict[str, Any] | None:
     return dict(loader.state_dict()) if hasattr(loader, "state_dict") else None
 
 
-def rest_of_epoch(loader: Iterable[Tree], taken: int) -> Iterator[Tree]:
+def rest_of_epoch(loader: Iterable[Tree], taken: int, device: str | None = None) -> Iterator[Tree]:
     """Iterate over an epoch of which some batches were taken before.
 
     A loader that has a state knows its position. Of other iterables the batches that were taken are skipped, so they
-    must be the same in each pass, or new ones each time they are asked.
+    must be the same in each pass, or new ones each time they are asked. With a device, batches are moved there.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def rest_of_epoch(loader: Iterable[Tree], taken: int) -> Iterator[Tree]:
         batches = iter(loader) if has_state else islice(iter(loader), taken, None)
         for batch in batches:
             count += 1
-            yield batch
+            yield batch if device is None else to_device(batch, device)
         if count or taken or not has_state or attempt:
             break
     if not count and not taken:

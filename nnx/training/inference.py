@@ -63,11 +63,12 @@ def evaluate_batches(
     batches: Iterable[Tree],
     metrics: Metrics,
     where: str,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
     totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
     with evaluating(model, loss):
-        for batch in rest_of_epoch(batches, 0):
+        for batch in rest_of_epoch(batches, 0, device):
             watch.begin(batch)
             value, outputs = objective(model, batch)
             watch.examine(batch, value)

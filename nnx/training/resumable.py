@@ -34,6 +34,8 @@ class Resumable:
         self.metrics = as_metrics(metrics)
         self.history = History()
         self.epoch = self.batch = self.step = self.skipped = 0
+        self.batches: int | None = None
+        self.device: str | None = None
         self.stopped: str | None = None
         self.paused: str | None = None
         self.error: BaseException | None = None
@@ -68,6 +70,32 @@ class Resumable:
     def callbacks(self) -> Sequence[Callback]:
         """The callbacks, in the order in which they are called."""
         return tuple(self._hooks.callbacks)
+
+    def to(self, device: str) -> None:
+        """Move all that is trained to another backend or device, and from now on the batches of each fit.
+
+        Between two epochs, as in ``on_epoch_start``.
+
+        Parameters
+        ----------
+        device : str
+            As in :func:`nnx.to_device`: ``"torch"``, ``"cupy:0"``.
+
+        Raises
+        ------
+        UsageError
+            In the middle of an epoch.
+        BackendError, DeviceError
+            If there is no such backend or device.
+        """
+        if self._watch is not None:
+            raise UsageError("expected Trainer.to between two epochs, got a call in one; call it in on_epoch_start")
+        states = {name: part.state_dict() for name, part in self._parts().items() if name != "callbacks"}
+        for part in (self.model, self.loss, self.optimizer):
+            if hasattr(part, "to"):
+                part.to(device)
+        self._load_parts(states)  # and what has no method for it moves to the model
+        self.device = device
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a fit needs to go on with the same bits, as a tree of numbers, strings and arrays.
@@ -120,17 +148,21 @@ class Resumable:
                 f"expected the state of a trainer in format {FORMAT}, got {state.get('format')}; "
                 "save trainer.state_dict(), or install a newer nnx"
             )
-        for name, part in self._parts().items():
-            if name == "accumulation":  # whose sums may be all that is left of an epoch
-                part.load_state_dict(state[name], self.model.trainable_parameters())
-            else:
-                part.load_state_dict(state[name])
+        self._load_parts({name: state[name] for name in self._parts()})
         for name in ("epoch", "batch", "step", "skipped"):
             setattr(self, name, as_integer(state[name], name, least=0))
         self.stopped, self._start, self._position = state["stopped"], state["start"], state["position"]
         self.history.rows[:] = [dict(row) for row in state["history"]]
         self._totals.load_state_dict(state["metrics"])
         self._goes_on = self._update.is_whole = True
+
+    def _load_parts(self, states: Mapping[str, Any]) -> None:
+        parts = self._parts()
+        for name, state in states.items():
+            if name == "accumulation":  # whose sums may be all that is left of an epoch
+                parts[name].load_state_dict(state, self.model.trainable_parameters())
+            else:
+                parts[name].load_state_dict(state)
 
     def _parts(self) -> dict[str, Any]:
         """Return what has a state of its own, by name."""
@@ -139,7 +171,7 @@ class Resumable:
 
     def _begin(self, loader: Any) -> int:
         """Prepare a fit; return the epoch in which it began."""
-        self.paused = None
+        self.paused, self.batches = None, len(loader) if hasattr(loader, "__len__") else None
         if not self._goes_on:
             self._start, self.stopped, self.batch = self.epoch, None, 0
         elif self._position is not None and hasattr(loader, "load_state_dict"):

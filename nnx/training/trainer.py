@@ -72,6 +72,8 @@ class Trainer(Resumable):
         A row for each epoch.
     epoch, batch, step : int
         How many epochs are finished, how many batches of the current one were taken, and how many in total.
+    batches : int or None
+        How many batches an epoch has, if the data tell.
     skipped : int
         How many batches were left out.
     stopped : str or None
@@ -214,7 +216,7 @@ class Trainer(Resumable):
             skips=self.not_finite == "skip",
         )
         step = make_step(self._update.objective(self.objective), self._update, before_update=self._examine)
-        for batch in rest_of_epoch(loader, self.batch):
+        for batch in rest_of_epoch(loader, self.batch, self.device):
             self._hooks.call("on_batch_start", self, batch)
             watch.begin(batch)
             with self._whole_or_undone(watch):
@@ -269,7 +271,7 @@ class Trainer(Resumable):
     def _evaluate(self, batches: Any, metrics: Metrics, where: str) -> dict[str, Any]:
         with self.averaged():
             objective = self.policy.objective(self.objective)
-            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where)
+            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where, self.device)
 
     def _end_epoch(self, loader: Any, validation: Any, watch: Watch) -> None:
         if watch.first_skipped is not None and self._totals.is_empty:
