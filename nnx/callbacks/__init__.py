@@ -2,6 +2,7 @@
 
 from nnx.callbacks.best import EarlyStopping, KeepBest
 from nnx.callbacks.checkpointing import Checkpoints
+from nnx.callbacks.event_files import TensorBoard
 from nnx.callbacks.gradient_changes import ClipGradients, GradientNoise
 from nnx.callbacks.gradient_norms import GradientNorms
 from nnx.callbacks.history_file import WriteHistory
@@ -27,6 +28,7 @@ __all__ = [
     "RateSearch",
     "ReduceOnPlateau",
     "StopAfter",
+    "TensorBoard",
     "Timing",
     "WriteHistory",
     "find_learning_rate",
