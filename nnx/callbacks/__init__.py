@@ -2,6 +2,7 @@
 
 from nnx.callbacks.best import EarlyStopping, KeepBest
 from nnx.callbacks.checkpointing import Checkpoints
+from nnx.callbacks.drawing import Plots
 from nnx.callbacks.event_files import TensorBoard
 from nnx.callbacks.gradient_changes import ClipGradients, GradientNoise
 from nnx.callbacks.gradient_norms import GradientNorms
@@ -24,6 +25,7 @@ __all__ = [
     "KeepBest",
     "Memory",
     "MoveBackend",
+    "Plots",
     "ProgressBar",
     "RateSearch",
     "ReduceOnPlateau",

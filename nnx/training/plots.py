@@ -1,6 +1,7 @@
 """Plots of a run, as matplotlib figures without a window: ``figure.savefig("curves.png")``.
 
-matplotlib is imported when a plot is made; the state of ``pyplot`` is neither read nor changed.
+matplotlib is imported when a plot is made; the state of ``pyplot`` and the user's settings are neither read nor
+changed.
 """
 
 import math
@@ -8,14 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from nnx.backend import to_numpy
-from nnx.errors import ArgumentError, MissingExtraError, ShapeError
+from nnx.errors import ArgumentError, ShapeError
+from nnx.training.canvas import BLUE, FAINT, INK, ORANGE, in_own_style, new_figure, panels_of, tidy
 from nnx.training.history import History
 from nnx.types import Array
 
-_TRAINING, _VALIDATION, _INK, _FAINT = "#2563eb", "#ea580c", "#1f2937", "#9ca3af"
 _MOST_COUNTED = 20  # with more classes the counts would not be readable
 
 
+@in_own_style
 def plot_curves(history: History, monitor: str | Sequence[str] | None = None) -> Any:
     """Draw the metrics over the epochs, for training and validation.
 
@@ -46,19 +48,21 @@ def plot_curves(history: History, monitor: str | Sequence[str] | None = None) ->
     if not history.rows:
         raise ArgumentError("expected a history with at least one epoch, got none; train first")
     names = list(dict.fromkeys(name.removeprefix("validation_") for name in history.names if name != "epoch"))
-    figure = _figure(width=4.5 * len(names), height=3.8)
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    figure, panels = panels_of(len(names), 4.5, 3.8)
     for axes, name in zip(panels, names, strict=True):
         _draw_lines(axes, history, name)
     if min(min(history.column("loss")), 0.0) == 0.0:
         panels[0].set_ylim(bottom=0)
     chosen = history.monitored(monitor)
     _mark_best(panels[names.index(chosen[0].removeprefix("validation_"))], history, chosen)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=_INK)
+    lines = {line.get_label(): line for axes in panels for line in axes.lines if not line.get_label().startswith("_")}
+    figure.legend(
+        lines.values(), lines, loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=INK
+    )
     return figure
 
 
+@in_own_style
 def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
     """Draw a confusion matrix with its counts; color shows the share of each row.
 
@@ -94,25 +98,26 @@ def plot_confusion(matrix: Array, names: list[str] | None = None) -> Any:
             f"expected a square matrix and a name for each of its rows, got shape {tuple(matrix.shape)} and "
             f"{'no names' if names is None else f'{len(names)} names'}"
         )
-    figure = _figure(width=6.0, height=6.2)
+    figure = new_figure(width=6.0, height=6.2)
     axes = figure.subplots()
     shares = [[count / max(sum(row), 1) for count in row] for row in rows]
     _color_cells(axes, shares)
     if classes <= _MOST_COUNTED:
         _write_counts(axes, rows, shares)
     correct, total = sum(rows[i][i] for i in range(classes)), sum(map(sum, rows))
-    axes.set_title(f"{100 * correct / max(total, 1):.2f} % of {total:,} correct", color=_INK, fontsize=12, pad=12)
-    axes.set_xlabel("predicted class", color=_INK, fontsize=11, labelpad=8)
-    axes.set_ylabel("true class", color=_INK, fontsize=11, labelpad=8)
+    axes.set_title(f"{100 * correct / max(total, 1):.2f} % of {total:,} correct", color=INK, fontsize=12, pad=12)
+    axes.set_xlabel("predicted class", color=INK, fontsize=11, labelpad=8)
+    axes.set_ylabel("true class", color=INK, fontsize=11, labelpad=8)
     if classes <= _MOST_COUNTED or names is not None:
         labels = names or [str(i) for i in range(classes)]
         axes.set_xticks(range(classes), labels, rotation=90 if max(map(len, labels)) > 3 else 0)
         axes.set_yticks(range(classes), labels)
-    axes.tick_params(which="both", length=0, colors=_INK)
+    axes.tick_params(which="both", length=0, colors=INK)
     axes.spines[:].set_visible(False)
     return figure
 
 
+@in_own_style
 def plot_rates(
     rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float | None = None
 ) -> Any:
@@ -127,35 +132,22 @@ def plot_rates(
     MissingExtraError
         If matplotlib is not installed.
     """
-    figure = _figure(width=6.0, height=3.8)
+    figure = new_figure(width=6.0, height=3.8)
     axes = figure.subplots()
-    axes.plot(rates, losses, color=_FAINT, linewidth=1, label="loss")
-    axes.plot(rates, smoothed, color=_TRAINING, linewidth=2, label="smoothed", solid_capstyle="round")
+    axes.plot(rates, losses, color=FAINT, linewidth=1, label="loss")
+    axes.plot(rates, smoothed, color=BLUE, linewidth=2, label="smoothed", solid_capstyle="round")
     axes.set_xscale("log")
     if suggestion is not None:
-        axes.axvline(suggestion, color=_VALIDATION, linewidth=1.5, label=f"suggestion: {suggestion:.2g}")
+        axes.axvline(suggestion, color=ORANGE, linewidth=1.5, label=f"suggestion: {suggestion:.2g}")
     if smoothed:
         low, high = min(smoothed), max(smoothed[0], min(losses))
         margin = 0.5 * (high - low) or 1.0
         axes.set_ylim(low - 0.2 * margin, high + margin)  # what comes after would flatten all that matters
-    axes.set_xlabel("learning rate", color=_INK, fontsize=11)
-    axes.set_ylabel("loss", color=_INK, fontsize=11)
-    axes.grid(axis="y", color=_FAINT, alpha=0.3, linewidth=0.8)
-    axes.tick_params(length=0, which="both", colors=_INK)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
-    axes.legend(frameon=False, fontsize=10, labelcolor=_INK)
+    axes.set_xlabel("learning rate", color=INK, fontsize=11)
+    axes.set_ylabel("loss", color=INK, fontsize=11)
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=10, labelcolor=INK)
     return figure
-
-
-def _figure(width: float, height: float) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"expected matplotlib to draw a plot, got: {error}; install it with: pip install 'nnx-array[cli]'"
-        ) from error
-    return Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
 
 
 def _scale(name: str) -> int:
@@ -169,26 +161,26 @@ def _draw_lines(axes: Any, history: History, name: str) -> None:
     scale = _scale(name)
     epochs = [row["epoch"] for row in history.rows]
     marker = "o" if len(epochs) == 1 else None  # a line through one point is invisible
-    for column, label, color in ((name, "training", _TRAINING), (f"validation_{name}", "validation", _VALIDATION)):
+    for column, label, color in ((name, "training", BLUE), (f"validation_{name}", "validation", ORANGE)):
         values = [scale * value for value in history.column(column)]
         if any(value == value for value in values):  # not all NaN
             axes.plot(epochs, values, color=color, label=label, linewidth=2, marker=marker, solid_capstyle="round")
-    axes.set_xlabel("epoch", color=_INK, fontsize=11)
-    axes.set_ylabel(name.replace("_", " ") + (" (%)" if scale == 100 else ""), color=_INK, fontsize=11)
+    axes.set_xlabel("epoch", color=INK, fontsize=11)
+    axes.set_ylabel(name.replace("_", " ") + (" (%)" if scale == 100 else ""), color=INK, fontsize=11)
     margin = 0.02 * (epochs[-1] - epochs[0]) or 0.5
     axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-    axes.grid(axis="y", color=_FAINT, alpha=0.3, linewidth=0.8)
-    axes.tick_params(length=0, colors=_INK)
+    axes.grid(axis="y", color=FAINT, alpha=0.3, linewidth=0.8)
+    axes.tick_params(length=0, colors=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT)
+    axes.spines["bottom"].set_color(FAINT)
 
 
 def _mark_best(axes: Any, history: History, monitor: Sequence[str]) -> None:
     row, name = history.best(monitor), monitor[0]
     if row is None or name not in row:
         return
-    scale, color = _scale(name), _VALIDATION if name.startswith("validation_") else _TRAINING
+    scale, color = _scale(name), ORANGE if name.startswith("validation_") else BLUE
     value = f"{100 * row[name]:.2f} %" if scale == 100 else f"{row[name]:.4g}"
     axes.plot([row["epoch"]], [scale * row[name]], "o", color=color, markersize=7, markeredgecolor="white", zorder=5)
     axes.set_title(f"● best: {value} in epoch {row['epoch']}", loc="right", color=color, fontsize=10)
@@ -215,5 +207,5 @@ def _write_counts(axes: Any, rows: list[list[int]], shares: list[list[float]]) -
     for i, row in enumerate(rows):
         for j, count in enumerate(row):
             if count:
-                color = "white" if i == j and shares[i][j] > 0.5 else _INK
+                color = "white" if i == j and shares[i][j] > 0.5 else INK
                 axes.text(j, i, f"{count:,}", ha="center", va="center", color=color, fontsize=9)
