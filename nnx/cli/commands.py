@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -11,9 +11,6 @@ from click.core import ParameterSource
 from nnx.backend import BACKENDS
 from nnx.cli import FAILED, LOSSES
 from nnx.version import __version__
-
-if TYPE_CHECKING:
-    from nnx.cli.configuration import Configuration
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 _EXAMPLES = """\b
@@ -26,9 +23,10 @@ Examples:
 
 
 def _data(value: str) -> str:
-    """Parse the name of a data set, or a directory."""
-    if value not in ("digits", "mnist") and not (value and Path(value).is_dir()):
-        raise click.BadParameter(f"expected digits, mnist or a directory, got {value!r}")
+    """Parse the name of a data set, a directory or a file."""
+    is_file = Path(value).suffix in (".npz", ".csv") and Path(value).is_file()
+    if value not in ("digits", "mnist") and not (value and (Path(value).is_dir() or is_file)):
+        raise click.BadParameter(f"expected digits, mnist, a directory, or a file .npz or .csv, got {value!r}")
     return value if value in ("digits", "mnist") else str(Path(value).resolve())
 
 
@@ -52,11 +50,6 @@ def _device_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return backend(device(command))
 
 
-OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
-RATES = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
-# Options that a --config file replaces; the other options take precedence over the file.
-_IN_THE_FILE = ("loss", "model", "hidden", "learning_rate", "optimizer", "momentum", "dtype")
-
 _run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -69,21 +62,37 @@ def nnx(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@nnx.command()
-@click.option(
-    "--config",
+_code_option = click.option(
+    "--code",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Model, loss, optimizer and the rest from a file of JSON, such as config.json of a run.",
+    metavar="FILE.py",
+    help="Python file whose classes and functions a configuration may name.",
 )
+
+
+@nnx.command()
+@click.argument("file", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The same as CONFIG.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replace a value of the configuration, such as optimizer.learning_rate=1e-3; may be repeated.",
+)
+@_code_option
 @click.option(
     "--data",
     type=_data,
-    metavar="digits|mnist|DIR",
+    metavar="digits|mnist|PATH",
     default="digits",
-    help="Data set by name, or a directory of IDX files.",
+    help="Data set by name, a directory of IDX files or of images by class, or a file .npz or .csv.",
 )
-@click.option("--loss", type=click.Choice([*LOSSES]), default="cross-entropy", help="Loss.")
+@click.option(
+    "--loss",
+    type=click.Choice([*LOSSES]),
+    help="Loss.  [default: cross-entropy, of numbers as targets mse]",
+)
 @click.option(
     "--model", type=click.Choice(["perceptron", "lenet"]), default="perceptron", help="Linear layers, or convolutions."
 )
@@ -100,7 +109,7 @@ def nnx(context: click.Context) -> None:
     metavar="X",
     help="Size of a step.  [default: 0.1 for sgd, 0.001 for adam and adamw]",
 )
-@click.option("--optimizer", type=click.Choice([*OPTIMIZERS]), default="sgd", help="Update rule.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", help="Update rule.")
 @click.option(
     "--momentum", type=click.FloatRange(min=0, max=1, max_open=True), metavar="X", default=0.0, help="Momentum of sgd."
 )
@@ -121,7 +130,10 @@ def nnx(context: click.Context) -> None:
 def train(
     context: click.Context,
     /,
+    file: Path | None,
     config: Path | None,
+    settings: tuple[str, ...],
+    code: Path | None,
     out: Path | None,
     overwrite: bool,
     resume: Path | None,
@@ -133,29 +145,37 @@ def train(
     The directory holds the weights, the history of the epochs, two plots and the configuration.
 
     The network is a perceptron, linear layers with ReLU between them, or LeNet, two convolutions and two linear layers,
-    or what the file of --config describes: then --data, --epochs, --batch-size, --seed, --backend and --device, where
-    given, go before what the file says.
+    or what CONFIG describes, a file of TOML or JSON, such as the config.json of a run: then --data, --epochs,
+    --batch-size, --seed, --backend and --device, where given, go before what the file says.
 
-    The images are standardized with the mean and standard deviation of the training set. Where the data have
-    no test set, a fifth validates: of the digits one that the seed draws, of a directory the last in its files.
-    What is saved is the model of the best epoch by validation accuracy. While a run trains, checkpoints of it are saved
-    too: after Ctrl-C, a crash or a power failure, --resume takes it to the same end as if it had not been stopped. Of
-    the other options only --epochs, --backend, --device and --quiet go with it.
+    Inputs are standardized with the mean and standard deviation of the training set. Where the data have no test set, a
+    fifth validates: of the digits one that the seed draws, of a directory the last in its files. What is saved is the
+    model of the best epoch by validation accuracy, or loss where the targets are numbers. While a run trains,
+    checkpoints of it are saved too: after Ctrl-C, a crash or a power failure, --resume takes it to the same end as if
+    it had not been stopped.
     """
+    from nnx.cli.code import load_code
     from nnx.cli.display import Output, make_console
+    from nnx.cli.requests import chosen_configuration, go_on
     from nnx.cli.train import train
 
     output = Output()
     console = make_console(quiet=quiet, file=output)
     given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if resume is not None:
-        code = _resume(resume, given, options, [config, out, overwrite or None], console)
-        return _end(code, output)
-    if config is None:
-        configuration, model = _preset(options, given), _architecture(options, given)
-    else:
-        configuration, model = _from_file(config, given, options), None
-    return _end(train(configuration, model=model, out=out, overwrite=overwrite, console=console), output)
+    allow = load_code(code)
+    if resume is None:
+        config = _one_of(file, config)
+        configuration = chosen_configuration(config, given, options, settings, allow)
+        return _end(train(configuration, out=out, overwrite=overwrite, console=console), output)
+    if file or config or out or overwrite:
+        raise click.UsageError("--resume goes with none of CONFIG, --config, --out and --overwrite: the run says that")
+    return _end(go_on(resume, given, options, settings, allow, console), output)
+
+
+def _one_of(file: Path | None, config: Path | None) -> Path | None:
+    if file and config:
+        raise click.UsageError(f"{file} and --config exclude each other: one configuration is enough")
+    return file or config
 
 
 def _end(code: int, output: Any) -> int:
@@ -170,109 +190,48 @@ def _end(code: int, output: Any) -> int:
     return code or FAILED
 
 
-def _resume(run: Path, given: set[str], options: dict[str, Any], others: list[Any], console: Any) -> int:
-    from dataclasses import replace
-
-    from nnx.cli.backends import choose_device
-    from nnx.cli.train import resume
-
-    if any(other is not None for other in others) or (clash := sorted(given - {"epochs", "backend", "device"})):
-        names = "other options" if any(other is not None for other in others) else f"--{clash[0].replace('_', '-')}"
-        raise click.UsageError(f"--resume and {names} exclude each other: the run says that")
-
-    def adapt(configuration: "Configuration") -> "Configuration":
-        backend, device = options["backend"], options["device"]
-        if backend is None:
-            backend, device = configuration.backend, device or configuration.device
-        backend, device = choose_device(backend, device)
-        epochs = options["epochs"] if "epochs" in given else configuration.epochs
-        return replace(configuration, backend=backend, device=device, epochs=epochs)
-
-    return resume(run, adapt, console)
-
-
-def _architecture(options: dict[str, Any], given: set[str]) -> Callable[[int, int], dict[str, Any]]:
-    """Return the function that gives the configuration of the model for a number of pixels and classes."""
-    from nnx.cli.architectures import lenet, perceptron
-
-    if options["model"] == "lenet":
-        if "hidden" in given:
-            raise click.UsageError("--hidden is for the perceptron: leave it out, or choose --model perceptron")
-        return lambda pixels, classes: lenet(pixels, classes, options["dtype"])
-    return lambda pixels, classes: perceptron((pixels, *options["hidden"], classes), options["dtype"])
-
-
-def _preset(options: dict[str, Any], given: set[str]) -> "Configuration":
-    """Return the configuration for the options of ``nnx train``; the model is added when the data are known."""
-    from nnx.cli.backends import choose_device
-    from nnx.cli.configuration import Configuration
-
-    name = options["optimizer"]
-    if name != "sgd" and "momentum" in given:
-        raise click.UsageError("--momentum is for sgd: leave it out, or choose --optimizer sgd")
-    optimizer = {"type": OPTIMIZERS[name], "learning_rate": options["learning_rate"] or RATES[name]}
-    backend, device = choose_device(options["backend"], options["device"])
-    return Configuration(
-        model={},
-        loss={"type": LOSSES[options["loss"]]},
-        optimizer=optimizer | ({"momentum": options["momentum"]} if name == "sgd" else {}),
-        **{name: options[name] for name in ("data", "epochs", "batch_size", "seed", "dtype")},
-        backend=backend,
-        device=device,
-    )
-
-
-def _from_file(path: Path, given: set[str], options: dict[str, Any]) -> "Configuration":
-    """Return the configuration in a file; options that were given take precedence."""
-    from dataclasses import replace
-
-    from nnx.cli.backends import choose_device
-    from nnx.cli.configuration import read_configuration
-
-    if clash := [name for name in _IN_THE_FILE if name in given]:
-        names = ", ".join("--" + name.replace("_", "-") for name in clash)
-        raise click.UsageError(f"--config and {names} exclude each other: the file says that")
-    read = read_configuration(path, **{name: options[name] for name in given - {"backend", "device"}})
-    backend, device = options["backend"], options["device"]
-    if backend is None:  # otherwise the device in the file belongs to another backend
-        backend, device = read.backend, device or read.device
-    backend, device = choose_device(backend, device)
-    return replace(read, backend=backend, device=device)
-
-
 @nnx.command()
 @_run_argument
 @click.option(
-    "--data", type=_data, metavar="digits|mnist|DIR", help="Data to measure on.  [default: what the run was trained on]"
+    "--data",
+    type=_data,
+    metavar="digits|mnist|PATH",
+    help="Data to measure on.  [default: what the run was trained on]",
 )
+@_code_option
 @_device_options
-def evaluate(run: Path, data: str | None, backend: str | None, device: str | None) -> int:
+def evaluate(run: Path, data: str | None, code: Path | None, backend: str | None, device: str | None) -> int:
     """Measure a trained network on other images.
 
     RUN is a directory that nnx train wrote. Of the data that it was trained on only the validation images are
     used; of other data the test images, or all if there is no such part.
     """
     from nnx.cli.backends import choose_device
+    from nnx.cli.code import load_code
     from nnx.cli.display import make_console
     from nnx.cli.evaluate import evaluate
 
-    return evaluate(run, data=data, spec=":".join(choose_device(backend, device)), console=make_console())
+    spec = ":".join(choose_device(backend, device))
+    return evaluate(run, data=data, spec=spec, allow=load_code(code), console=make_console())
 
 
 @nnx.command()
 @_run_argument
 @click.argument("image", type=click.Path(path_type=Path))
+@_code_option
 @_device_options
-def predict(run: Path, image: Path, backend: str | None, device: str | None) -> int:
+def predict(run: Path, image: Path, code: Path | None, backend: str | None, device: str | None) -> int:
     """Ask a trained network which digit an image shows.
 
     RUN is a directory that nnx train wrote. The image may have any size and colors, light on dark or dark on light.
     """
     from nnx.cli.backends import choose_device
+    from nnx.cli.code import load_code
     from nnx.cli.display import make_console
     from nnx.cli.predict import predict
 
-    return predict(run, image, spec=":".join(choose_device(backend, device)), console=make_console())
+    spec = ":".join(choose_device(backend, device))
+    return predict(run, image, spec=spec, allow=load_code(code), console=make_console())
 
 
 @nnx.command()

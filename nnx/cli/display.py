@@ -20,7 +20,6 @@ from nnx.training import Trainer
 from nnx.training.history import Row
 from nnx.types import Array
 
-_HEADER = "epoch     loss  accuracy  val. loss  val. accuracy      time"
 _BAR_WIDTH = 40
 
 
@@ -95,7 +94,8 @@ class TrainingLog(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Print the header."""
-        self._console.print(f"[bold]{_HEADER}[/]")
+        names = ["loss", *trainer.metrics]
+        self._console.print(f"[bold]{_header(['epoch', *names, *(f'validation_{name}' for name in names)])}[/]")
         text = f"epoch {min(trainer.epoch + 1, self._epochs)}/{self._epochs}"
         self._progress.update(self._task, description=text, completed=trainer.step)
         self._progress.start()
@@ -121,7 +121,7 @@ class TrainingLog(Callback):
 
 def loss_name(loss: Mapping[str, Any]) -> str:
     """Return the name of a loss for use in a sentence."""
-    return next(name for name, kind in LOSSES.items() if kind == loss["type"])
+    return next((name for name, kind in LOSSES.items() if kind == loss["type"]), str(loss["type"]))
 
 
 def model_name(model: Module) -> str:
@@ -136,19 +136,40 @@ def model_name(model: Module) -> str:
 
 def optimizer_name(optimizer: Optimizer) -> str:
     """Return the name of an optimizer for use in a sentence, with the hyperparameters that are not the default."""
-    defaults = inspect.signature(type(optimizer)).parameters
+    defaults, config = inspect.signature(type(optimizer)).parameters, optimizer.config()
+    values = {name: tuple(v["items"]) if isinstance(v, dict) and "items" in v else v for name, v in config.items()}
     shown = [
-        f", {name.replace('_', ' ')} {value if isinstance(value, (str, bool, tuple)) else format(value, 'g')}"
-        for name, value in optimizer.hyperparameters.items()
-        if name != "learning_rate" and name in defaults and value != defaults[name].default
+        f", {name.replace('_', ' ')} {_in_words(value)}"
+        for name, value in values.items()
+        if name in defaults and name != "learning_rate" and value != defaults[name].default and value != []
     ]
-    return f"{type(optimizer).__name__} with learning rate {optimizer.learning_rate:g}" + "".join(shown)
+    return f"{config['type']} with learning rate {_in_words(config['learning_rate'])}" + "".join(shown)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"by {str(value.get('type')).removeprefix('schedules.')}"
+    if isinstance(value, list):
+        return f"for {len(value)} groups"
+    return value if isinstance(value, str) else format(value, "g") if isinstance(value, float) else str(value)
+
+
+def _header(names: Sequence[str]) -> str:
+    titles = [name.replace("validation_", "val. ").replace("_", " ") for name in names]
+    return "".join(f"{title:>{_width(title)}}" for title in titles)[3:] + f"{'time':>10}"
 
 
 def _format_row(row: Row, seconds: float) -> str:
-    percent, validated = f"{row['accuracy']:.2%}", f"{row['validation_accuracy']:.2%}"
-    text = f"{row['epoch']:>5}{row['loss']:>9.4f}{percent:>10}{row['validation_loss']:>11.4f}{validated:>13} "
-    return f"{text}{seconds:>9.2f} s".replace("%", " %")
+    cells = []
+    for name, value in row.items():
+        title = name.replace("validation_", "val. ")
+        text = f"{value}" if name == "epoch" else f"{value:.2%}" if name.endswith("accuracy") else f"{value:.4f}"
+        cells.append(f"{text.replace('%', ' %'):>{_width(title)}}")
+    return "".join(cells)[3:] + f"{seconds:>8.2f} s"
+
+
+def _width(title: str) -> int:
+    return max(len(title) + 3, 10) if title != "epoch" else 8
 
 
 def print_probabilities(console: Console, probabilities: Sequence[float]) -> None:

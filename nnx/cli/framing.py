@@ -135,6 +135,14 @@ def _resize(digit: Array, starts: list[float], field: float, side: int) -> Array
     return np.asarray(padded.resize((side, side), method, box=(left, top, left + field, top + field)))
 
 
+def resize(ink: Array, shape: tuple[int, ...]) -> Array:
+    """Return a whole image with another number of rows and columns, for networks whose images are not square."""
+    from PIL import Image
+
+    image = Image.fromarray(ink.astype(np.float32)).resize(shape[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image) / max(float(np.max(image)), 1e-12)
+
+
 def _extent(occupied: Any) -> Any:
     """Return the length from the first to the last True of each row, both included."""
     width = occupied.shape[1]

@@ -1,23 +1,27 @@
 """What a training run consists of, made from its configuration."""
 
-from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from nnx.backend import namespace
 from nnx.callbacks import Checkpoints, KeepBest
-from nnx.cli.configuration import Config, Configuration
+from nnx.cli.architectures import resolved
+from nnx.cli.configuration import Configuration
 from nnx.cli.display import TrainingLog
 from nnx.cli.framing import Framing
-from nnx.cli.run_folder import CHECKPOINTS, MONITOR
+from nnx.cli.run_folder import CHECKPOINTS
 from nnx.cli.runs import Run
 from nnx.cli.samples import load_samples
-from nnx.data import DataLoader, Normalize
-from nnx.errors import ArgumentError
+from nnx.data import Compose, DataLoader, Normalize, SampleKey
+from nnx.errors import ArgumentError, UsageError
 from nnx.layers import Module
 from nnx.metrics import Accuracy
 from nnx.training import Trainer
+from nnx.types import Array
 
 
 @dataclass(frozen=True)
@@ -36,41 +40,81 @@ class Job:
     trainer: Trainer
 
 
-def prepare(
-    configuration: Configuration,
-    architecture: Callable[[int, int], Config] | None,
-    folder: Path,
-    id: str,
-    console: Console,
-) -> Job:
+def prepare(configuration: Configuration, folder: Path, id: str, console: Console) -> Job:
     """Read the data, and make the model and all else; see :func:`nnx.cli.train.train`."""
-    samples = load_samples(configuration.data, quiet=console.quiet)
+    samples = load_samples(configuration.data, configuration.data_options, quiet=console.quiet)
     parts = samples.divide(configuration.seed)
-    pixels = parts.x_train.shape[1]
-    if architecture is not None:
-        configuration = replace(configuration, model=architecture(pixels, samples.classes))
+    loss = configuration.loss or {"type": "MSE" if samples.is_regression else "CrossEntropy"}
+    model = resolved(configuration.model, samples.shape, samples.outputs, configuration.dtype)
+    configuration = replace(configuration, model=model, loss=loss)
+    is_table = len(samples.shape) == 1  # whose columns have scales of their own, unlike the pixels of an image
     run = Run(
         configuration=configuration,
-        pixels=pixels,
-        classes=samples.classes,
-        standard=Normalize.fit(parts.x_train),
-        framing=Framing.of(parts.x_train),
+        shape=samples.shape,
+        classes=samples.outputs,
+        is_regression=samples.is_regression,
+        standard=Normalize.fit(parts.x_train, axis=0) if is_table else Normalize.fit(parts.x_train),
+        framing=Framing() if is_table else Framing.of(parts.x_train),
         fingerprint=samples.fingerprint,
     )
-    loader = run.make_loader(parts.x_train, parts.y_train, configuration.batch_size, shuffle=True)
+    loader = run.make_loader(
+        parts.x_train,
+        parts.y_train,
+        configuration.batch_size,
+        shuffle=True,
+        transform=_as_images(samples.shape, configuration.make_transforms()),
+    )
     validation = run.make_loader(parts.x_validation, parts.y_validation)
+    run, trainer, best, log, checkpoints = _assemble(run, loader, validation, folder, id, console)
+    counts = len(parts.y_train), len(parts.y_validation)
+    return Job(id, run, counts, parts.held_out, loader, validation, best, log, checkpoints, trainer)
+
+
+def _assemble(
+    run: Run, loader: DataLoader, validation: DataLoader, folder: Path, id: str, console: Console
+) -> tuple[Run, Trainer, KeepBest, TrainingLog, Checkpoints]:
+    """Return the run with complete configurations, its trainer, and the callbacks that the command needs."""
+    configuration = run.configuration
     model, loss = configuration.make_model(), configuration.make_loss()
-    _try_out(model, validation, samples.classes)
-    optimizer = configuration.make_optimizer(model)
-    # Their own configurations are complete, with all defaults and with the sizes that the data have settled.
-    complete = replace(configuration, model=model.config(), loss=loss.config(), optimizer=optimizer.config())
-    best = KeepBest(MONITOR, restore=False)
+    _try_out(model, validation, run.classes)
+    optimizer, average = configuration.make_optimizer(model), configuration.make_average(model)
+    best = KeepBest(run.monitor, restore=False)
     log = TrainingLog(console, best, configuration.epochs, len(loader))
     checkpoints = Checkpoints(folder / CHECKPOINTS, every_seconds=20, least_seconds=2, metadata={"id": id})
-    trainer = Trainer(model, loss, optimizer, metrics=[Accuracy()], callbacks=[best, log, checkpoints])
-    counts = len(parts.y_train), len(parts.y_validation)
-    run = replace(run, configuration=complete)
-    return Job(id, run, counts, parts.held_out, loader, validation, best, log, checkpoints, trainer)
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        metrics=({} if run.is_regression else {"accuracy": Accuracy()}) | configuration.make_metrics(),
+        callbacks=[best, *configuration.make_callbacks(), log, checkpoints],
+        policy=configuration.policy,
+        accumulate=configuration.accumulate,
+        average=average,
+        not_finite=configuration.not_finite,
+    )
+    # Their own configurations are complete, with all defaults and with the sizes that the data have settled.
+    configs: dict[str, Any] = {"loss": loss.config(), "optimizer": optimizer.config()}
+    with contextlib.suppress(ArgumentError, UsageError):  # a model that only its own code can make again
+        configs["model"] = model.config()
+    return replace(run, configuration=replace(configuration, **configs)), trainer, best, log, checkpoints
+
+
+def _as_images(shape: tuple[int, ...], transforms: list[Any]) -> Any:
+    """Return a transform of batches whose samples are rows of values, from transforms of batches of images."""
+    if not transforms:
+        return None
+    transform = Compose(transforms)
+    if len(shape) == 1:
+        return transform
+    images = shape if len(shape) == 3 else (1, *shape)
+
+    def of_rows(batch: tuple[Array, Array], key: SampleKey) -> tuple[Array, Array]:
+        x, target = batch
+        xp = namespace(x)
+        x, target = transform((xp.reshape(x, (x.shape[0], *images)), target), key=key)
+        return xp.reshape(x, (x.shape[0], -1)), target
+
+    return of_rows
 
 
 def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
@@ -82,7 +126,7 @@ def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
         raise ArgumentError(f"expected a model that is called on a batch of images alone: {error}") from error
     if shape is None or tuple(shape) != (x.shape[0], classes):
         raise ArgumentError(
-            f"expected a model that maps images of shape {tuple(x.shape)} to {(x.shape[0], classes)}, a number for "
+            f"expected a model that maps samples of shape {tuple(x.shape)} to {(x.shape[0], classes)}, a number for "
             f"each class, got {'no array' if shape is None else tuple(shape)}"
         )
     model.train()

@@ -1,6 +1,6 @@
 """``nnx predict``: which digit an image file shows."""
 
-import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,16 @@ from nnx.backend import asarray, to_numpy, use_backend
 from nnx.cli import OK
 from nnx.cli.configuration import Config
 from nnx.cli.display import print_probabilities
-from nnx.cli.framing import find_ink
+from nnx.cli.framing import find_ink, resize
 from nnx.cli.runs import read_run
 from nnx.data.image_files import open_image
 from nnx.errors import ShapeError
 from nnx.functional import softmax
+from nnx.training import predict as run_model
 from nnx.types import Array
 
 
-def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
+def predict(folder: Path, image: Path, *, spec: str, allow: Mapping[str, Callable[..., Any]], console: Console) -> int:
     """Print the digit that a run's network sees in an image, with a bar of probabilities; return the exit code.
 
     Raises
@@ -30,26 +31,28 @@ def predict(folder: Path, image: Path, *, spec: str, console: Console) -> int:
     DataError
         If the image cannot be read, or is blank.
     ShapeError
-        If the network was not trained on square images.
+        If the network was not trained on images in shades of gray.
+    NonFiniteError
+        If the weights or the outputs are NaN or infinite.
     """
     with use_backend(spec):
-        run, model = read_run(folder)
-        side = math.isqrt(run.pixels)
-        if side * side != run.pixels:
-            raise ShapeError(f"{folder}: expected a network for square images, got one for {run.pixels} pixels")
+        run, model = read_run(folder, allow)
+        if len(run.shape) != 2 or run.is_regression:
+            what = "numbers" if run.is_regression else f"samples of shape {run.shape}"
+            raise ShapeError(f"{folder}: expected a network that tells gray images apart, got one for {what}")
         gray = read_gray(image)
         ink, is_dark_on_light = find_ink(gray, image)
-        framed = run.framing.apply(ink, side)
+        framed = run.framing.apply(ink, run.shape[0]) if run.shape[0] == run.shape[1] else resize(ink, run.shape)
         x = run.standard.apply(framed.reshape(1, -1).astype(run.configuration.dtype))
-        probabilities = _probabilities(model(asarray(x)), run.configuration.loss)
+        output = run_model(model, asarray(x), batch_size=1, policy=run.configuration.policy)
+        probabilities = _probabilities(output, run.configuration.loss)
     best = int(np.argmax(probabilities))
     console.print(f"[bold green]{best}[/] with probability {100 * probabilities[best]:.2f} %\n")
     print_probabilities(console, probabilities)
     height, width = gray.shape
     kind = "dark on light, so inverted" if is_dark_on_light else "light on dark"
-    console.print(
-        f"\n[dim]{escape(str(image))}: {width}x{height} pixels, {kind}; seen by the network as {side}x{side}[/]"
-    )
+    seen = f"{run.shape[1]}x{run.shape[0]}"
+    console.print(f"\n[dim]{escape(str(image))}: {width}x{height} pixels, {kind}; seen by the network as {seen}[/]")
     return OK
 
 

@@ -32,8 +32,6 @@ WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
     "config.json",
 )
 CHECKPOINTS, BEGUN = "checkpoints", "begun.json"
-MONITOR = ("validation_accuracy", "validation_loss")
-"""What decides which epoch is the best."""
 
 
 def begin(folder: Path, content: Mapping[str, Any]) -> None:
@@ -79,9 +77,13 @@ def show(folder: Path, metadata: Mapping[str, Any]) -> None:
     history = History([dict(row) for row in metadata["history"]])
     with replacing(folder / HISTORY) as temporary:
         history.write_csv(temporary)
-    _save_figure(folder / CONFUSION, plot_confusion(np.asarray(metadata["confusion"])))
+    if metadata["confusion"] is not None:
+        _save_figure(folder / CONFUSION, plot_confusion(np.asarray(metadata["confusion"])))
+    else:  # a regression has none
+        (folder / CONFUSION).unlink(missing_ok=True)
     if history.rows:
-        _save_figure(folder / CURVES, plot_curves(history, MONITOR))
+        monitor = ("validation_accuracy", "validation_loss") if "validation_accuracy" in history.names else None
+        _save_figure(folder / CURVES, plot_curves(history, monitor))
     else:
         (folder / CURVES).unlink(missing_ok=True)
     content = {**metadata["run"], "outcome": metadata["outcome"], "versions": metadata["versions"]}
@@ -103,7 +105,7 @@ def is_shown(folder: Path) -> bool:
         shown = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return False
-    return bool(shown == digest_of(folder / WEIGHTS)) and all((folder / name).exists() for name in (HISTORY, CONFUSION))
+    return bool(shown == digest_of(folder / WEIGHTS)) and (folder / HISTORY).exists()
 
 
 def digest_of(path: Path) -> str:

@@ -1,7 +1,9 @@
 """Run directories: the configuration, the outcome, and the trained model from its files."""
 
 import json
+import math
 import platform
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,11 @@ class Run:
     Attributes
     ----------
     configuration : Configuration
-    pixels, classes : int
-        Of an image, and of the data set.
+    shape : tuple of int
+        Of a sample, such as (height, width).
+    classes : int
+        The number of classes, or of the numbers that a regression predicts.
+    is_regression : bool
     standard : Normalize
         With the mean and standard deviation of the training set's pixels.
     framing : Framing
@@ -42,13 +47,31 @@ class Run:
     """
 
     configuration: Configuration
-    pixels: int
+    shape: tuple[int, ...]
     classes: int
+    is_regression: bool
     standard: Normalize
     framing: Framing
     fingerprint: str
 
-    def make_loader(self, x: Array, y: Array, batch_size: int = 1000, *, shuffle: bool = False) -> DataLoader:
+    @property
+    def pixels(self) -> int:
+        """The number of values of a sample."""
+        return math.prod(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """What a sample is."""
+        return "images" if len(self.shape) > 1 else "samples"
+
+    @property
+    def monitor(self) -> tuple[str, ...]:
+        """What decides which epoch is the best."""
+        return ("validation_loss",) if self.is_regression else ("validation_accuracy", "validation_loss")
+
+    def make_loader(
+        self, x: Array, y: Array, batch_size: int = 1000, *, shuffle: bool = False, transform: Any = None
+    ) -> DataLoader:
         """Standardize samples, move them to the selected backend and device, and return their batches.
 
         Raises
@@ -59,20 +82,31 @@ class Run:
         if x.shape[1] != self.pixels:
             raise DataError(f"expected images of {self.pixels} pixels, as the network takes, got {x.shape[1]}")
         configuration = self.configuration
+        inputs = self.standard.apply(x.astype(configuration.dtype))
+        dataset = Dataset(asarray(inputs), asarray(self._targets(y)))
+        return DataLoader(dataset, batch_size, shuffle=shuffle, seed=configuration.seed, transform=transform)
+
+    def _targets(self, y: Array) -> Array:
+        if self.is_regression != (y.dtype.kind == "f"):
+            wanted, got = ("numbers", "classes") if self.is_regression else ("classes", "numbers")
+            raise DataError(f"expected targets that are {wanted}, as the network was trained on, got {got}")
+        if self.is_regression:
+            return y.astype(self.configuration.dtype)
         one_hot = index_to_one_hot(y, self.classes)  # which also checks the labels
         # Indices as int32: every backend has it, while JAX has int64 only in its 64-bit mode.
-        target = y.astype(np.int32) if configuration.target == "indices" else one_hot.astype(configuration.dtype)
-        dataset = Dataset(asarray(self.standard.apply(x.astype(configuration.dtype))), asarray(target))
-        return DataLoader(dataset, batch_size, shuffle=shuffle, seed=configuration.seed)
+        is_index = self.configuration.target == "indices"
+        return y.astype(np.int32) if is_index else one_hot.astype(self.configuration.dtype)
 
     def content(self) -> dict[str, Any]:
         """Return all that is needed to build the model again and to use it, as data for JSON."""
-        own = asdict(self)
-        own |= own.pop("framing") | {"standard": {"mean": self.standard.mean, "std": self.standard.std}}
+        standard = {name: getattr(self.standard, name) for name in ("mean", "std")}
+        own = {"configuration": self.configuration.as_data(), **asdict(self.framing), "standard": standard}
+        own |= {name: getattr(self, name) for name in ("classes", "is_regression", "fingerprint")}
+        own["shape"] = list(self.shape)
         return {"format": CONFIG_VERSION, **own}
 
     @classmethod
-    def parse(cls, content: Any, where: Path) -> "Run":
+    def parse(cls, content: Any, where: Path, allow: Mapping[str, Callable[..., Any]] | None = None) -> "Run":
         """Return a run from what :meth:`content` returned, or a file of an older version has.
 
         Raises
@@ -80,7 +114,7 @@ class Run:
         CheckpointError
             If it is something else.
         """
-        return _parse(where, content)
+        return _parse(where, content, allow)
 
 
 def versions(backend: str | None) -> dict[str, str | None]:
@@ -89,7 +123,7 @@ def versions(backend: str | None) -> dict[str, str | None]:
     return {"nnx": __version__, "python": platform.python_version(), library.name: library.version}
 
 
-def read_run(folder: Path) -> tuple[Run, Module]:
+def read_run(folder: Path, allow: Mapping[str, Callable[..., Any]] | None = None) -> tuple[Run, Module]:
     """Return a run and its trained model, on the selected backend.
 
     Raises
@@ -106,10 +140,10 @@ def read_run(folder: Path) -> tuple[Run, Module]:
     metadata = metadata_of(folder)
     if metadata:
         refresh(folder, metadata)
-        where, run = folder / WEIGHTS, Run.parse(metadata["run"], folder / WEIGHTS)
+        where, run = folder / WEIGHTS, Run.parse(metadata["run"], folder / WEIGHTS, allow)
     else:  # of a version before 0.2, which kept the two apart
         where = folder / CONFIG
-        run = Run.parse(_read_json(folder), where)
+        run = Run.parse(_read_json(folder), where, allow)
     state, _ = load_weights(folder / WEIGHTS)
     try:
         model = run.configuration.make_model()
@@ -135,7 +169,7 @@ def _read_json(folder: Path) -> Any:
         raise CheckpointError(f"{path}: expected JSON, got a damaged file ({error}); train again") from error
 
 
-def _parse(path: Path, content: Any) -> Run:
+def _parse(path: Path, content: Any, allow: Any) -> Run:
     version = content.get("format") if isinstance(content, dict) else None
     if isinstance(version, int) and version > CONFIG_VERSION:
         raise CheckpointError(
@@ -146,15 +180,32 @@ def _parse(path: Path, content: Any) -> Run:
         if version == 1:
             content = {**content, **_of_format_1(content)}
         return Run(
-            configuration=Configuration.parse(content["configuration"], str(path)),
-            pixels=int(content["pixels"]),
+            configuration=Configuration.parse(_known(content["configuration"]), str(path), allow),
+            shape=_shape(content),
             classes=int(content["classes"]),
+            is_regression=bool(content.get("is_regression", False)),
             standard=Normalize(**content["standard"]),
             framing=Framing(float(content["fill"]), float(content.get("center", 0.5))),  # of old runs only the first
             fingerprint=str(content["fingerprint"]),
         )
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: expected the configuration of a run, got an unknown one ({error!r})") from error
+
+
+def _known(configuration: Any) -> Any:
+    """Return a configuration without the names that have no value, which old formats spell out as null."""
+    if not isinstance(configuration, dict):
+        return configuration
+    return {name: value for name, value in configuration.items() if value is not None}
+
+
+def _shape(content: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape of a sample; runs of old formats have the number of pixels alone."""
+    if "shape" in content:
+        return tuple(map(int, content["shape"]))
+    pixels = int(content["pixels"])
+    side = math.isqrt(pixels)
+    return (side, side) if side * side == pixels else (pixels,)
 
 
 def _of_format_1(content: dict[str, Any]) -> dict[str, Any]:

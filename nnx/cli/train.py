@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from nnx.backend import use_backend
 from nnx.cli import INTERRUPTED, OK
-from nnx.cli.configuration import Config, Configuration
+from nnx.cli.configuration import Configuration
 from nnx.cli.display import loss_name, model_name, optimizer_name
 from nnx.cli.jobs import Job, prepare
 from nnx.cli.run_folder import (
@@ -47,7 +47,6 @@ FINISHED = "finished"
 def train(
     configuration: Configuration,
     *,
-    model: Callable[[int, int], Config] | None,
     out: Path | None,
     overwrite: bool,
     console: Console,
@@ -57,9 +56,6 @@ def train(
     Parameters
     ----------
     configuration : Configuration
-    model : callable or None
-        Instead of the configuration's model, that of the configuration which this function returns for the numbers of
-        pixels and of classes of the data.
     out : path or None
         See :func:`nnx.cli.run_folder.claim_folder`.
     overwrite : bool
@@ -76,13 +72,18 @@ def train(
     _require("matplotlib")
     name = Path(configuration.data).name or "data"
     with claim_folder(out, name, overwrite=overwrite) as folder, _computing(configuration):
-        job = prepare(configuration, model, folder, secrets.token_hex(8), console)
+        job = prepare(configuration, folder, secrets.token_hex(8), console)
         begin(folder, {"id": job.id, **job.run.content()})
         _introduce(console, job)
         return _run(job, folder, console)
 
 
-def resume(folder: Path, adapt: Callable[[Configuration], Configuration], console: Console) -> int:
+def resume(
+    folder: Path,
+    adapt: Callable[[Configuration], Configuration],
+    allow: Mapping[str, Callable[..., Any]],
+    console: Console,
+) -> int:
     """Take a run that was stopped to its end; return the exit code.
 
     Parameters
@@ -90,6 +91,8 @@ def resume(folder: Path, adapt: Callable[[Configuration], Configuration], consol
     folder : path
     adapt : callable
         Returns the configuration to go on with, such as one of more epochs or on another backend.
+    allow : mapping
+        See :class:`nnx.cli.configuration.Configuration`.
     console : Console
 
     Raises
@@ -107,10 +110,10 @@ def resume(folder: Path, adapt: Callable[[Configuration], Configuration], consol
             raise CheckpointError(
                 f"{folder}: expected a run that nnx train began, got {has}; start one with nnx train --out {folder}"
             )
-        run = Run.parse(begun, folder / CHECKPOINTS / BEGUN)
+        run = Run.parse(begun, folder / CHECKPOINTS / BEGUN, allow)
         configuration = adapt(run.configuration)
         with _computing(configuration):
-            job = prepare(configuration, None, folder, str(begun.get("id")), console)
+            job = prepare(configuration, folder, str(begun.get("id")), console)
             if job.run.fingerprint != run.fingerprint:
                 raise DataError(
                     f"{configuration.data}: expected the data that the run was begun with, got others; bring them "
@@ -165,12 +168,15 @@ def _introduce(console: Console, job: Job) -> None:
     configuration = job.run.configuration
     console.print(
         f"[bold]{model_name(job.trainer.model)}[/] on [bold]{escape(configuration.data)}[/]: "
-        f"{job.samples[0]:,} images to train, {job.samples[1]:,} to validate ({job.held_out})"
+        f"{job.samples[0]:,} {job.run.kind} to train, {job.samples[1]:,} to validate ({job.held_out})"
     )
+    precision = configuration.dtype
+    if configuration.policy != "float32":
+        precision = f"{configuration.policy} with weights in {precision}"
     how = f"{loss_name(configuration.loss)}, {optimizer_name(job.trainer.optimizer)}"
     console.print(
         f"{how}, batches of {configuration.batch_size}, "
-        f"seed {configuration.seed}, {configuration.dtype} on {configuration.spec}\n"
+        f"seed {configuration.seed}, {precision} on {configuration.spec}\n"
     )
 
 
@@ -178,15 +184,22 @@ def _conclude(console: Console, job: Job, folder: Path) -> None:
     row = job.best.row
     if row is not None:
         console.print(
-            f"\nbest in epoch {row['epoch']}: [bold green]{_percent(row)}[/] of {job.samples[1]:,} "
-            f"validation images, in {job.log.seconds:.1f} s"
+            f"\nbest in epoch {row['epoch']}: [bold green]{_value(row)}[/] of {job.samples[1]:,} "
+            f"validation {job.run.kind}, in {job.log.seconds:.1f} s"
         )
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
     console.print(f"saved in [bold]{escape(str(folder))}[/]: {files}")
 
 
-def _percent(row: Mapping[str, float]) -> str:
-    return f"{100 * row['validation_accuracy']:.2f} %"
+def _measure(row: Mapping[str, float]) -> str:
+    return f"accuracy {_value(row)}" if "validation_accuracy" in row else f"loss {row['validation_loss']:.6g}"
+
+
+def _value(row: Mapping[str, float]) -> str:
+    """Return what decided that an epoch was the best, as text."""
+    if "validation_accuracy" in row:
+        return f"{100 * row['validation_accuracy']:.2f} %"
+    return f"a loss of {row['validation_loss']:.6g}"
 
 
 def _save(job: Job, folder: Path, state: str) -> str:
@@ -200,14 +213,18 @@ def _save(job: Job, folder: Path, state: str) -> str:
     if row is None:
         stays = ", and the model of the run before stays" if is_there and not is_own else ""
         return f"no epoch was finished{stays}"
-    told = f"(epoch {row['epoch']}, validation accuracy {_percent(row)})"
+    told = f"(epoch {row['epoch']}, validation {_measure(row)})"
     was_finished = metadata is not None and metadata.get("outcome", {}).get("state", FINISHED) == FINISHED
     if state != FINISHED and was_finished and not is_own:
         return f"the best model so far {told} is in the checkpoints of {folder}, and the model of the run before stays"
     with _uninterrupted():
         model, best = job.trainer.model, job.best.state
         model.load_state_dict(best or {})
-        found = evaluate(model, job.trainer.loss, job.validation, metrics=[ConfusionMatrix()])
+        confusion = None
+        if not job.run.is_regression:
+            policy = job.run.configuration.policy
+            found = evaluate(model, job.trainer.loss, job.validation, metrics=[ConfusionMatrix()], policy=policy)
+            confusion = found["confusion_matrix"].tolist()
         configuration, history = job.run.configuration, job.trainer.history
         metadata = {
             "id": job.id,
@@ -215,7 +232,7 @@ def _save(job: Job, folder: Path, state: str) -> str:
             "outcome": {"state": state, "epochs": len(history.rows), "best": row},
             "versions": versions(configuration.backend),
             "history": history.rows,
-            "confusion": found["confusion_matrix"].tolist(),
+            "confusion": confusion,
         }
         save_weights(folder / WEIGHTS, model.eval(), metadata)
         show(folder, metadata)

@@ -16,7 +16,15 @@ from nnx.tree import tree_map
 from nnx.types import Tree
 
 
-def evaluate(model: Module, loss: Any, data: Any, *, metrics: Any = (), batch_size: int = 32) -> dict[str, Any]:
+def evaluate(
+    model: Module,
+    loss: Any,
+    data: Any,
+    *,
+    metrics: Any = (),
+    batch_size: int = 32,
+    policy: Policy | str = "float32",
+) -> dict[str, Any]:
     """Return a model's loss and metrics over data, in evaluation mode.
 
     Parameters
@@ -31,6 +39,8 @@ def evaluate(model: Module, loss: Any, data: Any, *, metrics: Any = (), batch_si
         As in :class:`nnx.Trainer`.
     batch_size : int
         For arrays.
+    policy : Policy or str
+        What the model computes in.
 
     Returns
     -------
@@ -53,7 +63,8 @@ def evaluate(model: Module, loss: Any, data: Any, *, metrics: Any = (), batch_si
     (0.8133, 0.5)
     """
     batches = as_batches(data, batch_size, shuffle=False)
-    return evaluate_batches(model, loss, as_objective(loss), batches, as_metrics(metrics), "batch")
+    objective = as_policy(policy).objective(as_objective(loss))
+    return evaluate_batches(model, loss, objective, batches, as_metrics(metrics), "batch")
 
 
 def evaluate_batches(

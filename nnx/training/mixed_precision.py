@@ -12,7 +12,8 @@ from nnx.types import Array
 Objective = Callable[[Any, Any], tuple[Array, Any]]
 """``objective(model, batch) -> (value, outputs)``."""
 
-_NAMES = ("float32", "bfloat16", "float16")
+POLICIES = ("float32", "bfloat16", "float16")
+"""The names of policies."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class Policy:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if self.dtype not in _NAMES:
-            raise ArgumentError(f"expected a policy that is one of {', '.join(map(repr, _NAMES))}, got {self.dtype!r}")
+        if self.dtype not in POLICIES:
+            raise ArgumentError(
+                f"expected a policy that is one of {', '.join(map(repr, POLICIES))}, got {self.dtype!r}"
+            )
 
     @property
     def is_mixed(self) -> bool:

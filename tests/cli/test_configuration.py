@@ -80,7 +80,7 @@ def test_momentum_changes_the_steps(nnx_command):
 
 
 def test_the_optimizer_that_is_chosen_is_used(nnx_command, monkeypatch):
-    monkeypatch.setattr("nnx.cli.commands.OPTIMIZERS", {"sgd": "Sequential"})
+    monkeypatch.setattr("nnx.cli.requests.OPTIMIZERS", {"sgd": "Sequential"})
     error = nnx_command("train", *SMALL).failed()
     assert "the configuration of the optimizer: config: Sequential takes no 'learning_rate', 'momentum'" in error
 
@@ -95,7 +95,7 @@ def changed(**parts):
         ("{", "mine.json: expected JSON, got something else"),
         ([], "mine.json: expected a configuration, a mapping with a model, got none"),
         ({"epochs": 3}, "mine.json: expected a configuration, a mapping with a model, got none"),
-        (changed(lr=3), "mine.json: expected a configuration of model, loss, optimizer, data, backend, device, epochs"),
+        (changed(lr=3), "mine.json: expected a configuration of data, data_options, model, loss, optimizer"),
         (changed(epochs=0), "mine.json: expected epochs to be an integer >= 1, got 0"),
         (changed(epochs=True), "mine.json: expected epochs to be an integer >= 1, got True"),
         (changed(model="MLP"), "mine.json: expected model to be a mapping with a type, got 'MLP'"),
@@ -112,7 +112,7 @@ def changed(**parts):
         (changed(optimizer={"type": "ReLU"}), "the configuration of the optimizer: config: ReLU cannot be made"),
         (
             changed(model={"type": "Linear", "in_features": 64, "out_features": 9}),
-            "expected a model that maps images of shape (359, 64) to (359, 10), a number for each class, got (359, 9)",
+            "expected a model that maps samples of shape (359, 64) to (359, 10), a number for each class, got (359, 9)",
         ),
         (
             changed(model={"type": "Linear", "in_features": 63, "out_features": 10}),
@@ -134,4 +134,4 @@ def test_a_file_that_is_missing(nnx_command):
 @pytest.mark.parametrize("option", [("--hidden", "5"), ("--loss", "mse"), ("--learning-rate", 1), ("--momentum", 0.1)])
 def test_options_that_the_file_has_the_place_of(nnx_command, option):
     error = nnx_command("train", "--config", write(WRITTEN), *option).failed(code=2)
-    assert f"--config and {option[0]} exclude each other: the file says that; see nnx train --help" in error
+    assert f"a file and {option[0]} exclude each other: the file says that; see nnx train --help" in error

@@ -77,10 +77,12 @@ def test_lenet_with_adam(nnx_command):
     assert "digit" in nnx_command("evaluate", "run").ok()
 
 
-def test_lenet_needs_square_images(nnx_command):
-    write_part(Path("data"), "train", np.zeros((20, 4, 8), np.uint8), np.arange(20, dtype=np.uint8) % 10)
+def test_lenet_needs_images(nnx_command):
+    write_part(Path("data"), "train", np.zeros((20, 3, 8), np.uint8), np.arange(20, dtype=np.uint8) % 10)
     error = nnx_command("train", "--model", "lenet", "--data", "data").failed()
-    assert "expected square images of at least 4x4 pixels for lenet, got 32 pixels" in error
+    assert "expected images of at least 4x4 pixels for lenet, got samples of shape (3, 8)" in error
+    write_part(Path("data"), "train", np.zeros((20, 4, 8), np.uint8), np.arange(20, dtype=np.uint8) % 10)
+    nnx_command("train", "--model", "lenet", "--data", "data", "--epochs", 1).ok()
 
 
 def test_same_seed_same_figures_and_another_seed_others(nnx_command):
@@ -194,7 +196,9 @@ class TestDirectories:
         assert not os.path.exists("runs/empty-1")
 
     def test_a_data_set_without_a_name(self, nnx_command):
-        assert "expected digits, mnist or a directory, got ''" in nnx_command("train", "--data", "").failed(code=2)
+        assert "expected digits, mnist, a directory, or a file .npz or .csv, got ''" in nnx_command(
+            "train", "--data", ""
+        ).failed(code=2)
 
     def test_an_empty_data_set(self, nnx_command):
         write_part(Path("data"), "t10k", np.zeros((0, 8, 8), np.uint8), np.zeros(0, np.uint8))
@@ -227,9 +231,12 @@ class TestDirectories:
         (("--model", "lenet", "--hidden", "5"), "--hidden is for the perceptron: leave it out"),
         (("--hidden", "5,x"), "expected numbers of units such as 50 or 50,50, got '5,x'"),
         (("--hidden", "0"), "expected numbers of units"),
-        (("--data", "nowhere"), "expected digits, mnist or a directory, got 'nowhere'"),
+        (("--data", "nowhere"), "expected digits, mnist, a directory, or a file .npz or .csv, got 'nowhere'"),
         (("--backend", "tensorflow"), "'tensorflow' is not one of"),
-        (("extra",), "unexpected extra argument (extra)"),
+        (("a.toml", "extra"), "unexpected extra argument (extra)"),
+        (("a.toml", "--config", "b.json"), "a.toml and --config exclude each other: one configuration is enough"),
+        (("--resume", "run", "--seed", 1), "--resume and --seed exclude each other: the run says that"),
+        (("--resume", "run", "--out", "x"), "--resume goes with none of CONFIG, --config, --out and --overwrite"),
     ],
 )
 def test_misuse(nnx_command, arguments, message):

@@ -99,7 +99,9 @@ def old_run(run):
     model = nnx.from_config(header["config"]).load_state_dict(state)
     nnx.io.save_weights(run / "model.safetensors", model, header["metadata"]["outcome"])
     config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "format": 2}))
+    kept = {name: config[name] for name in ("configuration", "classes", "standard", "fill", "center", "fingerprint")}
+    rest = {name: config[name] for name in ("outcome", "versions")}
+    (run / "config.json").write_text(json.dumps({"format": 2, "pixels": 64, **kept, **rest}))
     return run
 
 
@@ -164,7 +166,7 @@ class TestDamagedRuns:
             (lambda config: json.dumps({**config, "format": 99}), "expected format 3 or older, got 99"),
             (lambda config: json.dumps({**config, "pixels": None}), "expected the configuration of a run"),
             (lambda config: json.dumps({**config, "format": 1}), "expected the configuration of a run"),
-            (lambda config: with_configuration(config, x=1), "expected a configuration of model, loss, optimizer"),
+            (lambda config: with_configuration(config, x=1), "expected a configuration of data, data_options, model"),
             (lambda config: with_configuration(config, model={"type": "os.system"}), "names 'os.system', which is"),
             (lambda config: with_configuration(config, model=perceptron((64, 49, 10), "float32")), "do not belong"),
         ],
@@ -261,9 +263,24 @@ class TestPredict:
         write_idx("data/t10k-images-idx3-ubyte", images)
         write_idx("data/t10k-labels-idx1-ubyte", np.uint8(np.arange(60) % 3))
         nnx_command("train", "--data", "data", "--epochs", 1, "--out", "run").ok()
-        assert (
-            "expected a network for square images, got one for 20 pixels" in nnx_command("predict", "run", "x").failed()
-        )
+        assert "seen by the network as 5x4" in nnx_command("predict", "run", save_digit(0)).ok()
+
+    def test_a_network_for_what_is_no_image(self, nnx_command, run):
+        rng = np.random.default_rng(0)
+        np.savez("table.npz", x=rng.normal(size=(50, 4)), y=np.arange(50) % 2)
+        np.savez("numbers.npz", x=rng.normal(size=(50, 4, 4)), y=rng.normal(size=50))
+        for name, what in (("table", r"samples of shape (4,)"), ("numbers", "numbers")):
+            nnx_command("train", "--data", f"{name}.npz", "--epochs", 1, "--out", name).ok()
+            error = nnx_command("predict", name, save_digit(0)).failed()
+            assert f"{name}: expected a network that tells gray images apart, got one for {what}" in error
+
+    def test_weights_that_are_not_finite(self, nnx_command, run):
+        state, header = nnx.io.load_weights(run / "model.safetensors")
+        state["0.weight"][3, 4] = np.nan
+        model = nnx.from_config(header["config"]).load_state_dict(state)
+        nnx.io.save_weights(run / "model.safetensors", model, header["metadata"])
+        error = nnx_command("predict", run, save_digit(0)).failed()
+        assert "Linear '0': the output became NaN or infinite in batch 1, and the output of this layer was" in error
 
 
 def test_a_run_can_be_moved(nnx_command, run):
