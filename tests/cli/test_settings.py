@@ -150,7 +150,8 @@ def test_code_of_the_users_own_runs_only_if_it_is_named(nnx_command):
         "    return nnx.Model([nnx.Linear(64, units, rng=0), nnx.ReLU(), nnx.Linear(units, 10, rng=1)])\n"
         "class Shout(Callback):\n"
         "    def on_epoch_end(self, trainer, row):\n"
-        "        open('shouted', 'a').write('!')\n"
+        "        with open('shouted', 'a') as file:\n"
+        "            file.write('!')\n"
     )
     for name in ("Narrow", "make"):
         Path("mine.toml").write_text(
@@ -209,3 +210,9 @@ def test_classes_in_a_table_and_in_folders_of_images(nnx_command):
         'classes = ["x", "y", "z"]\n'
     )
     assert "72 samples to train" in nnx_command("train", "mine.toml", "--out", "csv").ok()
+
+
+def test_the_configuration_on_the_page_trains(nnx_command):
+    page = (Path(nnx.__file__).parents[1] / "docs" / "command.md").read_text("utf-8")
+    Path("mine.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    nnx_command("train", "mine.toml", "--set", "epochs=1", "--set", "callbacks.1.patience=10", "--out", "run").ok()
