@@ -37,6 +37,14 @@ def state_of(loader: Any) -> dict[str, Any] | None:
     return dict(loader.state_dict()) if hasattr(loader, "state_dict") else None
 
 
+def count_of(loader: Any) -> int | None:
+    """Return the number of batches in an epoch, ``None`` if that is not known, as of a stream."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
 def rest_of_epoch(loader: Iterable[Tree], taken: int, device: str | None = None) -> Iterator[Tree]:
     """Iterate over an epoch of which some batches were taken before.
 

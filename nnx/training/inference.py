@@ -87,7 +87,9 @@ def evaluate_batches(
         return totals.read(watch)
 
 
-def predict(model: Module, data: Any, *, batch_size: int = 32, policy: Policy | str = "float32") -> Any:
+def predict(
+    model: Module, data: Any, *, batch_size: int = 32, policy: Policy | str = "float32", device: str | None = None
+) -> Any:
     """Return a model's outputs for all samples, in evaluation mode.
 
     Parameters
@@ -99,6 +101,8 @@ def predict(model: Module, data: Any, *, batch_size: int = 32, policy: Policy | 
         For arrays.
     policy : Policy or str
         What the model computes in; the outputs of 16 bits are returned in float32.
+    device : str, optional
+        Where the batches are moved to, as in :func:`nnx.to_device`; default nowhere.
 
     Returns
     -------
@@ -120,7 +124,8 @@ def predict(model: Module, data: Any, *, batch_size: int = 32, policy: Policy | 
     found: list[Any] = []
     with evaluating(model):
         model = as_policy(policy).model(model)
-        for number, batch in enumerate(rest_of_epoch(as_batches(data, batch_size, shuffle=False), 0), start=1):
+        batches = rest_of_epoch(as_batches(data, batch_size, shuffle=False), 0, device)
+        for number, batch in enumerate(batches, start=1):
             args, kwargs = _inputs(batch)
             outputs = model(*args, **kwargs)
             expect_finite_outputs(model, args, kwargs, outputs, f"batch {number}")

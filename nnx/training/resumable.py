@@ -72,7 +72,7 @@ class Resumable:
         return tuple(self._hooks.callbacks)
 
     def to(self, device: str) -> None:
-        """Move all that is trained to another backend or device, and from now on the batches of each fit.
+        """Move all that is trained to another backend or device, and from now on all batches.
 
         Between two epochs, as in ``on_epoch_start``.
 
@@ -171,7 +171,7 @@ class Resumable:
 
     def _begin(self, loader: Any) -> int:
         """Prepare a fit; return the epoch in which it began."""
-        self.paused, self.batches = None, len(loader) if hasattr(loader, "__len__") else None
+        self.paused = None
         if not self._goes_on:
             self._start, self.stopped, self.batch = self.epoch, None, 0
         elif self._position is not None and hasattr(loader, "load_state_dict"):

@@ -10,7 +10,7 @@ from nnx.functional.checks import as_integer, expect_choice
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.optimizers import WeightAverage
-from nnx.training.batches import as_batches, rest_of_epoch, samples_in, state_of
+from nnx.training.batches import as_batches, count_of, rest_of_epoch, samples_in, state_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback
 from nnx.training.inference import evaluate_batches, predict
@@ -73,7 +73,7 @@ class Trainer(Resumable):
     epoch, batch, step : int
         How many epochs are finished, how many batches of the current one were taken, and how many in total.
     batches : int or None
-        How many batches an epoch has, if the data tell.
+        How many batches the current epoch has, if the data tell.
     skipped : int
         How many batches were left out.
     stopped : str or None
@@ -184,7 +184,7 @@ class Trainer(Resumable):
     def predict(self, data: Any, *, batch_size: int = 32) -> Any:
         """Return the model's outputs for all samples; see :func:`nnx.training.predict`."""
         with self.averaged():
-            return predict(self.model, data, batch_size=batch_size, policy=self.policy)
+            return predict(self.model, data, batch_size=batch_size, policy=self.policy, device=self.device)
 
     def averaged(self) -> AbstractContextManager[Any]:
         """Return a block in which the model has the averaged weights, if there is an average, as to save them."""
@@ -203,7 +203,7 @@ class Trainer(Resumable):
         return self.stopped is not None or self.paused is not None
 
     def _train_epoch(self, loader: Any, validation: Any, interruption: Interruption) -> None:
-        epoch, first = self.epoch + 1, self.step - self.batch
+        epoch, first, self.batches = self.epoch + 1, self.step - self.batch, count_of(loader)
         if not self.batch:
             self._position = state_of(loader)
             self._hooks.call("on_epoch_start", self)

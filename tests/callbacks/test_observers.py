@@ -145,13 +145,13 @@ def test_timing_of_data_whose_length_is_unknown():
     x = np.ones((2, 1), np.float32)
     model = nnx.Linear(1, 1, rng=0)
 
-    class Stream:
-        def __iter__(self):
-            yield from [(x, x)] * 3
-
+    loader = nnx.data.DataLoader(nnx.data.Stream(lambda epoch: iter([(x[0], x[0])] * 6)), 2, shuffle=False)
+    with pytest.raises(TypeError, match="a stream of known length"):
+        len(loader)
     trainer = nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1), callbacks=[timing])
     objective = trainer.objective
-    trainer.fit(Stream(), Stream(), epochs=1)
+    trainer.fit(loader, loader, epochs=1)
+    assert (trainer.step, trainer.batches) == (3, None)
     assert timing.rows[0]["validation"] > 0.0
     assert trainer.objective is objective
 
@@ -209,6 +209,7 @@ def test_a_run_that_moves_between_backends(xp, options):
     assert_close(trainer.model.state_dict(), expected.model.state_dict(), rtol=tolerance, atol=tolerance)
     there = run([MoveBackend({1: xp.spec})], epochs=1, **options)
     assert type(there.model[0].weight) is type(xp.asarray(np.ones(1, "float32")))
+    assert type(there.predict(np.ones((2, 3), "float32"))) is type(there.model[0].weight)
     assert there.evaluate((np.ones((2, 3), "float32"),) * 2)["loss"] > 0.0
 
 
