@@ -284,8 +284,7 @@ class Trainer(Resumable):
             row |= as_row(self._evaluate(validation, self.metrics, where), "validation_")
         if watch.first_skipped is not None:
             warnings.warn(
-                f"{self.skipped} batches were left out so far; the first of epoch {self.epoch + 1}: "
-                f"{watch.first_skipped}",
+                f"batches left out so far: {self.skipped}; the first of epoch {self.epoch + 1}: {watch.first_skipped}",
                 RuntimeWarning,
                 stacklevel=4,
             )

@@ -251,3 +251,10 @@ def test_observers_change_nothing(tmp_path):
     expected, trainer = run([]), run(observers)
     assert trainer.history.rows == expected.history.rows
     assert_close(trainer.model.state_dict(), expected.model.state_dict(), rtol=0.0, atol=0.0)
+
+
+def test_errors_of_numbers():
+    with pytest.raises(ArgumentError, match="every to be an integer of at least 1, got 0"):
+        GradientNorms(every=0)
+    with pytest.raises(ArgumentError, match="seconds"):
+        StopAfter(0)

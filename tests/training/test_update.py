@@ -158,7 +158,7 @@ def test_bad_batches_are_left_out_and_told(xp, accumulate):
         options = {"accumulate": accumulate, "not_finite": "skip"}
         trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.1, momentum=0.9), **options)
         if len(batches) > len(good):
-            message = r"2 batches were left out so far; the first of epoch 1: the loss became nan in epoch 1, batch 3"
+            message = r"batches left out so far: 2; the first of epoch 1: the loss became nan in epoch 1, batch 3"
             with pytest.warns(RuntimeWarning, match=message):
                 trainer.fit(batches, epochs=1)
         else:
