@@ -2,6 +2,7 @@
 
 import re
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.exists()]
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGE_NEEDS = {"pytorch.md": "torch"}
-BLOCK_NEEDS = {"import jax\n": "jax", 'use_backend("cupy': "cupy"}
+BLOCK_NEEDS = {
+    **{"import jax\n": "jax", 'use_backend("cupy': "cupy"},
+    **{"import torch\n": "torch", "import keras\n": "keras", "from sklearn": "sklearn"},
+}
 """Pages by name, and blocks by what they contain, that run only where a library is there."""
 
 
@@ -31,6 +35,7 @@ def offline(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", refuse)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
 @pytest.mark.skipif(not PAGES, reason="there is no page yet")
 @pytest.mark.parametrize("page", [*map(case_of, PAGES)])
 def test_blocks_of_python_run(page, tmp_path, monkeypatch, offline):
@@ -43,6 +48,6 @@ def test_blocks_of_python_run(page, tmp_path, monkeypatch, offline):
         block = match.group(1)
         line = text.count("\n", 0, match.start(1))
         needs = {library for part, library in BLOCK_NEEDS.items() if part in block}
-        if needs <= nnx.available_backends().keys():
+        if all(name in nnx.available_backends() or (name != "cupy" and find_spec(name)) for name in needs):
             code = compile("\n" * line + block, str(page), "exec")
             exec(code, names)
