@@ -52,6 +52,7 @@ def _run(arguments: Sequence[str]) -> int:
             return _fail(f"the command needs {package}; install it with: pip install 'nnx-array[cli]'", FAILED)
     import click
 
+    from nnx.cli import tools  # noqa: F401  adds its commands
     from nnx.cli.commands import nnx
 
     try:

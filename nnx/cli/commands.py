@@ -62,7 +62,7 @@ def nnx(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_code_option = click.option(
+code_option = click.option(
     "--code",
     type=click.Path(path_type=Path),
     metavar="FILE.py",
@@ -70,17 +70,27 @@ _code_option = click.option(
 )
 
 
-@nnx.command()
-@click.argument("file", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The same as CONFIG.")
-@click.option(
+settings_option = click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
     help="Replace a value of the configuration, such as optimizer.learning_rate=1e-3; may be repeated.",
 )
-@_code_option
+
+
+@nnx.command()
+@click.argument("file", metavar="[CONFIG]", required=False, type=click.Path(path_type=Path))
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The same as CONFIG.")
+@settings_option
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME=V,V,...",
+    help="A run for each value, and each combination of several sweeps; --out has a directory for each.",
+)
+@code_option
 @click.option(
     "--data",
     type=_data,
@@ -133,6 +143,7 @@ def train(
     file: Path | None,
     config: Path | None,
     settings: tuple[str, ...],
+    sweeps: tuple[str, ...],
     code: Path | None,
     out: Path | None,
     overwrite: bool,
@@ -166,9 +177,13 @@ def train(
     if resume is None:
         config = _one_of(file, config)
         configuration = chosen_configuration(config, given, options, settings, allow)
+        if sweeps:
+            from nnx.cli.sweep import sweep
+
+            return _end(sweep(configuration, sweeps, out, allow, console), output)
         return _end(train(configuration, out=out, overwrite=overwrite, console=console), output)
-    if file or config or out or overwrite:
-        raise click.UsageError("--resume goes with none of CONFIG, --config, --out and --overwrite: the run says that")
+    if file or config or out or overwrite or sweeps:
+        raise click.UsageError("--resume goes without CONFIG, --config, --out, --overwrite, --sweep: the run has them")
     return _end(go_on(resume, given, options, settings, allow, console), output)
 
 
@@ -198,7 +213,7 @@ def _end(code: int, output: Any) -> int:
     metavar="digits|mnist|PATH",
     help="Data to measure on.  [default: what the run was trained on]",
 )
-@_code_option
+@code_option
 @_device_options
 def evaluate(run: Path, data: str | None, code: Path | None, backend: str | None, device: str | None) -> int:
     """Measure a trained network on other images.
@@ -218,7 +233,7 @@ def evaluate(run: Path, data: str | None, code: Path | None, backend: str | None
 @nnx.command()
 @_run_argument
 @click.argument("image", type=click.Path(path_type=Path))
-@_code_option
+@code_option
 @_device_options
 def predict(run: Path, image: Path, code: Path | None, backend: str | None, device: str | None) -> int:
     """Ask a trained network which digit an image shows.

@@ -8,7 +8,7 @@ from nnx.training.inference import evaluate, predict
 from nnx.training.loss_scaling import LossScale, step_if
 from nnx.training.mistake_plots import plot_mistakes
 from nnx.training.mixed_precision import Policy, as_policy
-from nnx.training.plots import plot_confusion, plot_curves
+from nnx.training.plots import plot_confusion, plot_curves, plot_histories
 from nnx.training.step import make_step, supervised
 from nnx.training.trainer import Trainer
 
@@ -25,6 +25,7 @@ __all__ = [
     "plot_activations",
     "plot_confusion",
     "plot_curves",
+    "plot_histories",
     "plot_mistakes",
     "plot_weights",
     "predict",

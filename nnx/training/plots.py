@@ -5,7 +5,7 @@ changed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnx.backend import to_numpy
@@ -59,6 +59,53 @@ def plot_curves(history: History, monitor: str | Sequence[str] | None = None) ->
     figure.legend(
         lines.values(), lines, loc="outside upper center", ncols=2, frameon=False, fontsize=10, labelcolor=INK
     )
+    return figure
+
+
+@in_own_style
+def plot_histories(histories: Mapping[str, History]) -> Any:
+    """Draw the metrics of several runs over the epochs: those of validation, where there are any.
+
+    Parameters
+    ----------
+    histories : mapping from name to History
+        Each with at least one row; the names stand in the legend.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ArgumentError
+        If there is no history, or one has no row.
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> runs = {name: History([{"epoch": 1, "loss": loss}]) for name, loss in (("a", 0.5), ("b", 0.7))}
+    >>> [axes.get_ylabel() for axes in plot_histories(runs).axes]
+    ['loss']
+    """
+    if not histories or not all(history.rows for history in histories.values()):
+        raise ArgumentError("expected histories with at least one epoch each; train first")
+    names = list(dict.fromkeys(name for history in histories.values() for name in history.names if name != "epoch"))
+    shown = [name for name in names if name.startswith("validation_")] or names
+    figure, panels = panels_of(len(shown), 4.5, 3.8)
+    for axes, name in zip(panels, shown, strict=True):
+        for label, history in histories.items():
+            epochs, scale = history.column("epoch"), _scale(name)
+            marker = "o" if len(epochs) == 1 else None
+            axes.plot(
+                epochs, [scale * value for value in history.column(name)], label=label, linewidth=2, marker=marker
+            )
+        title = name.replace("validation_", "validation ").replace("_", " ")
+        axes.set_ylabel(title + (" (%)" if _scale(name) == 100 else ""), color=INK, fontsize=11)
+        axes.set_xlabel("epoch", color=INK, fontsize=11)
+        tidy(axes)
+    lines, labels = panels[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside upper center", ncols=min(len(labels), 3), frameon=False, fontsize=9)
     return figure
 
 

@@ -213,6 +213,6 @@ def test_classes_in_a_table_and_in_folders_of_images(nnx_command):
 
 
 def test_the_configuration_on_the_page_trains(nnx_command):
-    page = (Path(nnx.__file__).parents[1] / "docs" / "command.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "command.md").read_text("utf-8")
     Path("mine.toml").write_text(page.split("```toml\n")[1].split("```")[0])
     nnx_command("train", "mine.toml", "--set", "epochs=1", "--set", "callbacks.1.patience=10", "--out", "run").ok()

@@ -236,7 +236,7 @@ class TestDirectories:
         (("a.toml", "extra"), "unexpected extra argument (extra)"),
         (("a.toml", "--config", "b.json"), "a.toml and --config exclude each other: one configuration is enough"),
         (("--resume", "run", "--seed", 1), "--resume and --seed exclude each other: the run says that"),
-        (("--resume", "run", "--out", "x"), "--resume goes with none of CONFIG, --config, --out and --overwrite"),
+        (("--resume", "run", "--out", "x"), "--resume goes without CONFIG, --config, --out, --overwrite, --sweep"),
     ],
 )
 def test_misuse(nnx_command, arguments, message):

@@ -265,6 +265,14 @@ def test_several_inputs_and_inputs_by_name():
     assert rows[0] == rows[1]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as Python takes it; a job in the background of a shell ignores it, and so does what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupt(Callback):
     """Presses Ctrl-C after some batches."""
 
@@ -277,7 +285,7 @@ class Interrupt(Callback):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 6, 7, 12, 17])  # of epochs of 6 batches
-def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(xp, stop):
+def test_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(xp, stop, ctrl_c):
     def prepared(callbacks=()):
         rng = nnx.generator(5)
         with nnx.use_backend(xp.spec):
