@@ -1,8 +1,11 @@
 """The command as a whole: help, versions, the table of backends, and errors of every kind."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -108,10 +111,34 @@ def test_an_output_that_is_full_loses_no_run(nnx_command):
     assert len(nnx_command.figures("run")) == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize("seconds", [0.04, 0.08, 0.15])
+def test_ctrl_c_during_the_start_leaves_no_traceback(seconds, tmp_path):
+    """It is pressed once the entry point has begun; before that, Python itself may show a traceback."""
+    module = Path(__file__).parents[2] / "nnx_command.py"
+    if not module.exists():
+        pytest.skip("there is no checkout")
+    code = (
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"main = runpy.run_path({str(module)!r})['main']; sys.argv = ['nnx', 'train', '--out', 'run']\n"
+        "print('begun', flush=True); main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert process.returncode == 130
+    assert "nnx: interrupted" in said
+
+
 def test_the_installed_command_is_this_one():
     metadata = pytest.importorskip("importlib.metadata")
     scripts = [point for point in metadata.entry_points(group="console_scripts") if point.name == "nnx"]
     if not scripts:
         pytest.skip("nnx is not installed, only importable")
-    assert scripts[0].value == "nnx.cli.__main__:main"
+    assert scripts[0].value == "nnx_command:main"
     subprocess.run([sys.executable, "-m", "nnx.cli", "--version"], check=True, capture_output=True)
