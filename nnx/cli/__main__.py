@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from nnx.cli import FAILED, INTERRUPTED, MISUSED, OK
 
 def main() -> None:
     """Run the command with the arguments of the process, and exit with its exit code."""
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may have letters that the locale does not have
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # of Pillow: nnx has a limit of its own
     sys.exit(run(sys.argv[1:]))
 
 
@@ -76,7 +80,10 @@ def _describe(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}); use a smaller --hidden or --batch-size"
+        return f"out of memory ({error}); use less data, a smaller model or a smaller batch size"
+    if isinstance(error, UnicodeEncodeError):
+        what = f"{error.object!a}: expected characters of the encoding {error.encoding}, got others"
+        return f"{what}; set PYTHONUTF8=1 or a locale with UTF-8"
     return f"{type(error).__name__}: {error}; set NNX_TRACEBACK=1 to see where it comes from"
 
 

@@ -15,10 +15,12 @@ from nnx.cli.display import print_probabilities
 from nnx.cli.framing import find_ink, resize
 from nnx.cli.runs import read_run
 from nnx.data.image_files import open_image
-from nnx.errors import ShapeError
+from nnx.errors import DataError, ShapeError
 from nnx.functional import softmax
 from nnx.training import predict as run_model
 from nnx.types import Array
+
+_LONGEST = 2048  # pixels of a side; the network sees far fewer, and a large photograph would take gigabytes
 
 
 def predict(folder: Path, image: Path, *, spec: str, allow: Mapping[str, Callable[..., Any]], console: Console) -> int:
@@ -31,7 +33,8 @@ def predict(folder: Path, image: Path, *, spec: str, allow: Mapping[str, Callabl
     DataError
         If the image cannot be read, or is blank.
     ShapeError
-        If the network was not trained on images in shades of gray.
+        If the network was not trained on images in shades of gray, or on images of other proportions that are not
+        square.
     NonFiniteError
         If the weights or the outputs are NaN or infinite.
     """
@@ -41,7 +44,8 @@ def predict(folder: Path, image: Path, *, spec: str, allow: Mapping[str, Callabl
             what = "numbers" if run.is_regression else f"samples of shape {run.shape}"
             raise ShapeError(f"{folder}: expected a network that tells gray images apart, got one for {what}")
         gray = read_gray(image)
-        ink, is_dark_on_light = find_ink(gray, image)
+        _expect_proportions(gray.shape, run.shape, image)
+        ink, is_dark_on_light = find_ink(_reduced(gray), image)
         framed = run.framing.apply(ink, run.shape[0]) if run.shape[0] == run.shape[1] else resize(ink, run.shape)
         x = run.standard.apply(framed.reshape(1, -1).astype(run.configuration.dtype))
         output = run_model(model, asarray(x), batch_size=1, policy=run.configuration.policy)
@@ -57,12 +61,39 @@ def predict(folder: Path, image: Path, *, spec: str, allow: Mapping[str, Callabl
 
 
 def read_gray(path: Path) -> Array:
-    """Return an image of any format and mode as brightness: float64 in [0, 1], shape (rows, columns)."""
+    """Return an image of any format and mode as brightness: float64 in [0, 1], shape (rows, columns).
+
+    Raises
+    ------
+    DataError
+        If the image cannot be read, or has a pixel that is NaN or infinite.
+    """
     image = open_image(path)
     if image.mode[0] in "IF":  # more than 8 bits a pixel, which Pillow's conversion would cut off
         wide = np.asarray(image, np.float64)
+        if bad := int(np.sum(~np.isfinite(wide))):
+            raise DataError(f"{path}: expected finite pixels, got {bad} of {wide.size} that are NaN or infinite")
         return (wide - wide.min()) / max(float(np.ptp(wide)), 1e-12)
     return np.asarray(image.convert("L"), np.float64) / 255
+
+
+def _reduced(gray: Array) -> Array:
+    """Return an image whose sides are shorter than twice the longest that is needed, averaged over whole pixels."""
+    from PIL import Image
+
+    factor = max(gray.shape) // _LONGEST
+    return gray if factor < 2 else np.asarray(Image.fromarray(gray.astype(np.float32)).reduce(factor), np.float64)
+
+
+def _expect_proportions(shape: tuple[int, ...], trained: tuple[int, ...], path: Path) -> None:
+    """A square image is cut out around a digit; of any other the whole is seen, which must not be distorted."""
+    (height, width), (rows, columns) = shape, trained
+    is_alike = abs(height * columns - width * rows) <= 0.1 * width * rows
+    if rows != columns and not is_alike:
+        raise ShapeError(
+            f"{path}: expected an image with the proportions of {columns}x{rows} pixels, as the network was trained "
+            f"on, got {width}x{height}; cut it to them"
+        )
 
 
 def _probabilities(output: Array, loss: Config) -> Any:

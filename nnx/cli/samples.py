@@ -15,6 +15,7 @@ import numpy as np
 
 from nnx.cli.settings import nearest
 from nnx.data import ImageFolder, load_digits, load_mnist, load_npz, read_csv, train_validation_split
+from nnx.data.files import raise_unreadable
 from nnx.errors import ArgumentError, DataError
 from nnx.types import Array
 
@@ -98,17 +99,28 @@ def load_samples(source: str, options: Mapping[str, Any] | None = None, *, quiet
     Raises
     ------
     DataError
-        If the files are missing or damaged, or hold no sample.
+        If the files are missing or damaged, hold no sample or NaN, or do not fit into the memory.
     ArgumentError
         If there is no such option.
     """
     # The downloader writes its log and progress bar to the standard error stream.
     with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
-        pairs = _read(source, dict(options or {}))
+        try:
+            pairs = _read(source, dict(options or {}))
+        except MemoryError as error:
+            raise DataError(
+                f"{source}: expected samples that fit into the memory, got more ({error}); use fewer or smaller ones"
+            ) from error
     if not all(len(y) for _, y in pairs):
         raise DataError(f"{source}: expected at least one sample, got none")
     shape = tuple(map(int, pairs[0][0].shape[1:]))
     rows = [(x.reshape(len(x), -1).astype(np.float32, copy=False), _target(source, y)) for x, y in pairs]
+    for x, _ in rows:  # targets are left to the training, which can skip a batch
+        if len(bad := np.flatnonzero(~np.isfinite(x).all(axis=1))):
+            raise DataError(
+                f"{source}: expected finite numbers, got NaN or infinity in {len(bad)} of {len(x)} samples, "
+                f"the first at index {bad[0]}; remove or replace them"
+            )
     if len({x.shape[1] for x, _ in rows}) > 1:
         raise DataError(f"{source}: expected training and test samples of one shape, got {[x.shape for x, _ in pairs]}")
     return Samples(rows, keeps_order=source != "digits", shape=shape)
@@ -116,6 +128,8 @@ def load_samples(source: str, options: Mapping[str, Any] | None = None, *, quiet
 
 def _read(source: str, options: dict[str, Any]) -> list[tuple[Array, Array]]:
     path = Path(source)
+    if not source:
+        raise DataError("expected digits, mnist, a directory, or a file .npz or .csv as data, got an empty string")
     if source not in ("digits", "mnist") and path.suffix in (".npz", ".csv"):
         return [_read_npz(path, options) if path.suffix == ".npz" else _read_csv(path, options)]
     if source not in ("digits", "mnist") and not _idx_parts(path):
@@ -167,6 +181,10 @@ def _read_csv(path: Path, options: dict[str, Any]) -> tuple[Array, Array]:
 def _read_images(folder: Path, options: dict[str, Any]) -> tuple[Array, Array]:
     size, channels = options.pop("size", None), options.pop("channels", 1)
     _refuse(folder, options, ("size", "channels"))
+    try:
+        folder.stat()
+    except OSError as error:
+        raise_unreadable(folder, "data set", error)
     if not folder.is_dir() or not any(path.is_dir() for path in folder.iterdir()):
         raise DataError(
             f"{folder}: expected IDX files named as those of MNIST, {' or '.join(_PARTS.values())} with their labels, "

@@ -28,6 +28,8 @@ def read_settings(path: Path) -> dict[str, Any]:
             raise ArgumentError(f"{path}: expected a file of {kind} of at most 16 MiB; is it a configuration?")
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text) if kind == "TOML" else json.loads(text)
+    except ArgumentError:  # which is a ValueError
+        raise
     except OSError as error:
         raise ArgumentError(f"{path}: expected a readable file of {kind} ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # the second for what is nested without end

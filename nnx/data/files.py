@@ -37,6 +37,8 @@ def open_file(path: Path, what: str) -> BinaryIO:
                 "write its content to a file first"
             )
         return open(path, "rb")
+    except DataError:  # which is a ValueError
+        raise
     except OSError as error:
         raise_unreadable(path, what, error)
     except UnicodeEncodeError as error:

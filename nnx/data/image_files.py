@@ -30,7 +30,7 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Any:
         If Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise MissingExtraError(
             f"expected Pillow to read {path}, got: {error}; install it with: pip install 'nnx-array[cli]'"
@@ -49,6 +49,11 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Any:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise DataError(f"{path}: expected at most {max_pixels} pixels, got many more ({error})") from error
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"{path}: expected an image file that Pillow can read, got no format that it knows, "
+                "or an image without pixels; check what the file is"
+            ) from error
         except Exception as error:  # decoders raise all kinds of errors on damaged files
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise DataError(f"{path}: expected an image file that Pillow can read, got: {reason}") from error

@@ -101,7 +101,7 @@ def changed(**parts):
         (changed(model="MLP"), "mine.json: expected model to be a mapping with a type, got 'MLP'"),
         (changed(data=3), "mine.json: expected data to be a string, got 3"),
         (changed(dtype="int8"), "mine.json: expected dtype to be float32 or float64, got 'int8'"),
-        (changed(data="nowhere"), "nowhere: expected IDX files"),
+        (changed(data="nowhere"), "nowhere: expected a readable data set"),
         (changed(model={"type": "os.system"}), "the configuration of the model: the configuration names 'os.system'"),
         (changed(model={"type": "Linear"}), "the configuration of the model: config: Linear cannot be made:"),
         (changed(model={"type": "HeNormal"}), "the configuration of the model: expected a Module, got a HeNormal"),

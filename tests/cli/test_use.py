@@ -263,7 +263,13 @@ class TestPredict:
         write_idx("data/t10k-images-idx3-ubyte", images)
         write_idx("data/t10k-labels-idx1-ubyte", np.uint8(np.arange(60) % 3))
         nnx_command("train", "--data", "data", "--epochs", 1, "--out", "run").ok()
-        assert "seen by the network as 5x4" in nnx_command("predict", "run", save_digit(0)).ok()
+        message = (
+            "digit.png: expected an image with the proportions of 5x4 pixels, as the network was trained on, got 8x8"
+        )
+        assert message in nnx_command("predict", "run", save_digit(0)).failed()
+        for frame in ((5, 4), (50, 40), (51, 41)):
+            out = nnx_command("predict", "run", save_digit(0, frame=frame)).ok()
+            assert f"{frame[0]}x{frame[1]} pixels, light on dark; seen by the network as 5x4" in out
 
     def test_a_network_for_what_is_no_image(self, nnx_command, run):
         rng = np.random.default_rng(0)
