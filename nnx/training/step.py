@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nnx.autodiff import value_and_grad
 from nnx.backend import namespace
-from nnx.errors import ArgumentError, DataError, ShapeError
+from nnx.errors import ArgumentError, DataError, ShapeError, UsageError
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.types import Array, Tree
@@ -164,6 +164,15 @@ def _weighted(loss: Any, outputs: Any, target: Any, weight: Array) -> Array:
         )
     weight = xp.astype(weight, losses.dtype)
     return xp.sum(weight * losses) / xp.sum(weight)
+
+
+def settle_on(model: Module, batch: Any) -> None:
+    """Settle the open sizes of a model, if it has any, on the inputs of a batch."""
+    try:
+        model.parameters()
+    except UsageError:
+        args, kwargs, _, _ = parts_of(batch)
+        model.settle(*args, **kwargs)
 
 
 def parts_of(batch: Any) -> Parts:

@@ -18,7 +18,7 @@ from nnx.training.interruption import Interruption, deferred
 from nnx.training.mixed_precision import Policy
 from nnx.training.modes import modes_restored
 from nnx.training.resumable import Resumable
-from nnx.training.step import Optimizer, as_objective, make_step
+from nnx.training.step import Optimizer, as_objective, make_step, settle_on
 from nnx.training.totals import Metrics, Totals, as_metrics, as_row
 from nnx.training.update import Update
 from nnx.training.watch import Watch
@@ -41,7 +41,8 @@ class Trainer(Resumable):
     ----------
     model : Module
         Trained in place. If it is in training mode, each module is trained in the mode that it has, so that a frozen
-        one may stay in evaluation mode; otherwise all are switched to training mode. ``fit`` restores the modes.
+        one may stay in evaluation mode; otherwise all are switched to training mode. ``fit`` restores the modes. Open
+        sizes are settled on the first batch.
     loss : Loss or callable
         A loss for batches as in :func:`nnx.training.supervised`: inputs and a target, a dict of them, inputs alone,
         with or without weights of the samples. Or an objective of your own,
@@ -218,6 +219,8 @@ class Trainer(Resumable):
         step = make_step(self._update.objective(self.objective), self._update, before_update=self._examine)
         for batch in rest_of_epoch(loader, self.batch, self.device):
             self._hooks.call("on_batch_start", self, batch)
+            if not self.step:
+                settle_on(self.model, batch)
             watch.begin(batch)
             with self._whole_or_undone(watch):
                 _, (value, outputs) = step(self.model, batch)

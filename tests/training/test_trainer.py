@@ -142,6 +142,14 @@ def test_the_bare_loop_gives_the_same_bits(xp):
         np.testing.assert_array_equal(xp.to_numpy(trainer.model.parameters()[path]), xp.to_numpy(value))
 
 
+def test_open_sizes_are_settled_on_the_first_batch(xp):
+    with nnx.use_backend(xp.spec):
+        model = nnx.Model([nnx.Linear(None, 5, rng=0), nnx.ReLU(), nnx.Linear(None, 10, rng=1)])
+    trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.Adam(model), average=nnx.EMA(model), policy="float32")
+    trainer.fit(*loaders(xp), epochs=1)
+    assert model[0].in_features == 64
+
+
 def test_without_validation():
     trainer = make_trainer(network(NumPy))
     rows = trainer.fit(loaders(NumPy)[0], epochs=1).rows
