@@ -177,6 +177,8 @@ def train(
     if resume is None:
         config = _one_of(file, config)
         configuration = chosen_configuration(config, given, options, settings, allow)
+        if sweeps and overwrite:
+            raise click.UsageError("--sweep and --overwrite exclude each other: choose another --out")
         if sweeps:
             from nnx.cli.sweep import sweep
 

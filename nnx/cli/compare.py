@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from nnx.cli import OK
 from nnx.cli.display import print_table
@@ -48,7 +49,7 @@ def compare(folders: Sequence[Path], plot: Path | None, console: Console) -> int
         histories = {str(folder): History(list(run["history"])) for folder, run in zip(folders, found, strict=True)}
         with replacing(plot) as temporary:
             plot_histories(histories).savefig(temporary, format="png")
-        console.print(f"\ncurves in [bold]{plot}[/]")
+        console.print(f"\ncurves in [bold]{escape(str(plot))}[/]")
     return OK
 
 

@@ -13,6 +13,7 @@ from nnx.cli.configuration import read_configuration
 from nnx.cli.run_folder import WEIGHTS
 from nnx.cli.runs import read_run
 from nnx.cli.samples import load_samples
+from nnx.errors import ArgumentError
 
 
 def summary(path: Path, settings: Sequence[str], allow: Mapping[str, Callable[..., Any]], console: Console) -> int:
@@ -27,6 +28,8 @@ def summary(path: Path, settings: Sequence[str], allow: Mapping[str, Callable[..
     """
     with use_backend("numpy"):
         if path.is_dir() or (path / WEIGHTS).exists():
+            if settings:
+                raise ArgumentError(f"{path}: --set goes with a configuration, and this is a run")
             run, model = read_run(path, allow)
             values = run.pixels
         else:

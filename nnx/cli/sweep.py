@@ -1,6 +1,7 @@
 """``nnx train --sweep``: a run for each combination of values, one after another."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from rich.markup import escape
 from nnx.cli import OK
 from nnx.cli.compare import compare
 from nnx.cli.configuration import Configuration
-from nnx.cli.run_folder import BEGUN, CHECKPOINTS
+from nnx.cli.run_folder import read_begun
 from nnx.cli.train import resume, train
 from nnx.errors import ArgumentError
 
@@ -51,9 +52,14 @@ def sweep(
     if len(combinations) > _MOST:
         raise ArgumentError(f"expected at most {_MOST} runs, got {len(combinations)} combinations; sweep fewer values")
     place = out or Path("runs", "sweep")
+    names = [",".join(setting.rpartition("optimizer.")[2].replace("/", "-") for setting in one) for one in combinations]
+    if len(set(names)) < len(names) or max(map(len, names)) > 200:
+        raise ArgumentError(
+            "expected values with short texts of their own, since folders are named by them; --set them"
+        )
     folders = []
-    for number, settings in enumerate(combinations, start=1):
-        folder = place / ",".join(setting.rpartition("optimizer.")[2].replace("/", "-") for setting in settings)
+    for number, (settings, name) in enumerate(zip(combinations, names, strict=True), start=1):
+        folder = place / name
         console.print(f"[bold]run {number} of {len(combinations)}:[/] {escape(', '.join(settings))}")
         code = _run(configuration.changed(settings), folder, allow, console)
         if code != OK:
@@ -66,9 +72,22 @@ def sweep(
 
 
 def _run(configuration: Configuration, folder: Path, allow: Mapping[str, Callable[..., Any]], console: Console) -> int:
-    if (folder / CHECKPOINTS / BEGUN).exists():
+    if (begun := read_begun(folder)) is not None:
+        asked, was = (_comparable(content) for content in (configuration.as_data(), begun.get("asked") or {}))
+        if asked != was:
+            names = sorted(name for name in asked.keys() | was.keys() if asked.get(name) != was.get(name))
+            raise ArgumentError(
+                f"{folder}: expected a run of this sweep, got one with other values of {', '.join(names)}; choose "
+                "another --out, or remove it"
+            )
         return resume(folder, lambda own: own, allow, console)
     return train(configuration, out=folder, overwrite=False, console=console)
+
+
+def _comparable(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration as it is in a file, without what it is computed with."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(content)))
+    return {name: value for name, value in found.items() if name not in ("backend", "device")}
 
 
 def _values(text: str) -> list[str]:

@@ -73,7 +73,7 @@ def train(
     name = Path(configuration.data).name or "data"
     with claim_folder(out, name, overwrite=overwrite) as folder, _computing(configuration):
         job = prepare(configuration, folder, secrets.token_hex(8), console)
-        begin(folder, {"id": job.id, **job.run.content()})
+        begin(folder, {"id": job.id, "asked": configuration.as_data(), **job.run.content()})
         _introduce(console, job)
         return _run(job, folder, console)
 
@@ -119,10 +119,10 @@ def resume(
                     f"{configuration.data}: expected the data that the run was begun with, got others; bring them "
                     "back, or start a new run"
                 )
-            return _go_on(job, folder, console)
+            return _go_on(job, folder, begun, console)
 
 
-def _go_on(job: Job, folder: Path, console: Console) -> int:
+def _go_on(job: Job, folder: Path, begun: Mapping[str, Any], console: Console) -> int:
     trainer, epochs = job.trainer, job.run.configuration.epochs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CheckpointWarning)  # told in the command's own words
@@ -136,7 +136,7 @@ def _go_on(job: Job, folder: Path, console: Console) -> int:
             show(folder, metadata)
         console.print(f"{escape(str(folder))} has finished its {trainer.epoch} epochs; for more, add --epochs")
         return OK
-    keep_begun(folder, {"id": job.id, **job.run.content()})
+    keep_begun(folder, {**begun, **job.run.content()})
     _introduce(console, job)
     if trainer.step:
         where = f" and {trainer.batch:,} batches" if trainer.batch else ""

@@ -95,6 +95,28 @@ def test_a_sweep_trains_each_combination_once(nnx_command):
     assert Path("sweep/sweep.png").exists()
     again = nnx_command("train", *SMALL, *sweeps, "--out", "sweep").ok()
     assert again.count("has finished its 2 epochs") == 4
+    error = nnx_command("train", "--epochs", 3, "--batch-size", 200, *sweeps, "--out", "sweep").failed()
+    assert "expected a run of this sweep, got one with other values of epochs; choose another --out" in error
+    assert "--sweep and --overwrite exclude" in nnx_command("train", *sweeps, "--overwrite").failed(2)
+
+
+def test_a_sweep_that_was_stopped_goes_on(nnx_command, monkeypatch):
+    from nnx.cli.display import TrainingLog
+
+    sweeps = ("--sweep", "learning_rate=5e-2,1e-1")
+    with monkeypatch.context() as patch:
+        plain = TrainingLog.on_epoch_end
+
+        def interrupt(self, trainer, row):
+            plain(self, trainer, row)
+            if row["epoch"] == 1:
+                raise KeyboardInterrupt
+
+        patch.setattr(TrainingLog, "on_epoch_end", interrupt)
+        assert nnx_command("train", *SMALL, *sweeps, "--out", "sweep").code == 130
+    assert "goes on after 1 epochs" in nnx_command("train", *SMALL, *sweeps, "--out", "sweep").ok()
+    nnx_command("train", *SMALL, "--learning-rate", "5e-2", "--out", "alone").ok()
+    assert nnx_command.figures("sweep/learning_rate=5e-2") == nnx_command.figures("alone")
 
 
 def test_values_of_a_sweep():
