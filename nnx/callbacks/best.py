@@ -50,6 +50,12 @@ class KeepBest(Callback):
         self.restore = restore
         self.row: Row | None = None
         self.state: Mapping[str, Any] | None = None
+        self._average: Mapping[str, Any] | None = None  # the state of the average of weights, if there is one
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Forget the best epoch of the fit before, which may have had other data."""
+        if not trainer.goes_on:
+            self.row = self.state = self._average = None
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Hold the model if this epoch is the best so far."""
@@ -57,19 +63,26 @@ class KeepBest(Callback):
         if self.row is None or rank(row, names) > rank(self.row, names):
             with trainer.averaged():
                 self.row, self.state = dict(row), trainer.model.state_dict()
+            self._average = None if trainer.average is None else trainer.average.state_dict()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Give the model the best weights, unless the fit ended with an error or is to go on."""
         if self.restore and trainer.error is None and trainer.paused is None and self.state is not None:
             trainer.model.load_state_dict(self.state)
+            if trainer.average is not None and self._average is not None:
+                trainer.average.load_state_dict(self._average)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best row and the best model."""
-        return {"row": self.row, "state": None if self.state is None else dict(self.state)}
+        return {"row": self.row, "state": _copy(self.state), "average": _copy(self._average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
-        self.row, self.state = state["row"], state["state"]
+        self.row, self.state, self._average = state["row"], state["state"], state.get("average")
+
+
+def _copy(state: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if state is None else dict(state)
 
 
 class EarlyStopping(KeepBest):
@@ -116,6 +129,12 @@ class EarlyStopping(KeepBest):
         self.least_change = as_nonnegative(least_change, "least_change")
         self.waited = 0
         self._reached: Row | None = None  # the last row that was better by the margin
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Begin to wait anew, unless the fit is the rest of one."""
+        super().on_fit_start(trainer)
+        if not trainer.goes_on:
+            self.waited, self._reached = 0, None
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Stop the fit if it was enough."""

@@ -112,6 +112,10 @@ class Checkpoints(Callback):
         self.folder.save(trainer.step, trainer.state_dict(), metadata)
         self._saved, self._since = (trainer.step, trainer.epoch), time.monotonic()
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Refuse a folder that has checkpoints of later steps, as of another run that was not resumed."""
+        self.folder.expect_newest(trainer.step)
+
     def on_batch_end(self, trainer: Trainer, value: Array, outputs: Any) -> None:
         """Save if it is time."""
         is_due = self.every is not None and trainer.step % self.every == 0

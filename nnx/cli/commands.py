@@ -170,6 +170,8 @@ def train(
     from nnx.cli.requests import chosen_configuration, go_on
     from nnx.cli.train import train
 
+    if out is not None and not str(out).strip(".") and out == Path():
+        raise click.UsageError("expected a directory for --out, got the current one; name a new one")
     output = Output()
     console = make_console(quiet=quiet, file=output)
     given = {name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}

@@ -9,7 +9,6 @@ command that reads the run makes them anew. Until a run has ended its state is i
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
@@ -20,7 +19,7 @@ import numpy as np
 
 from nnx.cli.locking import LOCK, locked
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
-from nnx.io import load_weights, replacing
+from nnx.io import CheckpointFolder, load_weights, replacing
 from nnx.io.files import remove_leftovers
 from nnx.training import History, plot_confusion, plot_curves
 
@@ -36,11 +35,42 @@ CHECKPOINTS, BEGUN = "checkpoints", "begun.json"
 
 def begin(folder: Path, content: Mapping[str, Any]) -> None:
     """Write down what a new run is, so that it can be resumed before it has a checkpoint; drop those of another run."""
-    checkpoints = folder / CHECKPOINTS
-    if checkpoints.exists():
-        shutil.rmtree(checkpoints)
-    checkpoints.mkdir()
+    (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    drop_checkpoints(folder)
     keep_begun(folder, content)
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run, and nothing else."""
+    saved = CheckpointFolder(folder / CHECKPOINTS)
+    for step in saved.steps():
+        saved.path_of(step).unlink(missing_ok=True)
+    (folder / CHECKPOINTS / BEGUN).unlink(missing_ok=True)
+    with suppress(OSError):  # it has other files
+        (folder / CHECKPOINTS).rmdir()
+    (folder / CHECKPOINTS).mkdir(exist_ok=True)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a directory has a run with checkpoints from which it could go on."""
+    begun = read_begun(folder)
+    if begun is None or not CheckpointFolder(folder / CHECKPOINTS).steps():
+        return False
+    try:
+        metadata = metadata_of(folder) or {}
+    except CheckpointError:
+        return True
+    return metadata.get("id") != begun.get("id") or metadata["outcome"]["state"] != "finished"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a directory has a run, finished or not, also one of an older version."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        is_old = isinstance(config, dict) and {"format", "outcome"} <= config.keys()
+    except (OSError, ValueError, RecursionError):
+        is_old = False
+    return (folder / WEIGHTS).exists() or read_begun(folder) is not None or is_old
 
 
 def keep_begun(folder: Path, content: Mapping[str, Any]) -> None:
@@ -198,6 +228,15 @@ def _open_folder(out: Path, overwrite: bool, lock: ExitStack) -> tuple[Path, boo
         raise ArgumentError(
             f"{out} exists already; add --overwrite to replace its files, go on with --resume {out}, or choose "
             "another --out"
+        )
+    if overwrite and not _is_free(out) and not is_run(out):
+        raise ArgumentError(
+            f"{out}: expected a run to --overwrite, got a directory of other files; choose another --out"
+        )
+    if overwrite and is_unfinished(out):
+        raise ArgumentError(
+            f"{out}: expected a finished run to --overwrite, got one that was stopped; go on with --resume {out}, or "
+            "remove it yourself"
         )
     return out, is_new
 

@@ -1,8 +1,8 @@
 """``nnx train``: everything from the options to the run directory."""
 
+import contextlib
 import importlib.util
 import secrets
-import shutil
 import signal
 import threading
 import warnings
@@ -27,6 +27,7 @@ from nnx.cli.run_folder import (
     WEIGHTS,
     begin,
     claim_folder,
+    drop_checkpoints,
     is_shown,
     keep_begun,
     metadata_of,
@@ -154,7 +155,9 @@ def _run(job: Job, folder: Path, console: Console) -> int:
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     except NonFiniteError as error:
         if job.best.row is None:
-            shutil.rmtree(folder / CHECKPOINTS)
+            drop_checkpoints(folder)
+            with contextlib.suppress(OSError):  # it has files that are not ours
+                (folder / CHECKPOINTS).rmdir()
             error.message += "; nothing was saved, since no epoch was finished"
         else:
             error.message += f"; {_save(job, folder, 'stopped: the loss was not finite')}"

@@ -93,14 +93,7 @@ class CheckpointFolder:
         CheckpointError, DTypeError, OSError
             See :func:`save_checkpoint`.
         """
-        step = as_integer(step, "step", least=0)
-        later = [other for other in self.steps() if other > step]
-        for other in reversed(later):
-            if self._is_whole(other):
-                raise ArgumentError(
-                    f"{self.path}: expected a step after {other}, which has a checkpoint, got {step}; "
-                    "go on from that one, remove it, or choose another folder"
-                )
+        later = self.expect_newest(step)
         with advising(self.path):
             if not self.path.is_dir():
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -111,6 +104,24 @@ class CheckpointFolder:
         for other in self.steps()[: -self.keep]:
             self.path_of(other).unlink(missing_ok=True)
         return self.path_of(step)
+
+    def expect_newest(self, step: int) -> list[int]:
+        """Return the later steps, whose checkpoints are damaged, as before a run that begins at a step.
+
+        Raises
+        ------
+        ArgumentError
+            If there is a whole checkpoint of a later step.
+        """
+        step = as_integer(step, "step", least=0)
+        later = [other for other in self.steps() if other > step]
+        for other in reversed(later):
+            if self._is_whole(other):
+                raise ArgumentError(
+                    f"{self.path}: expected a step after {other}, which has a checkpoint, got {step}; "
+                    "go on from that one, remove it, or choose another folder"
+                )
+        return later
 
     def load(self) -> tuple[Any, dict[str, Any]]:
         """Return the newest checkpoint that is whole.

@@ -24,6 +24,10 @@ def as_batches(data: Any, batch_size: int, *, shuffle: bool, seed: int = 0) -> A
     is_tuple = isinstance(data, (tuple, Dataset)) or (isinstance(data, Mapping) and all(map(is_array, data.values())))
     if is_tuple:
         return DataLoader(data, batch_size, shuffle=shuffle, seed=seed)
+    if isinstance(data, list) and len(data) > 1 and all(map(is_array, data)):
+        raise ArgumentError(
+            f"expected arrays as a tuple, got a list of {len(data)}, which would be so many batches; write (x, target)"
+        )
     if not isinstance(data, Iterable) or isinstance(data, (str, bytes, Mapping)):
         raise ArgumentError(
             "expected arrays (x, target), a DataLoader, or another iterable of batches, "
@@ -70,6 +74,11 @@ def rest_of_epoch(loader: Iterable[Tree], taken: int, device: str | None = None)
             "expected at least one batch, got none; an iterator is used up after one epoch: "
             "hand over a DataLoader or a list of batches"
         )
+
+
+def one_pass(loader: Any, device: str | None = None) -> Iterator[Tree]:
+    """Iterate over all batches to evaluate a model: always in the order of the first epoch, and without moving on."""
+    return rest_of_epoch(loader.batches(0) if isinstance(loader, DataLoader) else loader, 0, device)
 
 
 def samples_in(batch: Tree) -> int:

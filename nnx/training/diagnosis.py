@@ -27,7 +27,8 @@ def raise_not_finite(model: Module, loss: Any, batch: Tree, value: float, where:
     name = getattr(loss, "__name__", type(loss).__name__)
     wrong = [which for which, part in (("target", target), ("sample_weight", weight)) if not_finite(part) is not None]
     cause = f"the {wrong[0]} holds NaN or infinity" if wrong else f"{name} overflowed"
-    raise NonFiniteError(f"{what}, though the output of every layer is finite: {cause}; {_ADVICE}")
+    advice = "check the data" if wrong else _ADVICE
+    raise NonFiniteError(f"{what}, though the output of every layer is finite: {cause}; {advice}")
 
 
 def raise_not_finite_gradient(path: str | None, value: float, where: str) -> NoReturn:
@@ -58,7 +59,7 @@ def _blame(model: Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], what
     """Raise NonFiniteError if the input or the output of a layer is not finite."""
     if (wrong := not_finite((args, kwargs))) is not None:
         which = "" if len(tree_flatten((args, kwargs))) == 1 else f" at {wrong.partition('.')[2]!r}"
-        raise NonFiniteError(f"{what}: the input{which} holds NaN or infinity; {advice}")
+        raise NonFiniteError(f"{what}: the input{which} holds NaN or infinity; check the data")
     for path, layer, output in layer_outputs(model, *args, **kwargs):
         if not_finite(output) is not None:
             cause = not_finite(layer.parameters())

@@ -5,7 +5,7 @@ from typing import Any
 
 from nnx.backend import is_array, namespace
 from nnx.layers import Module
-from nnx.training.batches import as_batches, rest_of_epoch
+from nnx.training.batches import as_batches, one_pass
 from nnx.training.diagnosis import expect_finite_outputs
 from nnx.training.mixed_precision import Policy, as_policy
 from nnx.training.modes import evaluating
@@ -79,7 +79,7 @@ def evaluate_batches(
     """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
     totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
     with evaluating(model, loss):
-        for batch in rest_of_epoch(batches, 0, device):
+        for batch in one_pass(batches, device):
             watch.begin(batch)
             value, outputs = objective(model, batch)
             watch.examine(batch, value)
@@ -124,7 +124,7 @@ def predict(
     found: list[Any] = []
     with evaluating(model):
         model = as_policy(policy).model(model)
-        batches = rest_of_epoch(as_batches(data, batch_size, shuffle=False), 0, device)
+        batches = one_pass(as_batches(data, batch_size, shuffle=False), device)
         for number, batch in enumerate(batches, start=1):
             args, kwargs = _inputs(batch)
             outputs = model(*args, **kwargs)

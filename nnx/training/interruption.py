@@ -13,10 +13,13 @@ class Interruption:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.shielded = False  # whether the state is being saved: then it takes a third signal to end at once
+        self._count = 0
 
     def __call__(self, number: int, frame: Any) -> None:
         """Take a signal. A second one does not wait for the end of the batch."""
-        if self.received is not None:
+        self._count += 1
+        if self.received is not None and (not self.shielded or self._count > 2):
             self._raise()
         self.received = number
 

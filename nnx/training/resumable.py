@@ -6,7 +6,8 @@ from typing import Any
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
 from nnx.functional.checks import as_integer
 from nnx.layers import Module
-from nnx.optimizers import WeightAverage
+from nnx.optimizers import LBFGS, WeightAverage
+from nnx.training.batches import count_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback, Hooks
 from nnx.training.mixed_precision import Policy
@@ -29,7 +30,7 @@ class Resumable:
         metrics: Any,
         callbacks: Sequence[Callback],
     ) -> None:
-        _check(model, loss, update.optimizer, callbacks)
+        _check(model, loss, update.optimizer, update.average, callbacks)
         self.model, self.loss, self._update = model, loss, update
         self.metrics = as_metrics(metrics)
         self.history = History()
@@ -43,8 +44,14 @@ class Resumable:
         self._totals = Totals(self.metrics)
         self._watch: Watch | None = None  # during an epoch
         self._start = 0  # the epoch in which the current fit began
+        self._is_rest = False
         self._goes_on = False  # whether the next fit is the rest of one that was interrupted or saved
         self._position: dict[str, Any] | None = None  # of the data, after the last whole batch
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the fit is the rest of one that was interrupted or saved; for callbacks at its start."""
+        return self._is_rest
 
     @property
     def is_whole(self) -> bool:
@@ -97,6 +104,18 @@ class Resumable:
         self._load_parts(states)  # and what has no method for it moves to the model
         self.device = device
 
+    def stop(self, reason: str) -> None:
+        """End the fit: after the batch if a batch is being trained, and for good, so that a resumed fit ends too."""
+        self.stopped = reason
+
+    def pause(self, reason: str) -> None:
+        """End the fit as :meth:`stop` does, but not for good: the next fit goes on, and so does a resumed one."""
+        self.paused = reason
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.stopped is not None or self.paused is not None
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a fit needs to go on with the same bits, as a tree of numbers, strings and arrays.
 
@@ -119,6 +138,7 @@ class Resumable:
             **{name: getattr(self, name) for name in ("epoch", "batch", "step", "skipped", "stopped")},
             "start": self._start,
             "position": self._position,
+            "batches": self.batches,
             "history": [dict(row) for row in self.history.rows],
             "metrics": self._totals.state_dict(),
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -132,12 +152,13 @@ class Resumable:
         CheckpointError
             If it is not the state of such a trainer; nothing is changed then.
         """
-        before = self.state_dict() if self.is_whole else None
+        before, goes_on = self.state_dict() if self.is_whole else None, self._goes_on
         try:
             self._load(state)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if before is not None:
                 self._load(before)
+                self._goes_on = goes_on
             if isinstance(error, NnxError):
                 raise
             raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
@@ -148,10 +169,16 @@ class Resumable:
                 f"expected the state of a trainer in format {FORMAT}, got {state.get('format')}; "
                 "save trainer.state_dict(), or install a newer nnx"
             )
+        if missing := self._parts().keys() - state.keys():
+            raise CheckpointError(
+                f"expected the state of a trainer with {', '.join(self._parts())}, got one without "
+                f"{', '.join(sorted(missing))}; make the trainer as it was when the state was saved"
+            )
         self._load_parts({name: state[name] for name in self._parts()})
         for name in ("epoch", "batch", "step", "skipped"):
             setattr(self, name, as_integer(state[name], name, least=0))
-        self.stopped, self._start, self._position = state["stopped"], state["start"], state["position"]
+        self.stopped, self._position = state["stopped"], state["position"]
+        self._start, self.batches = as_integer(state["start"], "start", least=0), state.get("batches")
         self.history.rows[:] = [dict(row) for row in state["history"]]
         self._totals.load_state_dict(state["metrics"])
         self._goes_on = self._update.is_whole = True
@@ -171,9 +198,17 @@ class Resumable:
 
     def _begin(self, loader: Any) -> int:
         """Prepare a fit; return the epoch in which it began."""
-        self.paused = None
+        self._is_rest = self._goes_on
+        self.paused, self._update.is_whole = None, True
+        had, count = self.batches, count_of(loader)
+        if self._goes_on and self.batch and had is not None and count not in (None, had):
+            raise UsageError(
+                f"expected the data of the epoch that goes on, of {had} batches, got {count} batches; give the data "
+                "and the batch size that it had"
+            )
         if not self._goes_on:
             self._start, self.stopped, self.batch = self.epoch, None, 0
+            self._update.rest()  # of a fit that was stopped in the middle of an update
         elif self._position is not None and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._position)
         if not self.batch:
@@ -181,13 +216,20 @@ class Resumable:
         return self._start
 
 
-def _check(model: Any, loss: Any, optimizer: Any, callbacks: Any) -> None:
+def _check(model: Any, loss: Any, optimizer: Any, average: Any, callbacks: Any) -> None:
     if not isinstance(model, Module):
         raise ArgumentError(f"expected a model, an nnx.Module, got {type(model).__name__}")
     if not callable(loss) or isinstance(loss, type):
         raise ArgumentError(f"expected a loss such as nnx.CrossEntropy(), or an objective(model, batch), got {loss!r}")
     if not hasattr(optimizer, "step") or isinstance(optimizer, type):
         raise ArgumentError(f"expected an optimizer made for the model, such as nnx.Adam(model), got {optimizer!r}")
+    if isinstance(optimizer, LBFGS):
+        raise ArgumentError(
+            "expected an optimizer that takes a step with gradients, got LBFGS, which evaluates all data several times "
+            "for a step: call optimizer.step(function) in a loop of your own"
+        )
+    if average is not None and average.model is not model:
+        raise ArgumentError("expected an average made for this model, got one for another; write nnx.EMA(model)")
     if getattr(optimizer, "model", model) is not model:
         raise ArgumentError("expected an optimizer made for this model, got one for another; make one for each model")
     for callback in callbacks:

@@ -158,6 +158,8 @@ def _weighted(loss: Any, outputs: Any, target: Any, weight: Array) -> Array:
     vars(each)["reduction"] = "none"
     losses = each.forward(outputs, target)
     xp = namespace(losses, weight)
+    if weight.ndim == 1 and losses.ndim > 1 and weight.shape[0] == losses.shape[0]:  # the losses of a sample have one
+        losses = xp.mean(xp.reshape(losses, (losses.shape[0], -1)), axis=1)
     if tuple(weight.shape) != tuple(losses.shape):
         raise ShapeError(
             f"expected {WEIGHT!r} of shape {tuple(losses.shape)}, one for each loss, got {tuple(weight.shape)}"

@@ -173,8 +173,9 @@ class Trainer(Resumable):
                 self.error = error
                 raise
             finally:
-                self._watch = None
+                self._watch, interruption.shielded = None, True
                 self._hooks.end_fit(self)
+            interruption.check()
         return self.history
 
     def evaluate(self, data: Any, *, metrics: Any = None, batch_size: int = 32) -> dict[str, Any]:
@@ -190,18 +191,6 @@ class Trainer(Resumable):
     def averaged(self) -> AbstractContextManager[Any]:
         """Return a block in which the model has the averaged weights, if there is an average, as to save them."""
         return nullcontext() if self.average is None else self.average.applied()
-
-    def stop(self, reason: str) -> None:
-        """End the fit: after the batch if a batch is being trained, and for good, so that a resumed fit ends too."""
-        self.stopped = reason
-
-    def pause(self, reason: str) -> None:
-        """End the fit as :meth:`stop` does, but not for good: the next fit goes on, and so does a resumed one."""
-        self.paused = reason
-
-    @property
-    def _is_ending(self) -> bool:
-        return self.stopped is not None or self.paused is not None
 
     def _train_epoch(self, loader: Any, validation: Any, interruption: Interruption) -> None:
         epoch, first, self.batches = self.epoch + 1, self.step - self.batch, count_of(loader)
@@ -271,6 +260,13 @@ class Trainer(Resumable):
                 error.message += f" (in epoch {self.epoch + 1}, batch {self.batch + 1})"
             raise
 
+    def _read(self, watch: Watch) -> dict[str, Any]:
+        try:
+            return self._totals.read(watch)
+        except NonFiniteError:  # told at the end, on a device: the model is that of a batch before, the counts are not
+            self._update.is_whole = False
+            raise
+
     def _evaluate(self, batches: Any, metrics: Metrics, where: str) -> dict[str, Any]:
         with self.averaged():
             objective = self.policy.objective(self.objective)
@@ -281,7 +277,7 @@ class Trainer(Resumable):
             raise NonFiniteError(
                 f"every batch of epoch {self.epoch + 1} was left out; the first: {watch.first_skipped}"
             )
-        row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._totals.read(watch))}
+        row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._read(watch))}
         if validation is not None:
             where = f"epoch {self.epoch + 1}, validation batch"
             row |= as_row(self._evaluate(validation, self.metrics, where), "validation_")

@@ -287,6 +287,22 @@ def test_a_full_disk_is_one_line(nnx_command, monkeypatch):
     assert "run/model.safetensors: No space left on device" in error
 
 
+def test_only_a_run_that_has_finished_is_overwritten(nnx_command):
+    Path("mine/checkpoints").mkdir(parents=True)
+    Path("mine/checkpoints/keep.txt").write_text("mine")
+    Path("mine/config.json").write_text("{}")
+    error = nnx_command("train", *SMALL, "--out", "mine", "--overwrite").failed()
+    assert "mine: expected a run to --overwrite, got a directory of other files; choose another --out" in error
+    nnx_command("train", *SMALL, "--out", "run").ok()
+    Path("run/checkpoints/keep.txt").write_text("mine")
+    nnx_command("train", *SMALL, "--out", "run", "--overwrite").ok()
+    assert Path("run/checkpoints/keep.txt").read_text() == "mine"
+    Path("run/model.safetensors").unlink()
+    error = nnx_command("train", *SMALL, "--out", "run", "--overwrite").failed()
+    assert "run: expected a finished run to --overwrite, got one that was stopped; go on with --resume run" in error
+    assert "expected a directory for --out, got the current one" in nnx_command("train", "--out", "").failed(2)
+
+
 class TestInterruptions:
     def interrupt(self, monkeypatch, epoch):
         from nnx.cli.display import TrainingLog

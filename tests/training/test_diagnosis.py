@@ -121,7 +121,7 @@ MESSAGES = {
     "trap": "Trap 'trap': the loss became (nan|inf) in {}, and the output of this layer was the first not finite; use",
     "parameter": "Linear 'inner': the loss became .* in {}, and the output of this layer was the first not finite: its "
     "parameter 'bias' was not finite before that batch; use a smaller learning rate",
-    "input": "^the loss became nan in {}: the input holds NaN or infinity; use a smaller learning rate",
+    "input": "^the loss became nan in {}: the input holds NaN or infinity; check the data",
     "target": "^the loss became inf in {}, though the output of every layer is finite: the target holds NaN",
 }
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.callbacks import Callback, KeepBest
+from nnx.callbacks import Callback, EarlyStopping, KeepBest
 from nnx.data import DataLoader
-from nnx.errors import ArgumentError, NonFiniteError
+from nnx.errors import ArgumentError, CheckpointError, NonFiniteError, UsageError
 from nnx.testing import assert_close
 
 
@@ -229,3 +229,64 @@ def test_model_loss_and_optimizer_are_checked():
         nnx.Trainer(other, loss, optimizer)
     with pytest.raises(ArgumentError, match=r"expected arrays \(x, target\), a DataLoader, .* got int; write"):
         nnx.Trainer(model, loss, optimizer).fit(3, epochs=1)
+
+
+def test_a_validation_that_shuffles_is_no_part_of_the_state_and_moves_nothing():
+    class NumPy:
+        spec, asarray = "numpy", staticmethod(lambda x, dtype="float32": np.asarray(x, dtype))
+
+    rows = []
+    for validated in (True, False):
+        trainer, loader = prepare(NumPy)
+        trainer.fit(loader, loader if validated else None, epochs=3)
+        assert loader.epoch == 3
+        rows.append(trainer.history.column("loss"))
+    assert rows[0] == rows[1]
+
+
+def test_the_best_weights_are_used_for_evaluation_also_with_an_average():
+    class NumPy:
+        spec, asarray = "numpy", staticmethod(lambda x, dtype="float32": np.asarray(x, dtype))
+
+    best = KeepBest("validation_loss")
+    trainer, loader = prepare(NumPy, average=lambda model: nnx.EMA(model, 0.5), callbacks=[best])
+    trainer.optimizer.learning_rate = 0.3  # worse and worse
+    trainer.fit(loader, loader.dataset, epochs=4)
+    assert best.row["epoch"] < 4
+    assert trainer.evaluate(loader.dataset)["loss"] == pytest.approx(best.row["validation_loss"], rel=1e-6)
+
+
+def test_what_does_not_fit_an_epoch_that_goes_on():
+    class NumPy:
+        spec, asarray = "numpy", staticmethod(lambda x, dtype="float32": np.asarray(x, dtype))
+
+    trainer, loader = prepare(NumPy, callbacks=[Stop(3)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(loader, epochs=2)
+    with pytest.raises(UsageError, match="data of the epoch that goes on, of 11 batches, got 4 batches; give the data"):
+        trainer.fit(DataLoader(loader.dataset, 30), epochs=2)
+    state = trainer.state_dict()
+    other, _ = prepare(NumPy, accumulate=2)
+    with pytest.raises(CheckpointError, match="got one without accumulation; make the trainer as it was"):
+        other.load_state_dict(state)
+    assert len(other.fit(loader.dataset[:20], epochs=1).rows) == 1  # a state that was refused changes nothing
+
+
+def test_arguments_that_belong_to_something_else():
+    model, other = nnx.Linear(1, 1), nnx.Linear(1, 1)
+    with pytest.raises(ArgumentError, match="expected an average made for this model, got one for another"):
+        nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1), average=nnx.EMA(other))
+    with pytest.raises(ArgumentError, match="got LBFGS, which evaluates all data several times for a step"):
+        nnx.Trainer(model, nnx.MSE(), nnx.LBFGS(model))
+    with pytest.raises(ArgumentError, match=r"expected arrays as a tuple, got a list of 2, .*; write \(x, target\)"):
+        nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1)).fit([np.ones((2, 1)), np.ones((2, 1))], epochs=1)
+
+
+def test_a_second_fit_waits_anew():
+    class NumPy:
+        spec, asarray = "numpy", staticmethod(lambda x, dtype="float32": np.asarray(x, dtype))
+
+    stopping = EarlyStopping("loss", patience=2, least_change=100.0)
+    trainer, loader = prepare(NumPy, callbacks=[stopping])
+    assert len(trainer.fit(loader, epochs=9).rows) == 3
+    assert len(trainer.fit(loader, epochs=9).rows) == 6
