@@ -12,9 +12,12 @@ def main() -> None:
         signal.signal(signal.SIGINT, _leave)
     from nnx.cli.__main__ import main as run
 
-    if takes_ctrl_c:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    run()
+    try:
+        if takes_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        run()
+    except KeyboardInterrupt:  # before the command has begun to look for it
+        _leave(signal.SIGINT, None)
 
 
 def _leave(number: int, frame: Any) -> None:

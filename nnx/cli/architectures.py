@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from nnx.cli.settings import nearest
 from nnx.errors import ArgumentError, ShapeError
+from nnx.functional.checks import nearest
 
 
 def perceptron(sizes: tuple[int, ...], dtype: str) -> dict[str, Any]:
@@ -47,7 +47,8 @@ def resolved(model: Mapping[str, Any], shape: tuple[int, ...], outputs: int, dty
         raise ArgumentError(f"model: expected the preset perceptron or lenet, got {name!r}{advice}")
     hidden = options.pop("hidden", [50]) if name == "perceptron" else []
     if options:
-        raise ArgumentError(f"model: the preset {name} takes no {', '.join(options)}")
+        near = nearest(next(iter(options)), ["hidden"] * (name == "perceptron"))
+        raise ArgumentError(f"model: the preset {name} takes no {', '.join(options)}{near}")
     if name == "lenet":
         return lenet(shape, outputs, dtype)
     if not isinstance(hidden, (list, tuple)) or not all(type(size) is int and size > 0 for size in hidden):

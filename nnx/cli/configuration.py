@@ -1,5 +1,6 @@
 """A training run as data: constructors of nnx by name and a few numbers, for a file of TOML or JSON."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -10,9 +11,10 @@ from nnx import callbacks as callbacks_of_nnx
 from nnx.backend import generator
 from nnx.callbacks import Callback
 from nnx.cli import LOSSES
-from nnx.cli.settings import changed, nearest, read_settings
+from nnx.cli.settings import changed, read_settings
 from nnx.configuration import from_config
 from nnx.errors import ArgumentError, NnxError
+from nnx.functional.checks import nearest
 from nnx.layers import Module
 from nnx.layers.config import type_name
 from nnx.losses import Loss
@@ -217,6 +219,10 @@ class Configuration:
                 name: from_config(value) if isinstance(value, dict) and "type" in value else value
                 for name, value in arguments.items()
             }
+            takes = inspect.signature(kind).parameters
+            if unknown := [name for name in values if name not in takes]:
+                near = nearest(unknown[0], takes)
+                raise ArgumentError(f"callback {i}: {kind.__name__} takes no {', '.join(unknown)}{near}")
             made.append(_checked(f"callback {i}", partial(kind, **values), Callback))
         return made
 

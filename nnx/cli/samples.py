@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnx.cli.settings import nearest
 from nnx.data import ImageFolder, load_digits, load_mnist, load_npz, read_csv, train_validation_split
 from nnx.data.files import raise_unreadable
 from nnx.errors import ArgumentError, DataError
+from nnx.functional.checks import nearest
 from nnx.types import Array
 
 VALIDATION_FRACTION = 0.2

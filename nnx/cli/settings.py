@@ -1,6 +1,5 @@
 """Read configurations from files of TOML or JSON, and change single values of them."""
 
-import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,12 +68,6 @@ def changed(content: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
             raise ArgumentError(f"--set {setting}: expected name=value, such as optimizer.learning_rate=1e-3")
         _put(found, keys, _parsed(text.strip()), setting)
     return dict(found)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return ``"; did you mean ...?"``, or nothing if no name is near."""
-    found = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _put(content: Any, keys: Sequence[str], value: Any, setting: str) -> None:

@@ -1,8 +1,7 @@
 """Configurations to start from, for ``nnx init``."""
 
-import difflib
-
 from nnx.errors import ArgumentError
+from nnx.functional.checks import nearest
 
 _TRAINING = """\
 epochs = {epochs}              # passes through the training set
@@ -74,7 +73,5 @@ def template(name: str) -> str:
         If there is none of that name.
     """
     if name not in TEMPLATES:
-        near = difflib.get_close_matches(name, TEMPLATES, n=1)
-        advice = f"; did you mean {near[0]}?" if near else ""
-        raise ArgumentError(f"expected {', '.join(TEMPLATES)} to start from, got {name!r}{advice}")
+        raise ArgumentError(f"expected {', '.join(TEMPLATES)} to start from, got {name!r}{nearest(name, TEMPLATES)}")
     return f"# nnx train config.toml\n{TEMPLATES[name]}"

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nnx.autodiff import stop_gradient
@@ -187,3 +187,11 @@ def as_share(value: Any, name: str) -> float:
     if not 0.0 <= number < 1.0:
         raise ArgumentError(f"expected {name} in [0, 1), got {value!r}")
     return number
+
+
+def nearest(name: Any, names: Iterable[str]) -> str:
+    """Return ``"; did you mean ...?"`` for a name that is not among others, or nothing if none of them is near."""
+    import difflib  # only once something is wrong
+
+    found = difflib.get_close_matches(str(name)[:100], list(names), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""

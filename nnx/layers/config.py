@@ -16,6 +16,7 @@ from typing import Any
 from nnx import functional
 from nnx.backend import asarray, dtype_name, is_array, to_numpy
 from nnx.errors import ArgumentError, NnxError
+from nnx.functional.checks import nearest
 from nnx.layers.node import Node
 from nnx.layers.plan import Plan, freeze_slots, plan_of, walk
 from nnx.layers.remembering import Configured, Unheld, arguments, parameters_of
@@ -237,14 +238,15 @@ class _Reader:
         if kind is None:
             raise ArgumentError(
                 f"the configuration names {_shown(name)}, which is neither a class of nnx nor allowed; if you trust "
-                "it, pass the class: from_config(config, allow=(MyLayer,))"
+                f"it, pass the class: from_config(config, allow=(MyLayer,)){nearest(name, self._known)}"
             )
         return kind
 
     def _make(self, kind: type, data: Mapping[str, Any], where: tuple[str, ...], given: Mapping[str, Any]) -> Any:
         values = {key: self.of(item, (*where, key)) for key, item in data.items() if key not in _TAGS}
         if unknown := sorted(values.keys() - parameters_of(kind).keys()):
-            raise ArgumentError(f"{_path(where)}: {kind.__name__} takes no {', '.join(map(_shown, unknown[:5]))}")
+            shown, near = ", ".join(map(_shown, unknown[:5])), nearest(unknown[0], parameters_of(kind))
+            raise ArgumentError(f"{_path(where)}: {kind.__name__} takes no {shown}{near}")
         try:
             positional, named = self._arguments(kind, values, dict(given))
             return kind(*positional, **named)

@@ -8,7 +8,7 @@ from typing import Any
 from nnx.backend import is_array, namespace, to_numpy
 from nnx.errors import ArgumentError, NnxError
 from nnx.metrics import Mean, Metric
-from nnx.training.batches import samples_in
+from nnx.training.batches import samples_in, weight_of
 from nnx.training.step import parts_of
 from nnx.training.watch import Watch
 from nnx.types import Array, Tree
@@ -77,7 +77,7 @@ class Totals:
         for name, metric in self._sums.items():
             try:
                 if name == "loss":
-                    metric.update(value, samples)
+                    metric.update(value, weight_of(batch))
                 elif name in self._functions:
                     metric.update(self._functions[name](outputs, target), samples)
                 else:

@@ -10,7 +10,7 @@ from nnx.functional.checks import as_integer, expect_choice
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.optimizers import WeightAverage
-from nnx.training.batches import as_batches, count_of, rest_of_epoch, samples_in, state_of
+from nnx.training.batches import as_batches, count_of, rest_of_epoch, state_of, weight_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback
 from nnx.training.inference import evaluate_batches, predict
@@ -58,7 +58,8 @@ class Trainer(Resumable):
         :class:`nnx.training.LossScale`, which leaves out updates whose gradients overflow.
     accumulate : int
         How many batches make one update, whose gradient is the mean over all of their samples. What is left at the end
-        of an epoch makes one too.
+        of an epoch makes one too. Each batch counts by its samples, or the sum of their weights; a loss that divides by
+        something else, as one that ignores targets does, is not that of the large batch exactly.
     average : nnx.EMA or nnx.SWA, optional
         Made for ``model``, and updated with it. Validation, :meth:`evaluate` and :meth:`predict` use the averaged
         weights, and so does a callback that keeps the best ones; ``model`` itself is left with the last.
@@ -232,7 +233,7 @@ class Trainer(Resumable):
             self.skipped += 1
             return None
         self._totals.update(batch, value, outputs)
-        gathered = self._update.gather(gradients, samples_in(batch))
+        gathered = self._update.gather(gradients, weight_of(batch))
         return None if gathered is None else self._hooks.gradients(self, gathered)
 
     def _update_with_rest(self) -> None:

@@ -58,11 +58,11 @@ class Update:
 
         return scaled
 
-    def gather(self, gradients: Gradients, samples: int) -> Gradients | None:
+    def gather(self, gradients: Gradients, weight: float) -> Gradients | None:
         """Take the gradients of a batch; return those of an update, ``None`` if there is none yet or it overflowed."""
         if self.accumulation is None:
             return self._unscaled(gradients)
-        found = self.accumulation.add(gradients, samples)
+        found = self.accumulation.add(gradients, weight)
         return None if found is None else self._unscaled(found)
 
     def rest(self) -> Gradients | None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.cli.settings import changed, nearest
+from nnx.cli.settings import changed
 from nnx.errors import ArgumentError
+from nnx.functional.checks import nearest
 
 WHOLE = """
 data = "digits"
@@ -120,7 +121,13 @@ def test_the_nearest_name():
         ('model = {preset = "lenet", hidden = [3]}', "the preset lenet takes no hidden"),
         ('model = {preset = "perceptron", hidden = [0]}', "expected hidden to be a list of numbers of units, got [0]"),
         (MODEL + '[[callbacks]]\ntype = "EarlyStoping"', "got 'EarlyStoping'; did you mean EarlyStopping?"),
-        (MODEL + '[[callbacks]]\ntype = "EarlyStopping"\npatienc = 3', "unexpected keyword argument 'patienc'"),
+        (
+            MODEL + '[[callbacks]]\ntype = "EarlyStopping"\npatienc = 3',
+            "callback 0: EarlyStopping takes no patienc; did you mean patience?",
+        ),
+        (MODEL + '[optimizer]\ntype = "SGD"\nlearning_rat = 1.0', "'learning_rat'; did you mean learning_rate?"),
+        (MODEL + '[optimizer]\ntype = "Adamm"\nlearning_rate = 1.0', "; did you mean Adam"),
+        ('model = {preset = "perceptron", hiden = [3]}', "takes no hiden; did you mean hidden?"),
         (MODEL + '[[transforms]]\ntype = "RandomCrap"', "the configuration of the transform 0: "),
         (MODEL + '[average]\ntype = "SGD"\nlearning_rate = 1', "expected a WeightAverage, got a SGD"),
         (MODEL + '[optimizer]\ntype = "Adamw"', "the configuration of the optimizer: "),

@@ -290,3 +290,19 @@ def test_a_second_fit_waits_anew():
     trainer, loader = prepare(NumPy, callbacks=[stopping])
     assert len(trainer.fit(loader, epochs=9).rows) == 3
     assert len(trainer.fit(loader, epochs=9).rows) == 6
+
+
+def test_weights_of_samples_count_in_accumulation_and_evaluation(xp):
+    x, y = nnx.data.load_digits()
+    weight = np.linspace(0.1, 3.0, 64)
+    arrays = {"input": x[:64], "sample_weight": weight}
+    batch = {name: xp.asarray(value) for name, value in arrays.items()} | {"target": xp.asarray(y[:64], "int32")}
+    found = []
+    for batch_size, accumulate in ((64, 1), (16, 4)):
+        with nnx.use_backend(xp.spec):
+            model = nnx.Linear(64, 10, rng=0)
+        trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.5), accumulate=accumulate)
+        rows = trainer.fit(DataLoader(batch, batch_size, shuffle=False), epochs=2).rows
+        found.append((model.parameters(), rows[0]["loss"]))
+    if nnx.backend.is_cheap_to_read(batch["sample_weight"]):
+        assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
