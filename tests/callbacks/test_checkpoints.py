@@ -60,7 +60,8 @@ class NumPy:
     asarray = staticmethod(lambda x, dtype="float32": np.asarray(x, dtype))
 
 
-@pytest.mark.parametrize("stop", [1, 6, 9])  # of epochs of 6 batches
+# Of epochs of 6 batches.
+@pytest.mark.parametrize("stop", [9, *(pytest.param(stop, marks=pytest.mark.further) for stop in (1, 6))])
 def test_a_stopped_run_resumes_with_the_same_bits(xp, stop, tmp_path):
     whole, loader = prepare(xp, tmp_path / "whole")
     fit(whole, loader)
