@@ -144,7 +144,7 @@ class Configuration:
 
     def changed(self, settings: Sequence[str]) -> "Configuration":
         """Return a configuration with values that ``--set`` gives."""
-        return Configuration.parse(changed(_without_none(self.as_data()), settings), "--set", self.allow)
+        return Configuration.parse(changed(without_none(self.as_data()), settings), "--set", self.allow)
 
     @property
     def spec(self) -> str:
@@ -262,7 +262,10 @@ def _group(group: Any) -> Any:
     return {name: value["items"] if isinstance(value, dict) else value for name, value in made.items()}
 
 
-def _without_none(content: dict[str, Any]) -> dict[str, Any]:
+def without_none(content: Any) -> Any:
+    """Return a configuration without the names that have no value, which old formats spell out as null."""
+    if not isinstance(content, dict):  # which parse refuses in words of its own
+        return content
     return {name: value for name, value in content.items() if value is not None}
 
 
@@ -285,4 +288,4 @@ def read_configuration(
         If the file cannot be read, or does not hold a configuration.
     """
     content = {"optimizer": {"type": "SGD", "learning_rate": 0.1}, **read_settings(path)}
-    return Configuration.parse(_without_none(changed(content, settings)), str(path), allow)
+    return Configuration.parse(without_none(changed(content, settings)), str(path), allow)

@@ -35,8 +35,8 @@ CHECKPOINTS, BEGUN = "checkpoints", "begun.json"
 
 def begin(folder: Path, content: Mapping[str, Any]) -> None:
     """Write down what a new run is, so that it can be resumed before it has a checkpoint; drop those of another run."""
-    (folder / CHECKPOINTS).mkdir(exist_ok=True)
     drop_checkpoints(folder)
+    (folder / CHECKPOINTS).mkdir(exist_ok=True)
     keep_begun(folder, content)
 
 
@@ -46,9 +46,8 @@ def drop_checkpoints(folder: Path) -> None:
     for step in saved.steps():
         saved.path_of(step).unlink(missing_ok=True)
     (folder / CHECKPOINTS / BEGUN).unlink(missing_ok=True)
-    with suppress(OSError):  # it has other files
+    with suppress(OSError):  # it has other files, or there is none
         (folder / CHECKPOINTS).rmdir()
-    (folder / CHECKPOINTS).mkdir(exist_ok=True)
 
 
 def is_unfinished(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from nnx.backend import BACKENDS, asarray
 from nnx.cli import LOSSES
 from nnx.cli.architectures import perceptron
-from nnx.cli.configuration import Configuration
+from nnx.cli.configuration import Configuration, without_none
 from nnx.cli.framing import Framing
 from nnx.cli.run_folder import CONFIG, WEIGHTS, metadata_of, read_begun, refresh
 from nnx.data import DataLoader, Dataset, Normalize, index_to_one_hot
@@ -180,7 +180,7 @@ def _parse(path: Path, content: Any, allow: Any) -> Run:
         if version == 1:
             content = {**content, **_of_format_1(content)}
         return Run(
-            configuration=Configuration.parse(_known(content["configuration"]), str(path), allow),
+            configuration=Configuration.parse(without_none(content["configuration"]), str(path), allow),
             shape=_shape(content),
             classes=int(content["classes"]),
             is_regression=bool(content.get("is_regression", False)),
@@ -190,13 +190,6 @@ def _parse(path: Path, content: Any, allow: Any) -> Run:
         )
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: expected the configuration of a run, got an unknown one ({error!r})") from error
-
-
-def _known(configuration: Any) -> Any:
-    """Return a configuration without the names that have no value, which old formats spell out as null."""
-    if not isinstance(configuration, dict):
-        return configuration
-    return {name: value for name, value in configuration.items() if value is not None}
 
 
 def _shape(content: dict[str, Any]) -> tuple[int, ...]:

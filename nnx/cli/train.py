@@ -1,6 +1,5 @@
 """``nnx train``: everything from the options to the run directory."""
 
-import contextlib
 import importlib.util
 import secrets
 import signal
@@ -156,8 +155,6 @@ def _run(job: Job, folder: Path, console: Console) -> int:
     except NonFiniteError as error:
         if job.best.row is None:
             drop_checkpoints(folder)
-            with contextlib.suppress(OSError):  # it has files that are not ours
-                (folder / CHECKPOINTS).rmdir()
             error.message += "; nothing was saved, since no epoch was finished"
         else:
             error.message += f"; {_save(job, folder, 'stopped: the loss was not finite')}"
