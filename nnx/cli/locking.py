@@ -1,19 +1,12 @@
 """A lock on a run directory, which a process that is killed does not leave behind."""
 
-import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from nnx.errors import UsageError
-
-fcntl: Any
-try:
-    fcntl = importlib.import_module("fcntl")
-except ImportError:  # Windows, where two processes are not told from each other
-    fcntl = None
+from nnx.io.locking import HAS_LOCKS, open_locked
 
 LOCK = ".lock"
 
@@ -27,11 +20,17 @@ def locked(folder: Path) -> Iterator[None]:
     UsageError
         If another process holds it.
     """
-    if fcntl is None:
+    if not HAS_LOCKS:
         yield
         return
     path = folder / LOCK
-    descriptor = _open(path)
+    try:
+        descriptor = open_locked(path, os.O_CREAT)
+    except BlockingIOError:
+        raise UsageError(
+            f"{folder}: another process{_holder(path)} is training in this directory; wait for it, or choose another "
+            "--out"
+        ) from None
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -42,22 +41,9 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _open(path: Path) -> int:
-    """Return the descriptor of the lock's file, locked."""
-    while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_nlink:  # else its last holder has removed it meanwhile
-                return descriptor
-            os.close(descriptor)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 20, 0).decode(errors="replace")
-            os.close(descriptor)
-            raise UsageError(
-                f"{path.parent}: another process{f' ({holder})' if holder else ''} is training in this directory; wait "
-                "for it, or choose another --out"
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
+def _holder(path: Path) -> str:
+    """Return the number of the process that has written it into a lock, as text behind a word."""
+    with suppress(OSError):  # it has just ended
+        if number := path.read_text(errors="replace")[:20]:
+            return f" ({number})"
+    return ""

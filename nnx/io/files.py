@@ -1,7 +1,6 @@
 """Replace a file atomically, so that an interruption leaves either the old one or the new one."""
 
 import errno
-import importlib
 import os
 import re
 import secrets
@@ -10,11 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from nnx.errors import ArgumentError
+from nnx.io.locking import HAS_LOCKS, open_locked
 
-fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.nnx-tmp")
 _DAY = 24 * 60 * 60.0
 _ADVICE = {
@@ -143,37 +141,24 @@ def kind_of(mode: int) -> str:
 @contextmanager
 def _locked(temporary: Path) -> Iterator[None]:
     """Create a file and lock it during the block."""
-    descriptor = _create(temporary)
+    descriptor = open_locked(temporary, os.O_CREAT | os.O_EXCL)
+    if not HAS_LOCKS:
+        os.close(descriptor)  # Windows cannot replace a file that is open
+        yield
+        return
     try:
-        if fcntl is None:
-            os.close(descriptor)  # Windows cannot replace a file that is open
-            descriptor = -1
         yield
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def _create(temporary: Path) -> int:
-    while True:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if fcntl is None:
-            return descriptor
-        with suppress(OSError):  # a file system without locks, on which nothing is removed either
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if temporary.exists():  # otherwise somebody took it for a leftover before it was locked
-            return descriptor
         os.close(descriptor)
 
 
 def _remove_if_dead(path: Path) -> None:
-    if fcntl is None:
+    if not HAS_LOCKS:
         if time.time() - path.stat().st_mtime > _DAY:
             path.unlink()
         return
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    descriptor = open_locked(path, os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
     finally:
         os.close(descriptor)
