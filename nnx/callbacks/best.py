@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnx.functional.checks import as_integer, as_nonnegative
-from nnx.training.history import Row, is_smaller_better, rank
+from nnx.training.history import Row, is_smaller_better, monitored, rank
 from nnx.training.hooks import Callback
 from nnx.training.trainer import Trainer
 
@@ -32,7 +32,7 @@ class KeepBest(Callback):
     Raises
     ------
     ArgumentError
-        After the first epoch, if there is no such metric.
+        At the start of a fit, if there is no such metric.
 
     Examples
     --------
@@ -54,12 +54,13 @@ class KeepBest(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Forget the best epoch of the fit before, which may have had other data."""
+        monitored(self.monitor, trainer.columns)
         if not trainer.goes_on:
             self.row = self.state = self._average = None
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Hold the model if this epoch is the best so far."""
-        names = trainer.history.monitored(self.monitor)
+        names = monitored(self.monitor, trainer.columns)
         if self.row is None or rank(row, names) > rank(self.row, names):
             with trainer.averaged():
                 self.row, self.state = dict(row), trainer.model.state_dict()
@@ -102,7 +103,7 @@ class EarlyStopping(KeepBest):
     Raises
     ------
     ArgumentError
-        If ``patience`` is less than 1 or ``least_change`` negative; after the first epoch, if there is no such metric.
+        If ``patience`` is less than 1 or ``least_change`` negative; at the start of a fit, if there is no such metric.
 
     Examples
     --------
@@ -139,7 +140,7 @@ class EarlyStopping(KeepBest):
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Stop the fit if it was enough."""
         super().on_epoch_end(trainer, row)
-        names = trainer.history.monitored(self.monitor)
+        names = monitored(self.monitor, trainer.columns)
         if self._reached is None or self._is_better(row, self._reached, names):
             self._reached, self.waited = dict(row), 0
             return

@@ -8,7 +8,7 @@ from nnx.errors import ArgumentError
 from nnx.io import replacing
 from nnx.training import plot_curves, plot_weights
 from nnx.training.canvas import own_style
-from nnx.training.history import Row
+from nnx.training.history import Row, monitored
 from nnx.training.hooks import Callback
 from nnx.training.trainer import Trainer
 
@@ -47,6 +47,7 @@ class Plots(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Find matplotlib, and not only after an epoch that may have taken long."""
+        monitored(self.monitor, trainer.columns)
         with own_style():
             self.folder.mkdir(parents=True, exist_ok=True)
 

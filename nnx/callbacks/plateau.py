@@ -8,7 +8,7 @@ from nnx.functional.checks import as_integer, as_nonnegative, as_positive
 from nnx.optimizers import Optimizer
 from nnx.optimizers.hyperparameters import as_flag
 from nnx.training import Callback, Trainer
-from nnx.training.history import Row, is_smaller_better
+from nnx.training.history import Row, is_smaller_better, monitored
 
 
 class ReduceOnPlateau(Callback):
@@ -44,7 +44,7 @@ class ReduceOnPlateau(Callback):
     Raises
     ------
     ArgumentError
-        If an argument is out of range or, after the first epoch, there is no such metric.
+        If an argument is out of range or, at the start of a fit, there is no such metric.
     UsageError
         At the start of a fit, if a learning rate is a schedule, or the optimizer is not one of nnx.
 
@@ -93,6 +93,7 @@ class ReduceOnPlateau(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Give the optimizer the rates of the state from which the fit goes on."""
+        monitored(self.monitor, trainer.columns)
         optimizer = _optimizer_of(trainer)
         if self._is_restored and (rates := self._rates or self._first):
             optimizer.learning_rates = rates
@@ -101,7 +102,7 @@ class ReduceOnPlateau(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Count the epoch, and reduce the rates if it was one too many."""
-        name = trainer.history.monitored(self.monitor)[0]
+        name = monitored(self.monitor, trainer.columns)[0]
         if self._is_progress(row[name], is_smaller_better(name)):
             self.best, self.waited = row[name], 0
         else:

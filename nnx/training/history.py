@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnx.errors import ArgumentError, DataError
+from nnx.functional.checks import nearest
 
 Row = dict[str, float]
 """The metrics of an epoch by name: ``epoch`` from 1, ``loss``, ``accuracy``, ``validation_loss`` and so on."""
@@ -75,20 +76,8 @@ class History:
         """
         if not self.rows:
             return None
-        names = self.monitored(monitor)
+        names = monitored(monitor, self.names)
         return max(self.rows, key=lambda row: rank(row, names))
-
-    def monitored(self, monitor: str | Sequence[str] | None) -> tuple[str, ...]:
-        """Return the names of the metrics that decide which row is the best."""
-        names = (monitor,) if isinstance(monitor, str) else tuple(monitor or ())
-        if not names:
-            names = ("validation_loss" if "validation_loss" in self.names else "loss",)
-        if unknown := [name for name in names if self.rows and name not in self.names]:
-            advice = "; give fit the validation data" if unknown[0].startswith("validation_") else ""
-            raise ArgumentError(
-                f"expected a metric of this run to monitor, {', '.join(self.names)}, got {unknown[0]}{advice}"
-            )
-        return names
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows as a CSV file: a header, then a line per epoch. Floats are read back exactly."""
@@ -118,6 +107,24 @@ class History:
         if lines and header and (header[0] != "epoch" or len(set(header)) < len(header)):
             raise DataError(f"{path}: expected columns epoch, loss and other metrics, got {','.join(header)[:80]}")
         return cls([_parse_row(path, number, header, line) for number, line in enumerate(lines[1:], start=2)])
+
+
+def monitored(monitor: str | Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the metrics that decide which row is the best, of rows with such columns.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such metric.
+    """
+    names = (monitor,) if isinstance(monitor, str) else tuple(monitor or ())
+    if not names:
+        names = ("validation_loss" if "validation_loss" in columns else "loss",)
+    if unknown := [name for name in names if name not in columns]:
+        needs_data = str(unknown[0]).startswith("validation_") and "validation_loss" not in columns
+        advice = "; give fit the validation data" if needs_data else nearest(unknown[0], columns)
+        raise ArgumentError(f"expected a metric of this run to monitor, {', '.join(columns)}, got {unknown[0]}{advice}")
+    return names
 
 
 def rank(row: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:

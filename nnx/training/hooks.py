@@ -22,6 +22,8 @@ class Callback:
     ----------
     is_last : bool
         Whether it is called after all others, as one that saves what they changed; at the end of a fit before them.
+    columns : sequence of str
+        The names of what its ``on_epoch_end`` adds to the row, so that callbacks after it may monitor them.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Callback:
     """
 
     is_last: bool = False
+    columns: Sequence[str] = ()
 
     def on_fit_start(self, trainer: Any) -> None:
         """Act before the first batch of a fit, also of one that is resumed."""

@@ -11,7 +11,7 @@ from typing import Any
 from nnx.backend import to_numpy
 from nnx.errors import ArgumentError, ShapeError
 from nnx.training.canvas import BLUE, FAINT, INK, ORANGE, in_own_style, new_figure, panels_of, tidy
-from nnx.training.history import History
+from nnx.training.history import History, monitored
 from nnx.types import Array
 
 _MOST_COUNTED = 20  # with more classes the counts would not be readable
@@ -53,7 +53,7 @@ def plot_curves(history: History, monitor: str | Sequence[str] | None = None) ->
         _draw_lines(axes, history, name)
     if min(min(history.column("loss")), 0.0) == 0.0:
         panels[0].set_ylim(bottom=0)
-    chosen = history.monitored(monitor)
+    chosen = monitored(monitor, history.names)
     _mark_best(panels[names.index(chosen[0].removeprefix("validation_"))], history, chosen)
     lines = {line.get_label(): line for axes in panels for line in axes.lines if not line.get_label().startswith("_")}
     figure.legend(

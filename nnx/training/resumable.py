@@ -36,6 +36,7 @@ class Resumable:
         self.history = History()
         self.epoch = self.batch = self.step = self.skipped = 0
         self.batches: int | None = None
+        self.columns: tuple[str, ...] = ()  # of the rows of the current fit
         self.device: str | None = None
         self.stopped: str | None = None
         self.paused: str | None = None
@@ -196,8 +197,11 @@ class Resumable:
         found = {"model": self.model, "loss": self.loss, **self._update.parts(), "callbacks": self._hooks}
         return {name: part for name, part in found.items() if hasattr(part, "load_state_dict")}
 
-    def _begin(self, loader: Any) -> int:
+    def _begin(self, loader: Any, *, validates: bool) -> int:
         """Prepare a fit; return the epoch in which it began."""
+        measured = ["loss", *self.metrics]
+        measured += [f"validation_{name}" for name in measured] if validates else []
+        self.columns = ("epoch", *measured, *(name for callback in self.callbacks for name in callback.columns))
         self._is_rest = self._goes_on
         self.paused, self._update.is_whole = None, True
         had, count = self.batches, count_of(loader)

@@ -78,6 +78,8 @@ class Trainer(Resumable):
         How many batches the current epoch has, if the data tell.
     skipped : int
         How many batches were left out.
+    columns : tuple of str
+        What a row of the current fit has, those that callbacks add included.
     stopped : str or None
         Why the fit was ended by :meth:`stop`.
     paused : str or None
@@ -160,7 +162,7 @@ class Trainer(Resumable):
         """
         loader = as_batches(data, as_integer(batch_size, "batch_size", least=1), shuffle=True, seed=seed)
         validating = None if validation is None else as_batches(validation, batch_size, shuffle=False)
-        goal = self._begin(loader) + as_integer(epochs, "epochs", least=1)
+        goal = self._begin(loader, validates=validation is not None) + as_integer(epochs, "epochs", least=1)
         self._goes_on, self.error = True, None  # until the fit has ended well
         with modes_restored(self.model, self.loss), deferred() as interruption:
             if not self.model.training:

@@ -20,6 +20,7 @@ def trainer_of(callback, rate=0.3, **options):
 def replay(callback, values, name="loss", trainer=None):
     """Let a callback see the metrics of some epochs, and return the learning rates after each."""
     trainer = trainer or trainer_of(callback)
+    trainer.columns = ("epoch", name)
     callback.on_fit_start(trainer)
     seen = []
     for value in values:
@@ -69,9 +70,6 @@ def test_it_monitors_the_loss_of_validation_if_there_is_one():
     trainer = trainer_of(callback)
     trainer.fit(DATA, DATA, epochs=1)
     assert callback.best == trainer.history.rows[0]["validation_loss"]
-    trainer = trainer_of(ReduceOnPlateau("accuracy"))
-    with pytest.raises(ArgumentError, match=r"expected a metric of this run to monitor, .* got accuracy"):
-        trainer.fit(DATA, epochs=1)
 
 
 def test_the_rates_of_groups_are_reduced_too():
