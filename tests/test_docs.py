@@ -1,23 +1,25 @@
 """Every block of Python in the README and the docs runs; the blocks of one file share their names."""
 
-import re
 import socket
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from pages import blocks_of, run
 
 import nnx
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.exists()]
-BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGE_NEEDS = {"pytorch.md": "torch"}
 BLOCK_NEEDS = {
-    **{"import jax\n": "jax", 'use_backend("cupy': "cupy"},
-    **{"import torch\n": "torch", "import keras\n": "keras", "from sklearn": "sklearn"},
+    "import jax\n": ["jax"],
+    "import torch\n": ["torch"],
+    'use_backend("cupy': ["cupy"],
+    "import keras\n": ["keras", "torch"],
+    "from sklearn": ["sklearn"],
 }
-"""Pages by name, and blocks by what they contain, that run only where a library is there."""
+"""Pages by name, and blocks by what they contain, that run only where the libraries are there; Keras runs on torch."""
 
 
 def case_of(page):
@@ -42,12 +44,10 @@ def test_blocks_of_python_run(page, tmp_path, monkeypatch, offline):
     if page.name in PAGE_NEEDS:
         pytest.importorskip(PAGE_NEEDS[page.name], reason="a library that the page is about is not installed")
     monkeypatch.chdir(tmp_path)
-    text = page.read_text("utf-8")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # or it writes its settings into the user's folder
     names: dict[str, object] = {"__name__": "__main__"}
-    for match in BLOCK.finditer(text):
-        block = match.group(1)
-        line = text.count("\n", 0, match.start(1))
-        needs = {library for part, library in BLOCK_NEEDS.items() if part in block}
+    for _, source in blocks_of(page):
+        needs = {library for part, libraries in BLOCK_NEEDS.items() if part in source for library in libraries}
         if all(name in nnx.available_backends() or (name != "cupy" and find_spec(name)) for name in needs):
-            code = compile("\n" * line + block, str(page), "exec")
-            exec(code, names)
+            run(source, page, names)
