@@ -2,8 +2,6 @@
 
 import importlib.util
 import secrets
-import signal
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +38,7 @@ from nnx.io import save_weights
 from nnx.io.checkpoint_folder import CheckpointWarning
 from nnx.metrics import ConfusionMatrix
 from nnx.training import evaluate
+from nnx.training.interruption import deferred
 
 FINISHED = "finished"
 
@@ -205,7 +204,7 @@ def _value(row: Mapping[str, float]) -> str:
 def _save(job: Job, folder: Path, state: str) -> str:
     """Replace the model of the run, unless what is there is better; return a sentence about what there is.
 
-    Ctrl-C has no effect until this is done.
+    Ctrl-C and SIGTERM have no effect until this is done; a third one ends it at once.
     """
     row, metadata = job.best.row, _metadata(folder)
     is_there = (folder / WEIGHTS).exists()
@@ -217,7 +216,7 @@ def _save(job: Job, folder: Path, state: str) -> str:
     was_finished = metadata is not None and metadata.get("outcome", {}).get("state", FINISHED) == FINISHED
     if state != FINISHED and was_finished and not is_own:
         return f"the best model so far {told} is in the checkpoints of {folder}, and the model of the run before stays"
-    with _uninterrupted():
+    with deferred(shielded=True):
         model, best = job.trainer.model, job.best.state
         model.load_state_dict(best or {})
         confusion = None
@@ -252,19 +251,6 @@ def _computing(configuration: Configuration) -> Iterator[None]:
     """Compute on the backend of a configuration, without a warning for each overflow on the way."""
     with use_backend(configuration.spec), np.errstate(all="ignore"):
         yield
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore a second Ctrl-C while files are written."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _require(*packages: str) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a fit: the batch is finished first, so that what is saved then is whole."""
+"""Ctrl-C and SIGTERM while a batch is trained or something is saved: that is finished first, so that it is whole."""
 
 import signal
 import sys
@@ -11,9 +11,9 @@ from typing import Any
 class Interruption:
     """Remembers that a signal came; :meth:`check` raises what Python would have raised at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shielded: bool = False) -> None:
         self.received: int | None = None
-        self.shielded = False  # whether the state is being saved: then it takes a third signal to end at once
+        self.shielded = shielded  # whether the state is being saved: then it takes a third signal to end at once
         self._count = 0
 
     def __call__(self, number: int, frame: Any) -> None:
@@ -35,12 +35,13 @@ class Interruption:
 
 
 @contextmanager
-def deferred() -> Iterator[Interruption]:
+def deferred(*, shielded: bool = False) -> Iterator[Interruption]:
     """Defer Ctrl-C and SIGTERM in the block until the next :meth:`Interruption.check`.
 
+    The second signal does not wait; in a shielded block, which saves something, only the third one does not.
     Handlers of the user's own are left alone, and so are all in other threads than the main one, which cannot have any.
     """
-    interruption, previous = Interruption(), {}
+    interruption, previous = Interruption(shielded=shielded), {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
