@@ -165,6 +165,16 @@ def test_a_saved_state_goes_on_with_the_same_bits(xp, row, taken):
         row.build(twin).load_state_dict({"step": 1, "nonsense.0.weight": 1.0})
 
 
+@each
+def test_an_assigned_rate_is_part_of_the_state(row):
+    model = nnx.Linear(1, 1, rng=0)
+    optimizer = row.build(model)
+    before = optimizer.state_dict()
+    optimizer.learning_rate = 0.375
+    assert row.build(model).load_state_dict(optimizer.state_dict()).learning_rate == 0.375
+    assert optimizer.load_state_dict(before).learning_rate == row.build(model).learning_rate != 0.375
+
+
 TAKEN = [(row, dtype) for row in OPTIMIZERS for kind in CAPABILITY_OF[row.id].dtypes for dtype in DTYPES[kind]]
 
 

@@ -87,18 +87,11 @@ class ReduceOnPlateau(Callback):
         self.best: float | None = None
         self.waited = 0
         self._cooling = 0  # how many epochs of the cooldown are left
-        self._rates: list[float] = []  # those that the optimizer has in a fit
-        self._first: list[float] = []  # those of the first fit, for a state from before it
-        self._is_restored = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Give the optimizer the rates of the state from which the fit goes on."""
+        """Refuse a metric that the fit does not have, and an optimizer whose rates cannot be multiplied."""
         monitored(self.monitor, trainer.columns)
-        optimizer = _optimizer_of(trainer)
-        if self._is_restored and (rates := self._rates or self._first):
-            optimizer.learning_rates = rates
-        self._is_restored, self._rates = False, _numbers(optimizer)
-        self._first = self._first or self._rates
+        _numbers(_optimizer_of(trainer))
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """Count the epoch, and reduce the rates if it was one too many."""
@@ -114,14 +107,12 @@ class ReduceOnPlateau(Callback):
             self._cooling, self.waited = self.cooldown, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, the counts and the learning rates."""
-        return {"best": self.best, "waited": self.waited, "cooling": self._cooling, "rates": list(self._rates)}
+        """Return the best value and the counts; the learning rates are part of the optimizer's state."""
+        return {"best": self.best, "waited": self.waited, "cooling": self._cooling}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; the optimizer gets its learning rates when the fit starts."""
-        rates = [as_nonnegative(rate, "rates") for rate in state["rates"]]
+        """Go on from a state."""
         self.best, self.waited, self._cooling = state["best"], state["waited"], state["cooling"]
-        self._rates, self._is_restored = rates, True
 
     def _is_progress(self, value: float, smaller: bool) -> bool:
         if self.best is None:
@@ -131,8 +122,7 @@ class ReduceOnPlateau(Callback):
 
     def _reduce(self, optimizer: Optimizer) -> None:
         rates = [(rate, max(rate * self.factor, self.least_rate)) for rate in _numbers(optimizer)]
-        self._rates = [new if rate - new > 1e-8 else rate for rate, new in rates]
-        optimizer.learning_rates = self._rates
+        optimizer.learning_rates = [new if rate - new > 1e-8 else rate for rate, new in rates]
 
 
 def _optimizer_of(trainer: Trainer) -> Optimizer:

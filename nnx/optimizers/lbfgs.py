@@ -13,6 +13,7 @@ from nnx.layers import Module
 from nnx.layers.moving import converted, wide_dtype
 from nnx.layers.state import fitting, misfit
 from nnx.layers.updates import refuse_other_paths, refuse_other_shape
+from nnx.optimizers.assigned_rates import entry_of, taken_from
 from nnx.optimizers.curvature import Pair
 from nnx.optimizers.hyperparameters import CHECKS, Rate
 from nnx.optimizers.memory import NAMES, Memory, as_columns, converted_memory, from_columns
@@ -183,7 +184,8 @@ class LBFGS(Optimizer):
         ``"steps.0.weight"`` and ``"changes.0.weight"`` have the pairs along their first axis.
         """
         self._check_parameters()
-        return {"step": self._step, **self._saved(self._memory)}
+        rates = entry_of(self._configured, self.learning_rates)
+        return {"step": self._step, **rates, **self._saved(self._memory)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Replace the state by a saved one, moved to the library and device of the parameters.
@@ -199,19 +201,21 @@ class LBFGS(Optimizer):
             Lists every name that is missing or extra, and every wrong shape or dtype. Then nothing is changed.
         """
         self._check_parameters()
+        rest, rates = taken_from(state, self._configured, "LBFGS")
         count = 0 if misfit("pairs", 0, state.get("pairs")) else int(state["pairs"])
         if not 0 <= count <= self._hyperparameters["history_size"]:
             text = f"expected 0 to {self._hyperparameters['history_size']}, the history_size, got {count}"
             raise CheckpointError(f"the saved values do not fit LBFGS: pairs: {text}")
         nothing = self._nothing()
         own = self._saved(Memory(nothing, nothing, (Pair(nothing, nothing, 0.0),) * count))
-        new = fitting({"step": 0, **own}, state, True, "LBFGS", "its state")
+        new = fitting({"step": 0, **own}, rest, True, "LBFGS", "its state")
         for name in ("step", "iterations"):
             if new[name] < 0:
                 raise CheckpointError(f"the saved values do not fit LBFGS: {name}: expected >= 0, got {new[name]}")
         columns = {name: [new[f"{name}.{path}"] for path in self._paths] for name in NAMES}
         self._memory = from_columns(columns, self._shapes, new["iterations"])
         self._step = new["step"]
+        self._set_rates(rates)
         return self
 
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:

@@ -1,7 +1,6 @@
 """The base class of optimizers: each is a rule with named hyperparameters, and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from nnx.backend.blocks import State
@@ -10,17 +9,16 @@ from nnx.errors import ArgumentError, CheckpointError
 from nnx.layers import Module
 from nnx.layers.config import config_of
 from nnx.layers.moving import converted, wide_dtype
-from nnx.layers.plan import plan_of
 from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
-from nnx.optimizers.groups import Group, Layout, as_groups
-from nnx.optimizers.hyperparameters import Rate, rate_at
-from nnx.optimizers.update_rule import UpdateRule
+from nnx.optimizers.assigned_rates import entry_of, taken_from
+from nnx.optimizers.hyperparameters import Rate
+from nnx.optimizers.rates_and_groups import RatesAndGroups
 from nnx.types import Array, DType
 
 
-class Optimizer(UpdateRule, Configured):
+class Optimizer(RatesAndGroups, Configured):
     """Base class of optimizers, which update the parameters of a model by a rule.
 
     A subclass has a constructor, which names and checks its hyperparameters, and two static methods over *lists* of
@@ -108,46 +106,10 @@ class Optimizer(UpdateRule, Configured):
                 f"expected the model itself, whose parameters are replaced at each step, got {type(model).__name__}; "
                 f"write {type(self).__name__}(model, learning_rate=...)"
             )
-        self.model = model
-        self._hyperparameters: dict[str, Any] = {}
-        for name, value in {"learning_rate": learning_rate, **hyperparameters}.items():
-            self._hyperparameters[name] = self.checks[name](value, name) if name in self.checks else value
-        self._groups = as_groups(groups, self.checks, self._hyperparameters)
-        self._layout = Layout(self._groups)
+        super().__init__(model, {"learning_rate": learning_rate, **hyperparameters}, groups)
         self._state: State | None = None  # made at the first step, in the library and on the device of the parameters
         self._paths: tuple[str, ...] = ()  # of the parameters that the state was made for
         self._shapes: tuple[tuple[int, ...], ...] = ()
-        self._step = 0
-        self._prepare()
-
-    @property
-    def learning_rate(self) -> float:
-        """The step size of the next step, outside of groups; a number or a schedule may be assigned between steps."""
-        return rate_at(self._hyperparameters["learning_rate"], self._step)
-
-    @learning_rate.setter
-    def learning_rate(self, value: Rate) -> None:
-        self._hyperparameters["learning_rate"] = self.checks["learning_rate"](value, "learning_rate")
-        self._prepare()
-
-    @property
-    def learning_rates(self) -> tuple[Rate, ...]:
-        """The rate of the optimizer and of each group that sets one, numbers or schedules; all may be assigned."""
-        return (self._hyperparameters["learning_rate"], *self._layout.rates)
-
-    @learning_rates.setter
-    def learning_rates(self, values: Sequence[Rate]) -> None:
-        if len(values) != len(self.learning_rates):
-            raise ArgumentError(f"expected {len(self.learning_rates)} learning rates, got {len(values)}")
-        first, *others = [self.checks["learning_rate"](value, "learning_rate") for value in values]
-        self._layout = self._layout.with_rates(others)
-        self._groups = self._layout.groups[: len(self._groups)]  # without what arguments such as no_decay appended
-        self.learning_rate = first
-
-    @property
-    def hyperparameters(self) -> Mapping[str, Any]:
-        """All hyperparameters as the rule gets them in the next step, by name; a read-only view."""
-        return MappingProxyType(self._for_rule())
 
     def step(self, gradients: Mapping[str, Array]) -> None:
         """Take one step.
@@ -189,7 +151,8 @@ class Optimizer(UpdateRule, Configured):
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the number of steps taken, and arrays such as ``"velocity.0.weight"``.
 
-        They are the arrays themselves, not copies, but later steps do not change them.
+        They are the arrays themselves, not copies, but later steps do not change them. If learning rates were assigned
+        as numbers, ``"learning_rates"`` has them, beside those that the optimizer was made with.
         """
         arrays = {
             f"{name}.{path}": array
@@ -197,10 +160,14 @@ class Optimizer(UpdateRule, Configured):
             for path, array in zip(self._paths, column, strict=True)
             if array.shape != (0,)
         }
-        return {"step": self._step, **arrays}
+        return {"step": self._step, **entry_of(self._configured, self.learning_rates), **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Replace the state by a saved one, moved to the library and device of the parameters.
+
+        A learning rate that was assigned as a number is assigned again, if the optimizer is made with the same rate, or
+        with a schedule, as it was then. Made with another number, it keeps that one. Where nothing was assigned, it has
+        the rate or the schedule that it is made with.
 
         Returns
         -------
@@ -212,15 +179,19 @@ class Optimizer(UpdateRule, Configured):
         CheckpointError
             Lists every name that is missing or extra, and every wrong shape or dtype. Then nothing is changed.
         """
-        new = fitting(self.state_dict(), state, True, type(self).__name__, "its state")
+        owner = type(self).__name__
+        rest, rates = taken_from(state, self._configured, owner)
+        own = taken_from(self.state_dict(), self._configured, owner)[0]
+        new = fitting(own, rest, True, owner, "its state")
         step = new.pop("step")
         if step < 0:
-            raise CheckpointError(f"the saved values do not fit {type(self).__name__}: step: expected >= 0, got {step}")
+            raise CheckpointError(f"the saved values do not fit {owner}: step: expected >= 0, got {step}")
         self._state = {
             name: [new.get(f"{name}.{path}", array) for path, array in zip(self._paths, column, strict=True)]
             for name, column in self._started().items()
         }
         self._step = step
+        self._set_rates(rates)
         return self
 
     def to(self, device: str | None = None, *, dtype: DType | str | None = None) -> Self:
@@ -253,28 +224,6 @@ class Optimizer(UpdateRule, Configured):
     def __repr__(self) -> str:
         shown = (f"{name}={value!r}" for name, value in self._current_arguments().items() if value not in ([], ()))
         return f"{type(self).__name__}({', '.join(shown)})"
-
-    def _current_arguments(self) -> dict[str, Any]:
-        return self._hyperparameters | {"groups": [group.as_argument() for group in self._groups]}
-
-    def _append_group(self, patterns: tuple[str, ...], values: dict[str, Any], name: str) -> None:
-        """Make a last group of an argument that consists of patterns, such as ``no_decay``."""
-        if patterns:
-            self._layout = Layout((*self._layout.groups, Group(patterns, values, name)))
-            self._prepare()
-
-    def _prepare(self) -> None:
-        """Find out whether the rule gets the hyperparameters as they are, and whether the groups fit the model."""
-        self._is_plain = not (self._layout.groups or callable(self._hyperparameters["learning_rate"]))
-        if self._layout.groups and not plan_of(self.model).unsettled:
-            self._for_rule()
-
-    def _for_rule(self) -> dict[str, Any]:
-        """Return the hyperparameters of the next step; one that differs by path is a ``PerParameter``."""
-        if self._is_plain:
-            return self._hyperparameters
-        found = self._hyperparameters | {"learning_rate": self.learning_rate}
-        return found | self._layout.of(self.model, found, self._step) if self._layout.groups else found
 
     def _started(self) -> State:
         parameters = self.model.trainable_parameters()

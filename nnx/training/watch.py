@@ -107,7 +107,8 @@ class Watch:
     def undo(self) -> None:
         """Put the state from before the batch back, as far as it is held."""
         for holder, state in zip(self._holders, self._before, strict=False):
-            holder.load_state_dict(holder.state_dict() | state)
+            arrays = {path: value for path, value in holder.state_dict().items() if is_array(value)}
+            holder.load_state_dict(arrays | state)  # all numbers are held, and one may be new since
 
     def end(self) -> None:
         """On a device, undo the update if this batch or an earlier one was bad, without reading whether it was."""
