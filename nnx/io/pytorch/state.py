@@ -9,7 +9,8 @@ import numpy as np
 
 from nnx.autodiff import stop_gradient
 from nnx.backend import copied, dtype_name, is_array, namespace, to_device, to_numpy
-from nnx.errors import CheckpointError
+from nnx.errors import ArgumentError, CheckpointError
+from nnx.functional.checks import nearest
 from nnx.functional.precision import cast
 from nnx.io.pytorch.layouts import Entry, Source, entries
 from nnx.layers import Module
@@ -83,7 +84,8 @@ def to_torch_state_dict(model: Module, values: Mapping[str, Any] | None = None) 
     ----------
     model : Module
     values : mapping from dotted path to array, optional
-        Instead of the model's own values: others of the same shapes, such as gradients. Paths may be absent.
+        Instead of the model's own values: others of the same shapes, such as gradients. Paths may be absent, but not
+        some of those that are one array in PyTorch, such as query, key and value of an attention layer.
 
     Returns
     -------
@@ -92,6 +94,8 @@ def to_torch_state_dict(model: Module, values: Mapping[str, Any] | None = None) 
 
     Raises
     ------
+    ArgumentError
+        If the model has no value of some path, or a part of an array of PyTorch is absent.
     BackendError
         If PyTorch is not installed.
 
@@ -103,12 +107,22 @@ def to_torch_state_dict(model: Module, values: Mapping[str, Any] | None = None) 
     >>> {name: tuple(tensor.shape) for name, tensor in state.items()}  # doctest: +SKIP
     {'0.weight': (3, 2), '0.bias': (3,)}
     """
-    given = model.state_dict() if values is None else values
-    found = {
-        entry.name: _stored(entry, given)
-        for entry in entries(model)
-        if all(source.path in given for source in entry.sources)
-    }
+    own = model.state_dict()
+    given = own if values is None else values
+    if unknown := [path for path in given if path not in own]:
+        raise ArgumentError(
+            f"expected paths of {type(model).__name__}, got {', '.join(map(str, unknown))}{nearest(unknown[0], own)}"
+        )
+    found = {}
+    for entry in entries(model):
+        absent = [source.path for source in entry.sources if source.path not in given]
+        if not absent:
+            found[entry.name] = _stored(entry, given)
+        elif len(absent) < len(entry.sources):
+            raise ArgumentError(
+                f"expected all values that are {entry.name} in PyTorch, or none, got none of {', '.join(absent)}; add "
+                "them, for example as zeros"
+            )
     return {name: copied(to_device(value, "torch:cpu")) for name, value in found.items()}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.errors import CheckpointError
+from nnx.errors import ArgumentError, CheckpointError
 from nnx.testing import assert_close
 
 WEIGHT = np.arange(6.0, dtype="float32").reshape(3, 2)  # PyTorch's: (out, in)
@@ -98,3 +98,15 @@ def test_numbers_and_16_bits_on_any_backend(xp):
     if xp.name in ("torch", "jax"):
         state = nnx.io.to_torch_state_dict(model.to(dtype="bfloat16"))
         assert state["weight"].dtype == torch.bfloat16
+
+
+def test_values_that_would_be_lost_are_an_error():
+    model = nnx.Model([nnx.Linear(2, 1, rng=0)])
+    with pytest.raises(ArgumentError, match=r"of Sequential, got 0\.weigth, bias; did you mean 0\.weight\?$"):
+        nnx.io.to_torch_state_dict(model, {"0.weigth": np.ones((2, 1)), "bias": np.ones(1)})
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    original = torch.nn.MultiheadAttention(4, 2, batch_first=True)
+    model = nnx.io.from_torch(original)
+    partial = {path: value for path, value in model.parameters().items() if "key" not in path}
+    with pytest.raises(ArgumentError, match=r"that are in_proj_weight in PyTorch, or none, got none of .*key\.weight;"):
+        nnx.io.to_torch_state_dict(model, partial)
