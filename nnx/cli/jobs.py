@@ -21,6 +21,7 @@ from nnx.errors import ArgumentError, UsageError
 from nnx.layers import Module
 from nnx.metrics import Accuracy
 from nnx.training import Trainer
+from nnx.training.mixed_precision import as_policy
 from nnx.types import Array
 
 
@@ -76,7 +77,7 @@ def _assemble(
     """Return the run with complete configurations, its trainer, and the callbacks that the command needs."""
     configuration = run.configuration
     model, loss = configuration.make_model(), configuration.make_loss()
-    _try_out(model, validation, run.classes)
+    _try_out(model, validation, run.classes, configuration.policy)
     optimizer, average = configuration.make_optimizer(model), configuration.make_average(model)
     best = KeepBest(run.monitor, restore=False)
     log = TrainingLog(console, best, configuration.epochs, len(loader))
@@ -117,8 +118,8 @@ def _as_images(shape: tuple[int, ...], transforms: list[Any]) -> Any:
     return of_rows
 
 
-def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
-    """Call a model once, to find out before the training whether it fits the data."""
+def _try_out(model: Module, batches: DataLoader, classes: int, policy: str) -> None:
+    """Call a model once, to find out before the training whether it fits the data, and the backend the policy."""
     x, _ = next(iter(batches))
     try:
         shape = getattr(model.eval()(x), "shape", None)
@@ -129,4 +130,5 @@ def _try_out(model: Module, batches: DataLoader, classes: int) -> None:
             f"expected a model that maps samples of shape {tuple(x.shape)} to {(x.shape[0], classes)}, a number for "
             f"each class, got {'no array' if shape is None else tuple(shape)}"
         )
+    as_policy(policy).model(model)  # a backend may not have its dtype
     model.train()

@@ -21,6 +21,7 @@ from nnx.cli.jobs import Job, prepare
 from nnx.cli.run_folder import (
     BEGUN,
     CHECKPOINTS,
+    FILES,
     WEIGHTS,
     begin,
     claim_folder,
@@ -33,7 +34,7 @@ from nnx.cli.run_folder import (
     show,
 )
 from nnx.cli.runs import Run, versions
-from nnx.errors import CheckpointError, DataError, MissingExtraError, NonFiniteError
+from nnx.errors import CheckpointError, DataError, MissingExtraError, NnxError, NonFiniteError
 from nnx.io import save_weights
 from nnx.io.checkpoint_folder import CheckpointWarning
 from nnx.metrics import ConfusionMatrix
@@ -74,7 +75,12 @@ def train(
         job = prepare(configuration, folder, secrets.token_hex(8), console)
         begin(folder, {"id": job.id, "asked": configuration.as_data(), **job.run.content()})
         _introduce(console, job)
-        return _run(job, folder, console)
+        try:
+            return _run(job, folder, console)
+        except NnxError:
+            if not job.trainer.step:  # refused before the first batch: there is nothing to go on with
+                drop_checkpoints(folder)
+            raise
 
 
 def resume(
@@ -186,7 +192,7 @@ def _conclude(console: Console, job: Job, folder: Path) -> None:
             f"\nbest in epoch {row['epoch']}: [bold green]{_value(row)}[/] of {job.samples[1]:,} "
             f"validation {job.run.kind}, in {job.log.seconds:.1f} s"
         )
-    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.name[0] != "."))
+    files = ", ".join(name for name in sorted((CHECKPOINTS, *FILES)) if (folder / name).exists())
     console.print(f"saved in [bold]{escape(str(folder))}[/]: {files}")
 
 

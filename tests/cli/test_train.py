@@ -295,7 +295,9 @@ def test_only_a_run_that_has_finished_is_overwritten(nnx_command):
     assert "mine: expected a run to --overwrite, got a directory of other files; choose another --out" in error
     nnx_command("train", *SMALL, "--out", "run").ok()
     Path("run/checkpoints/keep.txt").write_text("mine")
-    nnx_command("train", *SMALL, "--out", "run", "--overwrite").ok()
+    Path("run/notes.txt").write_text("mine")
+    printed = nnx_command("train", *SMALL, "--out", "run", "--overwrite").ok()
+    assert "notes.txt" not in printed.partition("saved in")[2]
     assert Path("run/checkpoints/keep.txt").read_text() == "mine"
     Path("run/model.safetensors").unlink()
     error = nnx_command("train", *SMALL, "--out", "run", "--overwrite").failed()
