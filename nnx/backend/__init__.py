@@ -20,6 +20,7 @@ from nnx.backend.in_place import (
 from nnx.backend.indexing import accumulation_dtype, add_rows, copy_of_indices, scatter_add
 from nnx.backend.inspection import (
     device_kind,
+    is_beside,
     is_cheap_to_read,
     is_compiling,
     is_finite,
@@ -79,6 +80,7 @@ __all__ = [
     "get_backend",
     "host_full",
     "is_array",
+    "is_beside",
     "is_cheap_to_read",
     "is_compiling",
     "is_finite",

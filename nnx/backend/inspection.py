@@ -89,6 +89,13 @@ def memory_key(x: Array) -> tuple[str, int]:
     return "object", id(x)
 
 
+def is_beside(x: Array, like: Array) -> bool:
+    """Return whether an array is of the library and on the device of another."""
+    if type(x) is not type(like) and namespace(x) is not namespace(like):
+        return False
+    return bool(device_of(x) == device_of(like))
+
+
 def is_cheap_to_read(x: Array) -> bool:
     """Return whether values can be read without waiting for a device: plain arrays in the host's memory.
 

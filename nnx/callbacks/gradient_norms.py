@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nnx.backend import is_array, to_numpy
 from nnx.functional.checks import as_integer
 from nnx.optimizers import global_norm
+from nnx.training.device_values import read_together
 from nnx.training.history import Row
 from nnx.training.hooks import Callback
 from nnx.training.trainer import Trainer
@@ -86,6 +86,8 @@ class GradientNorms(Callback):
         self._read = len(self._rows)
 
     def _read_rest(self) -> None:
-        for row in self._rows[self._read :]:
-            row |= {name: float(to_numpy(value)) for name, value in row.items() if is_array(value)}
+        new = self._rows[self._read :]
+        read = iter(read_together([value for row in new for value in row.values()]))
+        for row in new:
+            row |= {name: next(read) for name in row}
         self._read = len(self._rows)

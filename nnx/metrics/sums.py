@@ -7,7 +7,16 @@ one.
 
 from typing import Any, NamedTuple
 
-from nnx.backend import asarray, device_of, dtype_name, host_full, is_floating, namespace, to_numpy, widest_dtype
+from nnx.backend import (
+    asarray,
+    dtype_name,
+    host_full,
+    is_beside,
+    is_floating,
+    namespace,
+    to_numpy,
+    widest_dtype,
+)
 from nnx.errors import ShapeError
 from nnx.types import Array, DType
 
@@ -47,7 +56,7 @@ def sum_dtype(value: Array, total: Any = None) -> DType:
     """
     total = total.value if isinstance(total, Compensated) else total
     is_float = is_floating(value)
-    if total is None or isinstance(total, int) or is_floating(total) != is_float or not _is_beside(total, value):
+    if total is None or isinstance(total, int) or is_floating(total) != is_float or not is_beside(total, value):
         return widest_dtype(value, "real floating" if is_float else "signed integer")
     return total.dtype
 
@@ -114,13 +123,7 @@ def _compensated(part: Any, like: Array) -> Compensated:
 
 def _beside(part: Array, like: Array) -> Array:
     """Move an array to the device of another: a sum that was loaded, or comes from another process."""
-    return part if _is_beside(part, like) else asarray(to_numpy(part), dtype=like.dtype, like=like)
-
-
-def _is_beside(part: Array, like: Array) -> bool:
-    if type(part) is not type(like) and namespace(part) is not namespace(like):
-        return False
-    return bool(device_of(part) == device_of(like))
+    return part if is_beside(part, like) else asarray(to_numpy(part), dtype=like.dtype, like=like)
 
 
 def _expect_one_shape(total: Array, value: Array) -> None:

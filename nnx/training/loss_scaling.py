@@ -1,13 +1,15 @@
 """Loss scaling: gradients that float16 would round to zero are computed larger."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from nnx.backend import device_of, is_array, is_cheap_to_read, is_symbolic, namespace, to_numpy
 from nnx.errors import ArgumentError, CheckpointError, NonFiniteError
 from nnx.functional.checks import as_finite, as_integer
-from nnx.optimizers import all_finite
+from nnx.optimizers import WeightAverage, all_finite
+from nnx.training.device_values import choose, read_together
 from nnx.types import Array
 
 _LEAST, _MOST = 2.0**-14, 2.0**32  # below and above it no scale helps
@@ -139,7 +141,7 @@ class LossScale:
             If the state has other names, or numbers that cannot be. Then nothing is changed.
         """
         try:
-            scale, good, skipped = (_read(state[name]) for name in ("scale", "good", "skipped"))
+            scale, good, skipped = map(_expect_number, read_together([state[n] for n in ("scale", "good", "skipped")]))
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(
                 f"expected the state of a LossScale, numbers named scale, good and skipped, got {dict(state)}"
@@ -173,16 +175,19 @@ def _read_if_cheap(flag: Array) -> Any:
     return flag if is_symbolic(flag) or not is_cheap_to_read(flag) else bool(to_numpy(flag))
 
 
-def step_if(finite: Any, optimizer: Any, gradients: Mapping[str, Array]) -> None:
+def step_if(finite: Any, optimizer: Any, gradients: Mapping[str, Array], average: WeightAverage | None = None) -> None:
     """Take a step of an optimizer if the gradients are finite, else leave its model and its state as they are.
 
     Parameters
     ----------
     finite : bool or array of shape ()
         What :meth:`LossScale.unscale` returned. An array is not read: the step is taken, and where it is false all
-        values are set back. Only the number of steps, which is on the host, then counts the skipped one.
+        values are set back. Only the counts of steps, which are on the host, then include the skipped one; and an
+        average of which it is the first begins as the weights before it.
     optimizer : Optimizer
     gradients : mapping from path to array
+    average : WeightAverage, optional
+        Of the weights of the model; it is updated after the step, and not if there is none.
 
     Examples
     --------
@@ -197,16 +202,23 @@ def step_if(finite: Any, optimizer: Any, gradients: Mapping[str, Array]) -> None
     if not is_array(finite):
         if finite:
             optimizer.step(gradients)
+            if average is not None:
+                average.update()
         return
-    holders = (optimizer.model, optimizer)
+    with _undone_unless(finite, optimizer.model, optimizer):
+        optimizer.step(gradients)
+    if average is not None:
+        with _undone_unless(finite, average):
+            average.update()
+
+
+@contextmanager
+def _undone_unless(flag: Array, *holders: Any) -> Iterator[None]:
+    """Put the arrays of states back after the block if a flag, which is not read, is false."""
     before = [holder.state_dict() for holder in holders]
-    optimizer.step(gradients)
+    yield
     for holder, old in zip(holders, before, strict=True):
-        new = holder.state_dict()
-        moved = {path for path, value in new.items() if is_array(value) and value is not old.get(path)}
-        if moved:
-            xp = namespace(finite)
-            holder.load_state_dict(new | {path: xp.where(finite, new[path], old[path]) for path in moved})
+        holder.load_state_dict(choose(flag, holder.state_dict(), old))
 
 
 def _in_dtype_of(x: Array, factor: Any) -> Any:
@@ -214,8 +226,7 @@ def _in_dtype_of(x: Array, factor: Any) -> Any:
     return namespace(x).astype(factor, x.dtype, copy=False) if is_array(factor) else factor
 
 
-def _read(value: Any) -> float:
-    number = float(to_numpy(value) if is_array(value) else value)
-    if isinstance(value, str) or not math.isfinite(number):
+def _expect_number(value: Any) -> float:
+    if isinstance(value, str) or not math.isfinite(value):
         raise ValueError
-    return number
+    return float(value)

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from nnx.backend import is_array, namespace, to_numpy
+from nnx.backend import is_array, to_numpy
 from nnx.errors import ArgumentError, NnxError
 from nnx.metrics import Mean, Metric
 from nnx.training.batches import samples_in, weight_of
+from nnx.training.device_values import read_together
 from nnx.training.step import parts_of
 from nnx.training.watch import Watch
 from nnx.types import Array, Tree
@@ -95,7 +96,7 @@ class Totals:
         found = {name: metric.compute() for name, metric in self._sums.items()}
         flags = watch.flags() if watch is not None else []
         numbers = {name: value for name, value in found.items() if not is_array(value) or not tuple(value.shape)}
-        read = _read([*numbers.values(), *flags])
+        read = read_together([*numbers.values(), *flags])
         if watch is not None:
             watch.finish(read[len(numbers) :])
         read_by_name = dict(zip(numbers, read, strict=False))
@@ -141,20 +142,6 @@ def as_row(found: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
                 "compute it once with trainer.evaluate(data, metrics=...)"
             )
     return {prefix + name: value for name, value in found.items()}
-
-
-def _read(numbers: Sequence[Any]) -> list[Any]:
-    """Return numbers, some of which are arrays of shape () on a device, in a single transfer."""
-    first = next((number for number in numbers if is_array(number)), None)
-    together = [number for number in numbers if type(number) is type(first)]
-    if first is None:
-        return list(numbers)
-    xp = namespace(first)
-    read = iter(to_numpy(xp.stack([xp.astype(number, first.dtype) for number in together])).tolist())
-    return [
-        next(read) if type(number) is type(first) else to_numpy(number).item() if is_array(number) else number
-        for number in numbers
-    ]
 
 
 def _name_of(metric: Any) -> str:

@@ -81,12 +81,7 @@ class Update:
         self.is_whole = True
 
     def _step(self, gradients: Gradients) -> None:
-        if self.scale is None:
-            self.optimizer.step(gradients)
-        else:
-            step_if(self._finite, self.optimizer, gradients)
-        if self.average is not None:
-            self.average.update()
+        step_if(self._finite, self.optimizer, gradients, self.average)
 
     def snapshot(self, *, whole: bool = False) -> dict[str, Any]:
         """Return what :meth:`restore` takes, copies of sums only where the next batch ends them, or of the whole."""

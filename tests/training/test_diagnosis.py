@@ -218,7 +218,7 @@ def test_a_device_is_not_read_before_the_epoch_has_ended(monkeypatch):
     array, reads = type(strict.ones(1)), []
     for name in ("__float__", "__int__", "__bool__", "__index__"):
         monkeypatch.setattr(array, name, lambda *args, name=name: reads.append(name))
-    monkeypatch.setattr("nnx.training.totals.to_numpy", lambda x: (reads.append("epoch"), nnx.to_numpy(x))[1])
+    monkeypatch.setattr("nnx.training.device_values.to_numpy", lambda x: (reads.append("epoch"), nnx.to_numpy(x))[1])
 
     class Strict:
         spec, name = "array-api-strict:device1", "array-api-strict"

@@ -78,6 +78,27 @@ def test_a_step_is_skipped_where_a_gradient_is_not_finite(xp):
     assert np.all(nnx.to_numpy(model[0].bias) != before[0]["0.bias"])
 
 
+@pytest.mark.parametrize("make", [lambda model: nnx.EMA(model, 0.9), lambda model: nnx.SWA(model, every=2)])
+def test_a_step_that_is_skipped_does_not_change_an_average(xp, make):
+    model, scale = model_on(xp), LossScale(2.0)
+    optimizer, average = nnx.SGD(model, learning_rate=0.1), make(model)
+    good = {path: 1.0 + 0.0 * w for path, w in model.parameters().items()}
+    for _ in range(2):
+        step_if(scale.unscale(good)[1], optimizer, good, average)
+    before = nnx.to_numpy(average.state_dict())
+    assert before["averaged"] > 0
+    bad = good | {"0.bias": good["0.bias"] * np.nan}
+    with np.errstate(invalid="ignore"):
+        step_if(scale.unscale(bad)[1], optimizer, bad, average)
+    after = nnx.to_numpy(average.state_dict())
+    for path, value in before.items():
+        if path.startswith("average."):
+            assert_close(after[path], value, rtol=0.0, atol=0.0)
+    step_if(scale.unscale(good)[1], optimizer, good, average)
+    assert average.updates == 3 + nnx.backend.is_array(scale.unscale(good)[1])  # on a device the counts go on
+    assert all(np.all(np.isfinite(value)) for value in nnx.to_numpy(average.state_dict()).values())
+
+
 def test_a_state_continues(xp):
     scale, other = LossScale(8.0, interval=2), LossScale(interval=2)
     good, bad = ({"weight": xp.asarray([value])} for value in (1.0, np.inf))
