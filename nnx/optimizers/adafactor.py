@@ -12,7 +12,7 @@ from nnx.functional.checks import as_finite, as_nonnegative
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag, as_positive
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import at_least, average, norm, per_array, zeros
+from nnx.optimizers.per_array import at_least, average, norm_of, per_array, zeros
 from nnx.types import Array
 
 
@@ -166,7 +166,7 @@ class Adafactor(Optimizer):
             eps = float(xp.finfo(w.dtype).eps)
         scale = _relative_step(own, step)
         if own["scale_parameter"]:
-            scale = scale * at_least(norm(w) / size**0.5, least_scale)
+            scale = scale * at_least(norm_of(w) / size**0.5, least_scale)
         if own["weight_decay"]:
             w *= 1.0 - own["learning_rate"] * own["weight_decay"]
         square, beta = g * g, 1.0 - (step + 1.0) ** own["beta2_decay"]
@@ -179,7 +179,7 @@ class Adafactor(Optimizer):
             second_moment = average(second_moment, square, beta)
             root = xp.sqrt(second_moment)
         change = g / at_least(root, eps)
-        change *= scale / at_least(norm(change) / (size**0.5 * own["clip_threshold"]), 1.0)
+        change *= scale / at_least(norm_of(change) / (size**0.5 * own["clip_threshold"]), 1.0)
         w -= change
         return w, row_moment, column_moment, second_moment
 

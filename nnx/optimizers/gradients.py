@@ -9,6 +9,7 @@ from nnx.backend.links import OWNERS, gradient_of
 from nnx.errors import ArgumentError, DTypeError
 from nnx.functional.checks import as_nonnegative, as_positive
 from nnx.functional.precision import cast
+from nnx.optimizers.per_array import norm_of
 from nnx.types import Array
 
 Gradients = dict[str, Array]
@@ -50,10 +51,10 @@ def global_norm(gradients: Mapping[str, Array]) -> Array:
     arrays = _checked(gradients)
     if not arrays:
         raise ArgumentError("expected at least one gradient, got none; is everything in the model frozen?")
-    norms = [_norm(widened(array)) for array in arrays.values()]
+    norms = [norm_of(widened(array)) for array in arrays.values()]
     xp = namespace(*norms)
     dtype = xp.result_type(*norms)
-    return _norm(xp.stack([xp.astype(norm, dtype, copy=False) for norm in norms]))
+    return norm_of(xp.stack([xp.astype(norm, dtype, copy=False) for norm in norms]))
 
 
 def clip_by_global_norm(gradients: Mapping[str, Array], limit: float) -> Gradients:
@@ -224,21 +225,6 @@ def all_finite(gradients: Mapping[str, Array]) -> Array:
         raise ArgumentError("expected at least one gradient, got none; is everything in the model frozen?")
     xp = namespace(*arrays.values())
     return xp.all(xp.stack([xp.all(xp.isfinite(array)) for array in arrays.values()]))
-
-
-def _norm(x: Array) -> Array:
-    xp = namespace(x)
-    if not is_real_floating(x):
-        x = xp.abs(x)
-    if 0 in x.shape:
-        return xp.sum(x)
-    largest = xp.maximum(xp.max(x), -xp.min(x))
-    # A divisor whose inverse is a normal number too, since some compilers multiply by that.
-    info = xp.finfo(x.dtype)
-    least, most = float(info.smallest_normal), float(info.max) ** 0.75
-    scale = xp.where(largest < least, least, xp.where(largest > most, most, largest))
-    shares = x / scale
-    return scale * xp.sqrt(xp.sum(multiply_into(shares, shares)))
 
 
 def _each(gradients: Mapping[str, Array], change: Callable[[str, Array], Array]) -> Gradients:

@@ -8,7 +8,7 @@ from nnx.layers import Module
 from nnx.optimizers.adam import adam_change
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import norm, per_array, zeros
+from nnx.optimizers.per_array import norm_of, per_array, zeros
 from nnx.types import Array
 
 
@@ -100,6 +100,6 @@ class LAMB(Optimizer):
 def _trust_ratio(w: Array, change: Array) -> Array:
     """Return how much longer the parameter is than the change, 1 where one of them is zero."""
     xp = namespace(w)
-    length, size = norm(w), norm(change)
+    length, size = norm_of(w), norm_of(change)
     one = xp.ones_like(size)
     return xp.where((length > 0.0) & (size > 0.0), length / xp.where(size > 0.0, size, one), one)

@@ -15,7 +15,7 @@ from nnx.layers.patterns import as_patterns
 from nnx.optimizers.adam import adam_change
 from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import at_least, average, norm, per_array, zeros
+from nnx.optimizers.per_array import at_least, average, norm_of, per_array, zeros
 from nnx.types import Array
 
 SMALLEST_NORM = 1e-7
@@ -202,7 +202,7 @@ def _orthogonal(matrix: Array, coefficients: tuple[float, float, float], iterati
     xp, (a, b, c) = namespace(matrix), coefficients
     rows, columns = matrix.shape
     x = xp.matrix_transpose(matrix) if rows > columns else matrix
-    x = x / at_least(norm(x), SMALLEST_NORM)
+    x = x / at_least(norm_of(x), SMALLEST_NORM)
     for _ in range(iterations):
         squared = x @ xp.matrix_transpose(x)
         x = a * x + (b * squared + c * (squared @ squared)) @ x

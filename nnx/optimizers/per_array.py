@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
-from nnx.backend import dtype_name, is_real_floating, namespace
+from nnx.backend import dtype_name, is_real_floating, multiply_into, namespace
 from nnx.backend.blocks import Rule, State, spread, wide_zeros
 from nnx.errors import DTypeError
 from nnx.types import Array
@@ -79,7 +79,7 @@ def with_penalty(g: Array, w: Array, own: Mapping[str, Any]) -> Array:
 
 
 def average(mean: Array, x: Array, beta: float) -> Array:
-    """Return ``beta * mean + (1 - beta) * x``; the mean may be overwritten."""
+    """Return ``beta * mean + (1 - beta) * x``, with ``beta = 0`` exactly ``x``; the mean may be overwritten."""
     mean *= beta  # in place where the library can, else a new array under the name
     mean += (1.0 - beta) * x
     return mean
@@ -101,10 +101,24 @@ def share_of(beta: float, count: Any) -> Any:
     return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
 
 
-def norm(x: Array) -> Array:
-    """Return the Euclidean norm of all elements, an array of shape ``()``; of an empty array it is 0."""
+def norm_of(x: Array) -> Array:
+    """Return the Euclidean norm of all elements, an array of shape ``()``; of an empty array it is 0.
+
+    It is finite, and not 0, whenever a number of its dtype can hold it: elements are divided by the largest before
+    they are squared.
+    """
     xp = namespace(x)
-    return xp.sqrt(xp.sum(x * x))
+    if not is_real_floating(x):
+        x = xp.abs(x)
+    if 0 in x.shape:
+        return xp.sum(x)
+    largest = xp.maximum(xp.max(x), -xp.min(x))
+    # A divisor whose inverse is a normal number too, since some compilers multiply by that.
+    info = xp.finfo(x.dtype)
+    least, most = float(info.smallest_normal), float(info.max) ** 0.75
+    scale = xp.where(largest < least, least, xp.where(largest > most, most, largest))
+    shares = x / scale
+    return scale * xp.sqrt(xp.sum(multiply_into(shares, shares)))
 
 
 def at_least(x: Array, bound: float) -> Array:

@@ -1,6 +1,6 @@
 """The base class of averages of a model's weights over the steps of training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, ClassVar, Self
@@ -19,6 +19,7 @@ from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
 from nnx.layers.updates import expect_state, refuse_other_paths, refuse_other_shape
 from nnx.optimizers.hyperparameters import as_flag
+from nnx.optimizers.per_array import per_array
 from nnx.types import Array, DType
 
 
@@ -238,14 +239,10 @@ class WeightAverage(Configured):
             self._arrays[i] = array
 
 
-def _mix(
-    weights: Sequence[Array], state: Any, averages: Sequence[Array], step: int, hyperparameters: Mapping[str, Any]
-) -> tuple[list[Array], Any]:
-    """Move each average toward the weights, by a share of the difference."""
-    found = []
-    for w, average in zip(weights, averages, strict=True):
-        change = widened(w) - average
-        change *= hyperparameters["share"]
-        average += change
-        found.append(average)
-    return found, state
+@per_array
+def _mix(average: Array, w: Array, own: Mapping[str, Any], step: int) -> tuple[Array]:
+    """Move an average toward the weights, by a share of the difference: where they agree, it stays exactly."""
+    change = widened(w) - average
+    change *= own["share"]
+    average += change
+    return (average,)
