@@ -168,6 +168,8 @@ class DataLoader(BatchReader):
         CheckpointError
             If the state is not such a position, or this loader does not have it.
         """
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"expected a loader's state, a dict, got a {type(state).__name__}")
         epoch, batch = state.get("epoch", 0), state.get("batch", 0)
         known = [{"epoch"}, {"version", "epoch", "batch"}]
         if set(state) not in known or not all(type(value) is int and value >= 0 for value in state.values()):

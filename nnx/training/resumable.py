@@ -4,19 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
-from nnx.functional.checks import as_integer
 from nnx.layers import Module
 from nnx.optimizers import LBFGS, WeightAverage
 from nnx.training.batches import count_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback, Hooks
 from nnx.training.mixed_precision import Policy
+from nnx.training.state_checks import FORMAT, expect_trainer_state
 from nnx.training.totals import Totals, as_metrics
 from nnx.training.update import Update
 from nnx.training.watch import Watch
-
-FORMAT = 1
-"""The version of a trainer's state."""
 
 
 class Resumable:
@@ -134,6 +131,29 @@ class Resumable:
             raise UsageError("the last update was cut short, so that some parameters are new; load the last checkpoint")
         if self._watch is not None:
             self._watch.finish(self._watch.flags())
+        return self._state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; arrays move to the library and device of the model.
+
+        Raises
+        ------
+        CheckpointError
+            If it is not the state of such a trainer, or it is from the middle of an epoch with other metrics; nothing
+            is changed then.
+        """
+        expect_trainer_state(state, self._parts(), self._totals.names)
+        before, is_whole, goes_on = self._state(), self.is_whole, self._goes_on
+        try:
+            self._load(state)
+        except BaseException as error:
+            self._load(before)
+            self._update.is_whole, self._goes_on = is_whole, goes_on
+            if isinstance(error, (KeyError, TypeError, AttributeError, ValueError)) and not isinstance(error, NnxError):
+                raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
+            raise
+
+    def _state(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             **{name: getattr(self, name) for name in ("epoch", "batch", "step", "skipped", "stopped")},
@@ -145,41 +165,11 @@ class Resumable:
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; arrays move to the library and device of the model.
-
-        Raises
-        ------
-        CheckpointError
-            If it is not the state of such a trainer; nothing is changed then.
-        """
-        before, goes_on = self.state_dict() if self.is_whole else None, self._goes_on
-        try:
-            self._load(state)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            if before is not None:
-                self._load(before)
-                self._goes_on = goes_on
-            if isinstance(error, NnxError):
-                raise
-            raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
-
     def _load(self, state: Mapping[str, Any]) -> None:
-        if state.get("format") != FORMAT:
-            raise CheckpointError(
-                f"expected the state of a trainer in format {FORMAT}, got {state.get('format')}; "
-                "save trainer.state_dict(), or install a newer nnx"
-            )
-        if missing := self._parts().keys() - state.keys():
-            raise CheckpointError(
-                f"expected the state of a trainer with {', '.join(self._parts())}, got one without "
-                f"{', '.join(sorted(missing))}; make the trainer as it was when the state was saved"
-            )
         self._load_parts({name: state[name] for name in self._parts()})
-        for name in ("epoch", "batch", "step", "skipped"):
-            setattr(self, name, as_integer(state[name], name, least=0))
-        self.stopped, self._position = state["stopped"], state["position"]
-        self._start, self.batches = as_integer(state["start"], "start", least=0), state.get("batches")
+        for name in ("epoch", "batch", "step", "skipped", "stopped"):
+            setattr(self, name, state[name])
+        self._start, self.batches, self._position = state["start"], state.get("batches"), state["position"]
         self.history.rows[:] = [dict(row) for row in state["history"]]
         self._totals.load_state_dict(state["metrics"])
         self._goes_on = self._update.is_whole = True

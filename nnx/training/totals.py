@@ -103,6 +103,11 @@ class Totals:
         return {name: read_by_name[name] if name in numbers else to_numpy(value) for name, value in found.items()}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what is summed up: the loss, and the metrics."""
+        return tuple(self._sums)
+
+    @property
     def is_empty(self) -> bool:
         """Whether no batch was added."""
         return not self._sums["loss"]._totals

@@ -177,6 +177,8 @@ def test_a_state_of_the_first_version_still_loads():
     ("state", "message"),
     [
         ({}, "expected a loader's state {'version': 1, 'epoch': 0, 'batch': 0} with other numbers, got {}"),
+        (None, "expected a loader's state, a dict, got a NoneType"),
+        ([1, 2], "expected a loader's state, a dict, got a list"),
         ({"epoch": -1}, "with other numbers, got {'epoch': -1}"),
         ({"epoch": "1"}, "with other numbers, got {'epoch': '1'}"),
         ({"epoch": True}, "with other numbers, got {'epoch': True}"),
