@@ -46,6 +46,7 @@ from nnx.backend.reductions import summed
 from nnx.backend.registry import BACKENDS, available_backends, backend_of
 from nnx.backend.row_draws import words_by_row
 from nnx.backend.selection import get_backend, use_backend
+from nnx.backend.settings import overflow_allowed
 from nnx.backend.small_floats import SMALL_FLOATS, small_float
 from nnx.backend.tiers import use_kernels
 from nnx.backend.transfer import (
@@ -99,6 +100,7 @@ __all__ = [
     "normal",
     "one_like",
     "operator_of_ufunc",
+    "overflow_allowed",
     "owner_of_memory",
     "peak_of_device",
     "random_bits",

@@ -214,7 +214,7 @@ class Trainer(Resumable):
             if not self.step:
                 settle_on(self.model, batch)
             watch.begin(batch)
-            with self._whole_or_undone(watch):
+            with self._whole_or_undone(watch), self._update.overflow_expected():
                 _, (value, outputs) = step(self.model, batch)
             watch.end()
             self.batch, self.step, self._position = self.batch + 1, self.step + 1, state_of(loader)

@@ -1,8 +1,10 @@
 """From the gradients of batches to an update of the parameters: accumulation, loss scaling, callbacks, averages."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from nnx.backend import overflow_allowed
 from nnx.errors import ArgumentError, NnxError
 from nnx.functional.checks import as_integer
 from nnx.optimizers import WeightAverage
@@ -69,6 +71,10 @@ class Update:
         """Return the gradients of an update with what is left at the end of an epoch, if anything is."""
         found = None if self.accumulation is None else self.accumulation.flush()
         return None if found is None else self._unscaled(found)
+
+    def overflow_expected(self) -> AbstractContextManager[Any]:
+        """Return a block for a batch: where a loss scale looks for an overflow, NumPy does not warn of it."""
+        return nullcontext() if self.scale is None else overflow_allowed()
 
     def step(self, gradients: Gradients) -> None:
         """Update the parameters, and their average."""
