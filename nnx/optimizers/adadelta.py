@@ -8,7 +8,7 @@ from nnx.functional.checks import as_positive
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import CHECKS, Check, Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average_square, per_array, with_penalty, zeros
+from nnx.optimizers.per_array import average_square, per_array, with_penalty
 from nnx.types import Array
 
 
@@ -59,7 +59,8 @@ class Adadelta(Optimizer):
     array([[2.2928932]], dtype=float32)
     """
 
-    flushed = frozenset({"mean_square", "mean_square_change"})
+    zero_state = ("mean_square", "mean_square_change")
+    flushed = frozenset(zero_state)
     checks: ClassVar[Mapping[str, Check]] = {**CHECKS, "eps": as_positive}
 
     def __init__(
@@ -73,11 +74,6 @@ class Adadelta(Optimizer):
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(model, learning_rate, groups=groups, rho=rho, eps=eps, weight_decay=weight_decay)
-
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return two mean squares of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "mean_square", "mean_square_change")
 
     @staticmethod
     @per_array

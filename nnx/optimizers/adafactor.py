@@ -12,7 +12,7 @@ from nnx.functional.checks import as_finite, as_nonnegative
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag, as_positive
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import at_least, average, norm_of, per_array, zeros
+from nnx.optimizers.per_array import at_least, average, norm_of, per_array, shrunk, zeros
 from nnx.types import Array
 
 
@@ -167,8 +167,7 @@ class Adafactor(Optimizer):
         scale = _relative_step(own, step)
         if own["scale_parameter"]:
             scale = scale * at_least(norm_of(w) / size**0.5, least_scale)
-        if own["weight_decay"]:
-            w *= 1.0 - own["learning_rate"] * own["weight_decay"]
+        w = shrunk(w, own)
         square, beta = g * g, 1.0 - (step + 1.0) ** own["beta2_decay"]
         if w.ndim > 1:
             row_moment = average(row_moment, xp.mean(square, axis=-1), beta)

@@ -3,13 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx.backend import maximum_into, namespace
+from nnx.backend import maximum_into
 from nnx.backend.blocks import PerParameter
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
+from nnx.optimizers.per_array import (
+    average,
+    average_square,
+    corrected_root,
+    per_array,
+    share_of,
+    shrunk,
+    with_penalty,
+    zeros,
+)
 from nnx.types import Array
 
 
@@ -185,9 +194,7 @@ class AdamW(Adam):
         largest_second_moment: Array | None = None,
     ) -> tuple[Any, ...]:
         """Take a step of Adam on weights that have shrunk."""
-        if own["weight_decay"]:
-            w *= 1.0 - own["learning_rate"] * own["weight_decay"]
-        return _adam(w, g, own, step, first_moment, second_moment, largest_second_moment)
+        return _adam(shrunk(w, own), g, own, step, first_moment, second_moment, largest_second_moment)
 
 
 def _adam(
@@ -207,9 +214,6 @@ def adam_change(
     bound = v
     if largest is not None and own["amsgrad"]:
         bound = largest = maximum_into(largest, v)
-    size = namespace(v).sqrt(bound)
-    size /= share_of(beta2, step + 1) ** 0.5
-    size += own["eps"]
-    change = m / size
+    change = m / corrected_root(bound, beta2, step + 1, own["eps"])
     change *= rate / share_of(beta1, step + 1)
     return change, m, v, largest

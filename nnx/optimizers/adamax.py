@@ -7,7 +7,7 @@ from nnx.backend import maximum_into, namespace
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average, per_array, share_of, with_penalty, zeros
+from nnx.optimizers.per_array import average, per_array, share_of, with_penalty
 from nnx.types import Array
 
 
@@ -58,6 +58,7 @@ class Adamax(Optimizer):
     array([[2.5]], dtype=float32)
     """
 
+    zero_state = ("first_moment", "largest_gradient")
     flushed = frozenset({"first_moment"})  # the other one does not fall below eps
 
     def __init__(
@@ -71,11 +72,6 @@ class Adamax(Optimizer):
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(model, learning_rate, groups=groups, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return a moment and a largest gradient of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "first_moment", "largest_gradient")
 
     @staticmethod
     @per_array

@@ -8,7 +8,7 @@ from nnx.layers import Module
 from nnx.optimizers.adam import adam_change
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import norm_of, per_array, zeros
+from nnx.optimizers.per_array import norm_of, per_array
 from nnx.types import Array
 
 
@@ -64,7 +64,8 @@ class LAMB(Optimizer):
     """
 
     is_elementwise = False
-    flushed = frozenset({"first_moment", "second_moment"})
+    zero_state = ("first_moment", "second_moment")
+    flushed = frozenset(zero_state)
 
     def __init__(
         self,
@@ -77,11 +78,6 @@ class LAMB(Optimizer):
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(model, learning_rate, groups=groups, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return two moments of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "first_moment", "second_moment")
 
     @staticmethod
     @per_array

@@ -7,7 +7,7 @@ from nnx.backend import namespace
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average, per_array, zeros
+from nnx.optimizers.per_array import average, per_array, shrunk
 from nnx.types import Array
 
 
@@ -58,7 +58,8 @@ class Lion(Optimizer):
     array([[2.5]], dtype=float32)
     """
 
-    flushed = frozenset({"moment"})
+    zero_state = ("moment",)
+    flushed = frozenset(zero_state)
 
     def __init__(
         self,
@@ -72,20 +73,14 @@ class Lion(Optimizer):
         super().__init__(model, learning_rate, groups=groups, betas=betas, weight_decay=weight_decay)
 
     @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return a moment of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "moment")
-
-    @staticmethod
     @per_array
     def rule(w: Array, g: Array, own: Mapping[str, Any], step: Any, moment: Array) -> tuple[Any, ...]:
         """Move by the learning rate in the direction of a mean of gradients."""
-        rate, decay, (beta1, beta2) = own["learning_rate"], own["weight_decay"], own["betas"]
+        beta1, beta2 = own["betas"]
         direction = beta1 * moment
         direction += (1.0 - beta1) * g
-        if decay:
-            w *= 1.0 - rate * decay
-        w -= rate * _sign(direction)
+        w = shrunk(w, own)
+        w -= own["learning_rate"] * _sign(direction)
         return w, average(moment, g, beta2)
 
 

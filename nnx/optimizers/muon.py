@@ -15,7 +15,7 @@ from nnx.layers.patterns import as_patterns
 from nnx.optimizers.adam import adam_change
 from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import at_least, average, norm_of, per_array, zeros
+from nnx.optimizers.per_array import at_least, average, norm_of, per_array, shrunk, zeros
 from nnx.types import Array
 
 SMALLEST_NORM = 1e-7
@@ -162,8 +162,7 @@ class Muon(Optimizer):
         w: Array, g: Array, own: Mapping[str, Any], step: int, first_moment: Array, second_moment: Array
     ) -> tuple[Any, ...]:
         """Move a matrix in the direction of an orthogonal one, and all else as AdamW does."""
-        if own["weight_decay"]:
-            w *= 1.0 - own["learning_rate"] * own["weight_decay"]
+        w = shrunk(w, own)
         if not _is_matrix(w, own["orthogonalize"]):
             change, first_moment, second_moment, _ = adam_change(
                 g, own, step, own["learning_rate"], first_moment, second_moment

@@ -9,7 +9,7 @@ from nnx.backend import namespace
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
+from nnx.optimizers.per_array import average, average_square, corrected_root, per_array, with_penalty
 from nnx.types import Array
 
 
@@ -62,7 +62,8 @@ class NAdam(Optimizer):
     array([[2.5]], dtype=float32)
     """
 
-    flushed = frozenset({"first_moment", "second_moment"})
+    zero_state = ("first_moment", "second_moment")
+    flushed = frozenset(zero_state)
 
     def __init__(
         self,
@@ -79,11 +80,6 @@ class NAdam(Optimizer):
         super().__init__(model, learning_rate, groups=groups, **hyperparameters)
 
     @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return two moments of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "first_moment", "second_moment")
-
-    @staticmethod
     @per_array
     def rule(
         w: Array, g: Array, own: Mapping[str, Any], step: Any, first_moment: Array, second_moment: Array
@@ -94,10 +90,7 @@ class NAdam(Optimizer):
         m, v = average(first_moment, g, beta1), average_square(second_moment, g, beta2)
         change = (1.0 - _momentum(beta1, psi, t)) / (1.0 - _product(beta1, psi, t)) * g
         change += _momentum(beta1, psi, t + 1) / (1.0 - _product(beta1, psi, t + 1)) * m
-        size = namespace(v).sqrt(v)
-        size /= share_of(beta2, t) ** 0.5
-        size += own["eps"]
-        change /= size
+        change /= corrected_root(v, beta2, t, own["eps"])
         change *= own["learning_rate"]
         w -= change
         return w, m, v

@@ -24,7 +24,7 @@ class Optimizer(RatesAndGroups, Configured):
     A subclass has a constructor, which names and checks its hyperparameters, and two static methods over *lists* of
     arrays, one array for each parameter:
 
-    - ``init(parameters, hyperparameters) -> state``
+    - ``init(parameters, hyperparameters) -> state``, or, if all state starts as zeros, only its names in ``zero_state``
     - ``rule(gradients, state, parameters, step, hyperparameters) -> (parameters, state)``
 
     The state is a dict of such lists by name, ``{"velocity": [...]}``; a parameter without such state has an array of

@@ -78,6 +78,13 @@ def with_penalty(g: Array, w: Array, own: Mapping[str, Any]) -> Array:
     return g + decay * w if decay else g
 
 
+def shrunk(w: Array, own: Mapping[str, Any]) -> Array:
+    """Return ``(1 - learning_rate * weight_decay) * w``, decoupled weight decay; the parameter may be overwritten."""
+    if own["weight_decay"]:
+        w *= 1.0 - own["learning_rate"] * own["weight_decay"]
+    return w
+
+
 def average(mean: Array, x: Array, beta: float) -> Array:
     """Return ``beta * mean + (1 - beta) * x``, with ``beta = 0`` exactly ``x``; the mean may be overwritten."""
     mean *= beta  # in place where the library can, else a new array under the name
@@ -99,6 +106,14 @@ def share_of(beta: float, count: Any) -> Any:
     if type(count) is int or not beta:
         return 1.0 - beta**count
     return -namespace(count).expm1(count * math.log(beta))  # an array, where a library compiles the rule: in float32
+
+
+def corrected_root(mean_square: Array, beta: float, count: Any, eps: float) -> Array:
+    """Return the root of a mean square that started at 0, made unbiased, plus ``eps``, in new memory."""
+    size = namespace(mean_square).sqrt(mean_square)
+    size /= share_of(beta, count) ** 0.5
+    size += eps
+    return size
 
 
 def norm_of(x: Array) -> Array:

@@ -7,7 +7,7 @@ from nnx.backend import namespace
 from nnx.layers import Module
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.optimizer import Optimizer
-from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty, zeros
+from nnx.optimizers.per_array import average, average_square, per_array, share_of, with_penalty
 from nnx.types import Array
 
 
@@ -62,7 +62,8 @@ class RAdam(Optimizer):
     array([[2.5]], dtype=float32)
     """
 
-    flushed = frozenset({"first_moment", "second_moment"})
+    zero_state = ("first_moment", "second_moment")
+    flushed = frozenset(zero_state)
 
     def __init__(
         self,
@@ -75,11 +76,6 @@ class RAdam(Optimizer):
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         super().__init__(model, learning_rate, groups=groups, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> dict[str, list[Array]]:
-        """Return two moments of zeros for each parameter, at least in float32."""
-        return zeros(parameters, "first_moment", "second_moment")
 
     @staticmethod
     @per_array

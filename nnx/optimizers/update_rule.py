@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from nnx.backend.blocks import State, apply_rule
 from nnx.errors import UsageError
 from nnx.optimizers.hyperparameters import CHECKS, Check
+from nnx.optimizers.per_array import zeros
 from nnx.types import Array
 
 
@@ -13,15 +14,17 @@ class UpdateRule:
     """What a subclass of :class:`nnx.optimizers.Optimizer` defines, ``init`` and ``rule``, and what they become."""
 
     is_elementwise: ClassVar[bool] = True
+    zero_state: ClassVar[tuple[str, ...]] = ()
+    """The names of state that starts as zeros, at least in float32, which is all that ``init`` makes by default."""
     flushed: ClassVar[frozenset[str]] = frozenset()
     """The names of state whose tiny values become 0 in every 16th step: state that decays, or holds squares."""
     checks: ClassVar[Mapping[str, Check]] = CHECKS
     """Checks of hyperparameters by name: ``check(value, name)`` returns the value in Python's own types or raises."""
 
-    @staticmethod
-    def init(parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
-        """Return the state before the first step; by default there is none."""
-        return {}
+    @classmethod
+    def init(cls, parameters: Sequence[Array], hyperparameters: Mapping[str, Any]) -> State:
+        """Return the state before the first step: zeros for each parameter under the names of :attr:`zero_state`."""
+        return zeros(parameters, *cls.zero_state) if cls.zero_state else {}
 
     @staticmethod
     def rule(
