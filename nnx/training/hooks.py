@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx.errors import UsageError
+from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
 from nnx.types import Array, Tree
 
 
@@ -24,6 +24,10 @@ class Callback:
         Whether it is called after all others, as one that saves what they changed; at the end of a fit before them.
     columns : sequence of str
         The names of what its ``on_epoch_end`` adds to the row, so that callbacks after it may monitor them.
+    name : str or None
+        What its state is called in that of the trainer, given to the class or to an object. Default the class, with a
+        number for the second of a class: ``KeepBest``, ``KeepBest-2``. Callbacks with names may change places between
+        a run and the rest of it.
 
     Examples
     --------
@@ -41,6 +45,7 @@ class Callback:
 
     is_last: bool = False
     columns: Sequence[str] = ()
+    name: str | None = None
 
     def on_fit_start(self, trainer: Any) -> None:
         """Act before the first batch of a fit, also of one that is resumed."""
@@ -81,6 +86,7 @@ class Hooks:
         self._defined = {
             name: [c for c in self.callbacks if getattr(type(c), name) is not getattr(Callback, name)] for name in names
         }
+        self._named()  # refuses names before the training
 
     def call(self, name: str, *args: Any) -> None:
         """Call a hook of all callbacks that define it."""
@@ -137,21 +143,51 @@ class Hooks:
         return {name: callback.state_dict() for name, callback in self._named().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Hand each callback its state; one that is new starts afresh."""
+        """Hand each callback its state; one that is new starts afresh.
+
+        Raises
+        ------
+        CheckpointError
+            If a callback cannot read its state.
+        """
         for name, callback in self._named().items():
-            if name in state:
+            if name not in state:
+                continue
+            try:
                 callback.load_state_dict(state[name])
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
+                if isinstance(error, NnxError):
+                    raise
+                raise CheckpointError(
+                    f"expected the state of the callback {name}, got another ({error!r}); give the trainer the "
+                    "callbacks that it had"
+                ) from error
 
     def _named(self) -> dict[str, Callback]:
-        """Return the callbacks by class, with a number where there are several of one."""
-        found: dict[str, Callback] = {}
+        """Return the callbacks by name: their own, else their class, with a number where that is taken."""
+        taken, found = _own_names(self.callbacks), {}
         for callback in self.callbacks:
-            name, count = type(callback).__name__, 1
-            while name in found:
+            name, count = callback.name or type(callback).__name__, 1
+            while callback.name is None and (name in found or name in taken):
                 count += 1
                 name = f"{type(callback).__name__}-{count}"
             found[name] = callback
         return found
+
+
+def _own_names(callbacks: Sequence[Callback]) -> list[str]:
+    """Return the names that callbacks were given, which must differ."""
+    names: list[str] = []
+    for callback in callbacks:
+        name = callback.name
+        if name is None:
+            continue
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(f"expected a string as the name of {type(callback).__name__}, or None, got {name!r}")
+        if name in names:
+            raise ArgumentError(f"expected callbacks with names that differ, got {name!r} twice; name one differently")
+        names.append(name)
+    return names
 
 
 def _as_note(error: BaseException) -> str:
