@@ -7,8 +7,6 @@ any point near the origin decodes into something like a digit, and similar digit
 Source: D. P. Kingma and M. Welling, "Auto-encoding variational Bayes", ICLR 2014.
 """
 
-import time
-
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import ndtri
@@ -16,6 +14,9 @@ from scipy.special import ndtri
 import nnx
 from options import load_images, option_parser
 from plotting import GREY, save_figure, show_images
+from reporting import Report
+
+LINE = "epoch {epoch:>2}: loss {loss:.2f} = pixels {pixels:.2f} + divergence {divergence:.2f}  ({seconds:.0f} s)"
 
 
 class ConvolutionalVAE(nnx.Module):
@@ -58,8 +59,9 @@ class ConvolutionalVAE(nnx.Module):
         return self.decoder(self.draw(mean, variance)), mean, variance
 
 
-def objective(model, x):
+def objective(model, batch):
     """Return the loss of an average image: the cross-entropy of its pixels, and the divergence from N(0, 1)."""
+    (x,) = batch
     logits, mean, variance = model(x)
     pixels = nnx.functional.bce_with_logits(logits, x, reduction="sum") / x.shape[0]
     divergence = nnx.functional.kl_divergence_standard_normal(mean, variance)
@@ -68,21 +70,9 @@ def objective(model, x):
 
 def train(model, x, epochs, learning_rate, seed):
     """Train with Adam; return the loss of each epoch."""
-    optimizer = nnx.Adam(model, learning_rate)
-    step = nnx.training.make_step(objective, optimizer)
-    loader, history = nnx.data.DataLoader((x,), batch_size=64, seed=seed), []
-    for epoch in range(1, epochs + 1):
-        start, losses = time.perf_counter(), []
-        for (images,) in loader:
-            loss, parts = step(model, images)
-            losses.append([float(value) for value in (loss, *parts)])
-        history.append(np.mean(losses, axis=0))
-        print(
-            "epoch {:>2}: loss {:.2f} = pixels {:.2f} + divergence {:.2f}  ({:.1f} s)".format(
-                epoch, *history[-1], time.perf_counter() - start
-            )
-        )
-    return history
+    metrics = {"pixels": lambda parts, _: parts[0], "divergence": lambda parts, _: parts[1]}
+    trainer = nnx.Trainer(model, objective, nnx.Adam(model, learning_rate), metrics=metrics, callbacks=[Report(LINE)])
+    return trainer.fit(x, epochs=epochs, batch_size=64, seed=seed).column("loss")
 
 
 def plot(latent, digits, grid, columns):
@@ -117,7 +107,7 @@ def main():
         plane = np.stack(np.meshgrid(steps, -steps), axis=-1).reshape(-1, 2).astype("float32")
         decoded = nnx.functional.sigmoid(model.decoder(nnx.backend.asarray(plane)))
         latent = np.concatenate([nnx.to_numpy(model(x[i : i + 500])[1]) for i in range(0, len(pixels), 500)])
-    print(f"loss of the first epoch {history[0][0]:.1f}, of the last {history[-1][0]:.2f}")
+    print(f"loss of the first epoch {history[0]:.1f}, of the last {history[-1]:.2f}")
     grid = nnx.to_numpy(decoded).reshape(count * count, -1)
     save_figure(plot(latent, digits, grid, count), options.out, "convolutional_vae")
 

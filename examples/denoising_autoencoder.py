@@ -6,14 +6,13 @@ digit and not the noise of single pixels. The images that it is tested on were n
 Source: P. Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML 2008.
 """
 
-import time
-
 import numpy as np
 from matplotlib.figure import Figure
 
 import nnx
 from options import load_images, option_parser
 from plotting import BLUE, GREY, label, save_figure, show_images
+from reporting import Report
 
 
 def make_autoencoder(rng):
@@ -40,20 +39,18 @@ def with_noise(images, noise, seed, step):
 
 
 def train(model, x, x_validation, epochs, learning_rate, noise, seed):
-    """Train with Adam, with other noise in each step; return the validation error of each epoch."""
-    step = nnx.training.make_step(nnx.MSE(), nnx.Adam(model, learning_rate))
-    loader, history, done = nnx.data.DataLoader((x,), batch_size=32, seed=seed), [], 0
+    """Train with Adam, with other noise in each batch; return the trainer and the images that it is validated on."""
+
+    def disturb(batch, key):
+        (images,) = batch
+        return with_noise(images, noise, key.seed, step=key.epoch * len(x) + int(key.indices[0])), images
+
+    loader = nnx.data.DataLoader((x,), batch_size=32, seed=seed, transform=disturb)
     noisy = with_noise(x_validation, noise, seed + 1, step=0)
-    for epoch in range(1, epochs + 1):
-        start = time.perf_counter()
-        for (images,) in loader:
-            step(model, (with_noise(images, noise, seed, done), images))
-            done += 1
-        model.eval()
-        history.append(float(nnx.functional.mse(model(noisy), x_validation)))
-        model.train()
-        print(f"epoch {epoch:>2}: validation error {history[-1]:.5f}  ({time.perf_counter() - start:.1f} s)")
-    return history, noisy
+    report = Report("epoch {epoch:>2}: validation error {validation_loss:.5f}  ({seconds:.0f} s)")
+    trainer = nnx.Trainer(model, nnx.MSE(), nnx.Adam(model, learning_rate), callbacks=[report])
+    trainer.fit(loader, validation=(noisy, x_validation), epochs=epochs)
+    return trainer, noisy
 
 
 def plot(history, noise, images):
@@ -89,9 +86,9 @@ def main():
         x, x_validation = (nnx.to_device(part, options.backend) for part in (x, x_validation))
         model = make_autoencoder(np.random.default_rng(options.seed))
         arguments = (options.epochs, options.learning_rate, options.noise, options.seed)
-        history, noisy = train(model, x, x_validation, *arguments)
-        model.eval()
-        shown = (noisy[:10], model(noisy[:10]), x_validation[:10])
+        trainer, noisy = train(model, x, x_validation, *arguments)
+        shown = (noisy[:10], trainer.predict(noisy[:10]), x_validation[:10])
+    history = trainer.history.column("validation_loss")
     print(f"error of the noisy images {options.noise**2:.4f}, of the denoised ones {history[-1]:.5f}")
     pictures = [nnx.to_numpy(part).reshape(10, -1) for part in shown]
     save_figure(plot(history, options.noise, pictures), options.out, "denoising_autoencoder")

@@ -7,8 +7,6 @@ beside those of the linear layers are trained: the adapters of LoRA. Both start 
 This example needs PyTorch. Source: E. Hu et al., "LoRA: Low-rank adaptation of large language models", ICLR 2022.
 """
 
-import math
-
 import numpy as np
 
 import nnx
@@ -44,16 +42,11 @@ def on_their_side(x):
 
 def fine_tune(model, loader, validation, epochs, learning_rate):
     """Train the parameters of a model that are not frozen; return the validation accuracy before and in each epoch."""
-    loss = nnx.CrossEntropy()
-    optimizer = nnx.Adam(model, learning_rate)
-    step = nnx.training.make_step(loss, optimizer)
-    history = [nnx.training.evaluate(model, loss, validation, metrics=[nnx.metrics.Accuracy()])["accuracy"]]
-    for epoch in range(epochs):
-        optimizer.learning_rate = learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-        for batch in loader:
-            step(model, batch)
-        history.append(nnx.training.evaluate(model, loss, validation, metrics=[nnx.metrics.Accuracy()])["accuracy"])
-    return history
+    optimizer = nnx.Adam(model, nnx.schedules.Cosine(learning_rate, steps=epochs * len(loader)))
+    trainer = nnx.Trainer(model, nnx.CrossEntropy(), optimizer, metrics=[nnx.metrics.Accuracy()])
+    before = trainer.evaluate(validation)["accuracy"]
+    history = trainer.fit(loader, validation, epochs=epochs)
+    return [before, *history.column("validation_accuracy")]
 
 
 def count(parameters):
@@ -86,7 +79,7 @@ def main():
             model = nnx.io.from_torch(original).train()
             if name == "adapters":
                 nnx.add_lora(nnx.freeze(model), rank=options.rank, rng=options.seed)
-            rate = 1e-3 if name == "all weights" else 3e-3
+            rate = 1e-3 if name == "all weights" else 4e-3
             found[name] = fine_tune(model, loader, validation, options.epochs, rate)
             trained, total = count(model.trainable_parameters()), count(model.parameters())
             print(

@@ -8,7 +8,7 @@ from printed import NUMBER, numbers
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-SHARED = {"image_training", "options", "plotting", "text_training"}  # parts of examples
+SHARED = {"image_training", "options", "plotting", "reporting", "text_training"}  # parts of examples
 MNIST = ROOT.parent / "shared" / "data" / "mnist10k"
 
 needs_mnist = pytest.mark.skipif(not MNIST.is_dir(), reason=f"MNIST's test images are not in {MNIST}")
