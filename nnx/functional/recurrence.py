@@ -37,6 +37,10 @@ class Step(NamedTuple):
     forward: Callable[..., tuple[list[Array], tuple[Array, ...]]]
     backward: Callable[..., tuple[Array, Array, list[Array | None]]]
 
+    def filled(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the arguments (x, weights, biases, states, mask), with None for those that were not given."""
+        return (*args, *[None] * (6 + len(self.states) - len(args)))
+
 
 class Call(NamedTuple):
     """The arguments of a recurrent function, checked, in the dtype to compute in; states not given are zeros."""

@@ -81,20 +81,8 @@ def gru(
 
 
 @gru.with_pullback(fresh=True)
-def _(
-    wanted: Sequence[Any],
-    x: Array,
-    weight: Array,
-    recurrent_weight: Array,
-    bias: Array | None = None,
-    recurrent_bias: Array | None = None,
-    hidden: Array | None = None,
-    mask: Array | None = None,
-    *,
-    reverse: bool = False,
-) -> tuple[Any, Pullback]:
-    args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
-    return run_with_pullback(GRU_STEP, wanted, args, reverse)
+def _(wanted: Sequence[Any], *args: Any, reverse: bool = False) -> tuple[Any, Pullback]:
+    return run_with_pullback(GRU_STEP, wanted, GRU_STEP.filled(args), reverse)
 
 
 gru.with_flops(flops)

@@ -82,21 +82,8 @@ def lstm(
 
 
 @lstm.with_pullback(fresh=True)
-def _(
-    wanted: Sequence[Any],
-    x: Array,
-    weight: Array,
-    recurrent_weight: Array,
-    bias: Array | None = None,
-    recurrent_bias: Array | None = None,
-    hidden: Array | None = None,
-    cell: Array | None = None,
-    mask: Array | None = None,
-    *,
-    reverse: bool = False,
-) -> tuple[Any, Pullback]:
-    args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, cell, mask)
-    return run_with_pullback(LSTM_STEP, wanted, args, reverse)
+def _(wanted: Sequence[Any], *args: Any, reverse: bool = False) -> tuple[Any, Pullback]:
+    return run_with_pullback(LSTM_STEP, wanted, LSTM_STEP.filled(args), reverse)
 
 
 lstm.with_flops(flops)

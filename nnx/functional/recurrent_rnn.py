@@ -79,21 +79,9 @@ def rnn(
 
 
 @rnn.with_pullback(fresh=True)
-def _(
-    wanted: Sequence[Any],
-    x: Array,
-    weight: Array,
-    recurrent_weight: Array,
-    bias: Array | None = None,
-    recurrent_bias: Array | None = None,
-    hidden: Array | None = None,
-    mask: Array | None = None,
-    *,
-    activation: str = "tanh",
-    reverse: bool = False,
-) -> tuple[Any, Pullback]:
-    args = (x, weight, recurrent_weight, bias, recurrent_bias, hidden, mask)
-    return run_with_pullback(rnn_step(activation), wanted, args, reverse)
+def _(wanted: Sequence[Any], *args: Any, activation: str = "tanh", reverse: bool = False) -> tuple[Any, Pullback]:
+    step = rnn_step(activation)
+    return run_with_pullback(step, wanted, step.filled(args), reverse)
 
 
 rnn.with_flops(flops)

@@ -14,20 +14,16 @@ from nnx.functional.recurrent_rnn import rnn_step
 from nnx.kernels.jax.automatic import native
 
 
-def _all(step: Step, args: Sequence[Any]) -> tuple[Any, ...]:
-    return (*args, *[None] * (6 + len(step.states) - len(args)))
-
-
 def _checking(step_of: Callable[..., Step]) -> Callable[..., None]:
     def check(*args: Any, reverse: bool = False, **options: Any) -> None:
         step = step_of(**options)
-        check_recurrent(step, _all(step, args))
+        check_recurrent(step, step.filled(args))
 
     return check
 
 
 def _scan(step: Step, args: Sequence[Any], reverse: bool) -> tuple[Any, ...]:
-    x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype = prepared(step, _all(step, args))
+    x, weight, recurrent_weight, bias, recurrent_bias, states, mask, dtype = prepared(step, step.filled(args))
     from_inputs = x @ weight
     if bias is not None:
         from_inputs = from_inputs + bias

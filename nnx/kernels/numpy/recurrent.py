@@ -67,7 +67,7 @@ def _register(function: Primitive[..., Any], step_of: Callable[..., Step], kind:
     @function.kernel("numpy", fresh=True)
     def _(wanted: Sequence[Any], *args: Any, reverse: bool = False, **options: Any) -> tuple[Any, Pullback] | Declined:
         step = step_of(**options)
-        given, args = args, (*args, *[None] * (6 + len(step.states) - len(args)))
+        given, args = args, step.filled(args)
         call = _prepared(step, args, reverse)
         if isinstance(call, Declined):
             return call

@@ -18,7 +18,7 @@ from nnx.kernels.torch.precision import in_float32_on_host
 def _checking(step_of: Callable[..., Step]) -> Callable[..., Declined | None]:
     def check(*args: Any, reverse: bool = False, **options: Any) -> Declined | None:
         step = step_of(**options)
-        args = (*args, *[None] * (6 + len(step.states) - len(args)))
+        args = step.filled(args)
         check_recurrent(step, args)
         x, mask = args[0], args[-1]
         if mask is not None:
