@@ -189,6 +189,11 @@ def as_share(value: Any, name: str) -> float:
     return number
 
 
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count with its noun: ``1 epoch``, ``2 epochs``; other plurals than with -s are given."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def nearest(name: Any, names: Iterable[str]) -> str:
     """Return ``"; did you mean ...?"`` for a name that is not among others, or nothing if none of them is near."""
     import difflib  # only once something is wrong

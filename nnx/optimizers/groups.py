@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from nnx.backend.blocks import PerParameter
 from nnx.errors import ArgumentError
+from nnx.functional.checks import nearest
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns, chosen
 from nnx.layers.plan import usable_plan
@@ -47,11 +48,14 @@ def as_groups(groups: Any, checks: Mapping[str, Check], known: Iterable[str]) ->
 
 def _as_group(group: Any, name: str, checks: Mapping[str, Check], known: Sequence[str]) -> Group:
     if not isinstance(group, Mapping) or "paths" not in group:
-        raise ArgumentError(f"expected {name} to be a dict with 'paths', patterns such as '*bias', got {group!r}")
+        near = "".join(nearest(key, ["paths"]) for key in group) if isinstance(group, Mapping) else ""
+        raise ArgumentError(f"expected {name} to be a dict with 'paths', patterns such as '*bias', got {group!r}{near}")
     given = {key: value for key, value in group.items() if key != "paths"}
     if not given.keys() <= set(known) or not given:
-        wrong = ", ".join(repr(key) for key in given if key not in known) or "none"
-        raise ArgumentError(f"expected hyperparameters in {name} among {', '.join(known)}, got {wrong}")
+        unknown = [key for key in given if key not in known]
+        wrong = ", ".join(map(repr, unknown)) or "none"
+        near = nearest(unknown[0], known) if unknown else ""
+        raise ArgumentError(f"expected hyperparameters in {name} among {', '.join(known)}, got {wrong}{near}")
     try:
         values = {key: checks[key](value, key) if key in checks else value for key, value in given.items()}
     except ArgumentError as error:

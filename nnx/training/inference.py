@@ -9,7 +9,7 @@ from nnx.training.batches import as_batches, one_pass
 from nnx.training.diagnosis import expect_finite_outputs
 from nnx.training.mixed_precision import Policy, as_policy
 from nnx.training.modes import evaluating
-from nnx.training.step import TARGET, as_objective, parts_of
+from nnx.training.step import TARGET, WEIGHT, as_objective, call_model, parts_of
 from nnx.training.totals import Metrics, Totals, as_metrics
 from nnx.training.watch import Watch
 from nnx.tree import tree_map
@@ -127,7 +127,7 @@ def predict(
         batches = one_pass(as_batches(data, batch_size, shuffle=False), device)
         for number, batch in enumerate(batches, start=1):
             args, kwargs = _inputs(batch)
-            outputs = model(*args, **kwargs)
+            outputs = call_model(model, args, kwargs)
             expect_finite_outputs(model, args, kwargs, outputs, f"batch {number}")
             found.append(outputs)
     return tree_map(_joined, found[0], *found[1:])
@@ -135,7 +135,7 @@ def predict(
 
 def _inputs(batch: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     if isinstance(batch, Mapping) and TARGET not in batch:
-        return (), batch
+        return (), {name: part for name, part in batch.items() if name != WEIGHT}
     return parts_of(batch)[:2]
 
 

@@ -1,6 +1,6 @@
 """Everything that a fit needs to go on: where it is, and the parts that have a state of their own."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
@@ -226,6 +226,8 @@ def _check(model: Any, loss: Any, optimizer: Any, average: Any, callbacks: Any) 
         raise ArgumentError("expected an average made for this model, got one for another; write nnx.EMA(model)")
     if getattr(optimizer, "model", model) is not model:
         raise ArgumentError("expected an optimizer made for this model, got one for another; make one for each model")
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError(f"expected a list of callbacks, got {callbacks!r}")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise ArgumentError(f"expected callbacks, nnx.training.Callback, got {callback!r}")

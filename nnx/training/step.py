@@ -1,12 +1,15 @@
 """One step of training: a function of a model and a batch."""
 
 import copy
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from nnx.autodiff import value_and_grad
 from nnx.backend import namespace
 from nnx.errors import ArgumentError, DataError, ShapeError, UsageError
+from nnx.functional.checks import counted, first_where, nearest
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.types import Array, Tree
@@ -95,8 +98,15 @@ def make_step(
 
 
 def as_objective(loss: Any) -> Callable[[Any, Any], tuple[Array, Any]]:
-    """Return the objective that a loss stands for, or the objective itself."""
-    return supervised(loss) if isinstance(loss, Loss) else loss
+    """Return the objective that a loss stands for, or the user's own, with a check of what it returns."""
+    return supervised(loss) if isinstance(loss, Loss) else partial(_checked, loss)
+
+
+def _checked(objective: Callable[[Any, Any], Any], model: Any, batch: Any) -> tuple[Array, Any]:
+    found = objective(model, batch)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise ArgumentError(f"expected an objective that returns (value, outputs), got {type(found).__name__}")
+    return found
 
 
 def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[Array, Any]]:
@@ -126,7 +136,8 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     Raises
     ------
     DataError
-        From the objective, if a batch is empty, or a dict without a target.
+        From the objective, if a batch is empty, a dict without a target, has other inputs than the model takes, or a
+        negative weight. Where reading the weights would wait for a device, they are not looked at.
     ShapeError
         From the objective, if there is not one weight for each loss.
     ArgumentError
@@ -142,7 +153,7 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
 
     def objective(model: Any, batch: Any) -> tuple[Array, Any]:
         args, kwargs, target, weight = parts_of(batch)
-        outputs = model(*args, **kwargs)
+        outputs = call_model(model, args, kwargs)
         return (loss(outputs, target) if weight is None else _weighted(loss, outputs, target, weight)), outputs
 
     return objective
@@ -164,6 +175,8 @@ def _weighted(loss: Any, outputs: Any, target: Any, weight: Array) -> Array:
         raise ShapeError(
             f"expected {WEIGHT!r} of shape {tuple(losses.shape)}, one for each loss, got {tuple(weight.shape)}"
         )
+    if (negative := first_where(weight, lambda host: host < 0)) is not None:
+        raise DataError(f"expected {WEIGHT!r} >= 0, got {negative}; leave a sample out with a weight of 0")
     weight = xp.astype(weight, losses.dtype)
     return xp.sum(weight * losses) / xp.sum(weight)
 
@@ -174,7 +187,32 @@ def settle_on(model: Module, batch: Any) -> None:
         model.parameters()
     except UsageError:
         args, kwargs, _, _ = parts_of(batch)
+        expect_arguments(model, args, kwargs)
         model.settle(*args, **kwargs)
+
+
+def call_model(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return what a model returns for the arguments that a batch gives; a DataError if it takes others."""
+    try:
+        return model(*args, **kwargs)
+    except TypeError:
+        expect_arguments(model, args, kwargs)
+        raise
+
+
+def expect_arguments(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise DataError unless a model takes the arguments that a batch gives."""
+    forward = model.forward if isinstance(model, Module) else model
+    signature = inspect.signature(forward)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        takes, given = [*signature.parameters], [*map(str, kwargs)] or [counted(len(args), "input")]
+        unknown = [name for name in kwargs if name not in takes]
+        near = nearest(unknown[0], {*takes, TARGET, WEIGHT} - kwargs.keys()) if unknown else ""
+        raise DataError(
+            f"expected a batch with what {type(model).__name__} takes, {', '.join(takes)}, got {', '.join(given)}{near}"
+        ) from None
 
 
 def parts_of(batch: Any) -> Parts:

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nnx.backend import is_array, to_numpy
@@ -29,6 +29,8 @@ def as_metrics(metrics: Any) -> Metrics:
         metrics = (metrics,)
     if isinstance(metrics, Mapping):
         named = dict(metrics)
+    elif not isinstance(metrics, Iterable):
+        raise ArgumentError(f"expected metrics by name, or a list of them, got {metrics!r}")
     else:
         names = [_name_of(metric) for metric in metrics]
         if repeated := {name for name in names if names.count(name) > 1}:
@@ -37,6 +39,8 @@ def as_metrics(metrics: Any) -> Metrics:
             )
         named = dict(zip(names, metrics, strict=True))
     for name, metric in named.items():
+        if not isinstance(name, str):
+            raise ArgumentError(f"expected the name of a metric, a string, got {name!r}")
         if not callable(metric) and not isinstance(metric, Metric):
             raise ArgumentError(
                 f"metric {name!r}: expected a metric such as nnx.metrics.Accuracy(), or a function of outputs and "

@@ -152,6 +152,8 @@ def test_a_model_whose_sizes_are_open_is_looked_at_in_the_first_step():
         ("*bias", r"expected groups to be a list, such as .*, got '\*bias'"),
         ([3], r"expected groups\[0\] to be a dict with 'paths', patterns such as '\*bias', got 3"),
         ([{"learning_rate": 1.0}], r"expected groups\[0\] to be a dict with 'paths', .*, got \{'learning_rate': 1.0\}"),
+        ([{"path": "*bias", "learning_rate": 1.0}], r"expected groups\[0\] to be .*; did you mean paths\?$"),
+        ([{"paths": "*bias", "learning_rat": 1.0}], r"got 'learning_rat'; did you mean learning_rate\?$"),
         ([{"paths": "*bias"}], r"expected hyperparameters in groups\[0\] among learning_rate, .*, got none"),
         (
             [{"paths": "*bias", "lr": 1.0, "decay": 1.0}],

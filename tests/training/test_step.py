@@ -146,5 +146,50 @@ def test_weights_that_do_not_fit(xp):
     batch = {"a": a, "target": target, "sample_weight": xp.asarray([1.0])}
     with pytest.raises(ShapeError, match=r"expected 'sample_weight' of shape \(2,\), one for each loss, got \(1,\)"):
         supervised(nnx.MSE())(model, batch)
+    negative = {**batch, "sample_weight": xp.asarray([1.0, -2.0])}
+    if nnx.backend.is_cheap_to_read(a):
+        with pytest.raises(DataError, match=r"expected 'sample_weight' >= 0, got -2\.0; leave a sample out"):
+            supervised(nnx.MSE())(model, negative)
     with pytest.raises(ArgumentError, match=r"loss that can give one for each sample.*got mse; choose"):
         supervised(nnx.functional.mse)(model, batch)
+
+
+class Two(nnx.Module):
+    """Takes an image and its caption."""
+
+    def forward(self, image, caption):
+        return image + caption
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"image": 1, "captoin": 1, "target": 1}, "takes, image, caption, got image, captoin; did you mean caption"),
+        ({"image": 1, "target": 1}, "expected a batch with what Two takes, image, caption, got image"),
+        (
+            {"image": 1, "caption": 1, "target": 1, "sample_weights": 1},
+            "image, caption, got image, caption, sample_weights; did you mean sample_weight",
+        ),
+        ((1, 1), "expected a batch with what Two takes, image, caption, got 1 input"),
+        ((1, 1, 1, 1), "expected a batch with what Two takes, image, caption, got 3 inputs"),
+    ],
+)
+def test_a_batch_of_other_inputs_than_the_model_takes(batch, message):
+    x = np.ones((2, 1), np.float32)
+    batch = dict.fromkeys(batch, x) if isinstance(batch, dict) else (x,) * len(batch)
+    with pytest.raises(DataError, match=message):
+        supervised(nnx.MSE())(Two(), batch)
+    with pytest.raises(DataError, match="expected a batch with what Two takes"):
+        nnx.training.predict(Two(), [batch])
+
+
+def test_weights_of_the_samples_are_no_input_of_a_prediction():
+    x = np.ones((2, 1), np.float32)
+    assert nnx.training.predict(Two(), [{"image": x, "caption": x, "sample_weight": x}]).shape == (2, 1)
+
+
+def test_an_objective_returns_two_things():
+    model = nnx.Linear(1, 1, rng=0)
+    step = make_step(lambda model, batch: nnx.functional.mse(model(batch), batch), nnx.SGD(model, 0.1))
+    with pytest.raises(ArgumentError, match=r"expected an objective that returns \(value, outputs\), got TracedArray"):
+        step(model, np.ones((2, 1), np.float32))

@@ -197,6 +197,9 @@ def test_a_gradient_that_is_not_finite_is_told_with_its_path(xp):
         ({"accumulate": 0}, "expected accumulate to be an integer of at least 1, got 0"),
         ({"average": lambda model: "EMA"}, r"expected an average such as nnx.EMA\(model\), got 'EMA'"),
         ({"not_finite": "ignore"}, "not_finite"),
+        ({"callbacks": Stop(1)}, "expected a list of callbacks, got <"),
+        ({"metrics": 3}, "expected metrics by name, or a list of them, got 3"),
+        ({"metrics": {1: nnx.metrics.Accuracy()}}, "expected the name of a metric, a string, got 1"),
         ({"callbacks": [print]}, "expected callbacks, nnx.training.Callback, got <built-in"),
         ({"metrics": {"loss": nnx.metrics.Accuracy()}}, "metric 'loss': expected another name"),
         (
