@@ -189,6 +189,15 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(python=OLDEST)
+def bench(session: nox.Session) -> None:
+    """Time nnx beside its peers, on one core; those that pip does not find for this Python are left out."""
+    install(session, extras="cli,fast")
+    for requirement in (TORCH, "jax", "scikit-learn", "autograd", "advect", "threadpoolctl"):
+        session.run("python", "-m", "pip", "install", "--quiet", requirement, success_codes=[0, 1])
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(python=OLDEST)
 def lint(session: nox.Session) -> None:
     """Check style, format and types."""
     install(session, "lint")

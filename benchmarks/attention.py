@@ -4,7 +4,7 @@ Run with ``OMP_NUM_THREADS=1``. PyTorch is held to one thread too.
 """
 
 import numpy as np
-from measure import ratio, settle_allocator
+from timing import ratio, settle_allocator
 
 import nnx
 

@@ -10,7 +10,7 @@ import statistics
 
 import numpy as np
 from functions import CASES, mlp, normal, normalize
-from measure import ratio, settle_allocator
+from timing import ratio, settle_allocator
 
 import nnx
 

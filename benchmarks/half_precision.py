@@ -7,7 +7,7 @@ import importlib.util
 import statistics
 
 import numpy as np
-from measure import ratio
+from timing import ratio
 
 import nnx
 from nnx.training import Policy, supervised

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import torch
-from measure import ratio, settle_allocator
+from timing import ratio, settle_allocator
 
 import nnx
 

@@ -5,7 +5,7 @@ thread too.
 """
 
 import numpy as np
-from measure import ratio, settle_allocator
+from timing import ratio, settle_allocator
 
 import nnx
 

@@ -1,0 +1,116 @@
+"""Run the contestants of a workload: all from the same start, compared first, then timed in turns."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import nnx
+from benchmarks.contestants.of_nnx import EAGER, REPLAYED, tier_of
+from benchmarks.timing import Spread, interleaved
+from benchmarks.workload import Step, Workload
+
+PEERS = ("torch", "jax", "sklearn", "autograd", "advect", "post")
+STEPS = 5
+
+
+class DisagreementError(Exception):
+    """Contestants of a workload compute different things."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a workload.
+
+    Attributes
+    ----------
+    name : str
+        Of the workload.
+    times : dict
+        Seconds of a step of each contestant, one number a round.
+    left_out : dict
+        Why a contestant did not run.
+    differences : dict
+        By how much at most what a contestant returned in its first steps differs from the first one's, relatively.
+    """
+
+    name: str
+    times: dict[str, list[float]]
+    left_out: dict[str, str] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+
+    def spread(self, name: str) -> Spread:
+        """Return the median time of a contestant with its quartiles."""
+        return Spread.of(self.times[name])
+
+    def relative(self, ours: str, theirs: str) -> Spread:
+        """Return the ratio of the median times of two contestants, with the quartiles of the ratios of the rounds."""
+        of_rounds = Spread.of([a / b for a, b in zip(self.times[ours], self.times[theirs], strict=True)])
+        return of_rounds._replace(median=self.spread(ours).median / self.spread(theirs).median)
+
+    def way_of(self, ours: str) -> str:
+        """Return which contestant stands for nnx eager, replayed, or the faster one; eager where nothing replays."""
+        eager = next(name for name in reversed(EAGER) if name in self.times)
+        if ours == "eager" or REPLAYED not in self.times:
+            return eager
+        return REPLAYED if ours == "replayed" else min(eager, REPLAYED, key=lambda name: self.spread(name).median)
+
+
+def race(
+    workload: Workload,
+    *,
+    peers: Collection[str] = PEERS,
+    **timing: Any,
+) -> Result:
+    """Build, compare and time the contestants of a workload; the options are those of ``interleaved``.
+
+    Raises
+    ------
+    DisagreementError
+        If one of them computes something else, or the steps change nothing.
+    """
+    steps, left_out = _steps(workload, peers)
+    around = {name: partial(nnx.use_kernels, tier) for name in steps if (tier := tier_of(name))}
+    differences = _compare(workload, steps, around)
+    return Result(workload.name, interleaved(steps, around=around, **timing), left_out, differences)
+
+
+def _steps(workload: Workload, peers: Collection[str]) -> tuple[dict[str, Step], dict[str, str]]:
+    steps, left_out = {}, {}
+    for name, make in workload.build(**workload.sizes).items():
+        if name in PEERS and name not in peers:
+            continue
+        try:
+            steps[name] = make()
+        except ImportError as error:
+            left_out[name] = str(error)
+    return steps, left_out
+
+
+def _compare(workload: Workload, steps: dict[str, Step], around: dict) -> dict[str, float]:
+    first, *others = [name for name in steps if name != "floor"]
+    values = {}
+    for name in (first, *others):
+        with around[name]() if name in around else nnx.use_kernels("compiled"):
+            values[name] = [np.array(steps[name](), np.float64) for _ in range(STEPS)]
+    return check_agreement(workload, values)
+
+
+def check_agreement(workload: Workload, values: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    """Return by how much each contestant differs from the first, relative to the largest element."""
+    (first, expected), *others = values.items()
+    scale = max(np.max(np.abs(value)) for value in expected)
+    moved = np.max(np.abs(expected[-1] - expected[0])) / scale
+    if workload.is_training and not moved > workload.tolerance / 10:
+        raise DisagreementError(f"{workload.name}: {STEPS} steps of {first} change the values by {moved:.1e} only")
+    differences = {}
+    for name, found in others:
+        differences[name] = max(np.max(np.abs(a - b)) / scale for a, b in zip(found, expected, strict=True))
+        if not differences[name] <= workload.tolerance:
+            raise DisagreementError(
+                f"{workload.name}: in {STEPS} steps {name} differs from {first} by {differences[name]:.1e} of the "
+                f"largest value, and {workload.tolerance:.0e} is allowed"
+            )
+    return differences

@@ -1,0 +1,76 @@
+"""The benchmark runs, and finds out a contestant that computes something else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def race(monkeypatch):
+    """Return the module ``benchmarks.race``, of the checkout; nnx is imported already, from wherever it is."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.race
+
+    return benchmarks.race
+
+
+@pytest.fixture
+def workload(race):
+    return race.Workload("a walk", lambda: {}, {}, {})
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_quick_run_of_everything(tmp_path):
+    ended = run("--quick", "--peers", "", "--json", tmp_path / "found.json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    names = run("--list").stdout.splitlines()
+    assert list(found["workloads"]) == names
+    for name, entry in found["workloads"].items():
+        assert {"nnx portable", "nnx native"} <= set(entry["seconds"]), name
+        for times in entry["seconds"].values():
+            assert 0 < times["lower"] <= times["median"] <= times["upper"]
+
+
+def test_unknown_peers_are_refused():
+    ended = run("--peers", "torch,keras")
+    assert ended.returncode == 2
+    assert "unknown peers keras; there are torch,jax,sklearn,autograd,advect,post" in ended.stderr
+
+
+def test_contestants_that_agree(race, workload):
+    walk = [np.asarray(value) for value in (3.0, 2.0, 1.0)]
+    assert race.check_agreement(workload, {"a": walk, "b": [v + 3e-5 for v in walk]}) == {"b": pytest.approx(1e-5)}
+
+
+def test_a_contestant_that_differs(race, workload):
+    walk = [np.asarray(value) for value in (3.0, 2.0, 1.0)]
+    message = "a walk: in 5 steps b differs from a by 1.0e-01 of the largest value, and 1e-04 is allowed"
+    with pytest.raises(race.DisagreementError, match=message):
+        race.check_agreement(workload, {"a": walk, "b": [v + 0.3 for v in walk]})
+    with pytest.raises(race.DisagreementError, match="b differs from a by nan"):
+        race.check_agreement(workload, {"a": walk, "b": [v * np.nan for v in walk]})
+
+
+def test_steps_that_change_nothing(race, workload):
+    with pytest.raises(race.DisagreementError, match="5 steps of a change the values by 0"):
+        race.check_agreement(workload, {"a": [np.ones(())] * 5})
+
+
+def test_functions_take_turns(race):
+    called = []
+    functions = {name: lambda name=name: called.append(name) for name in "ab"}
+    times = race.interleaved(functions, rounds=9, shortest=0.0)
+    assert [len(column) for column in times.values()] == [9, 9]
+    assert called[6:] == list("abba" * 4 + "ab")
