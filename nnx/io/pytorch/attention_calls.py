@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx import functional
 from nnx.backend import device_of, namespace
+from nnx.io.pytorch.calls import Order
 from nnx.layers import Module, MultiHeadAttention, Parameter
 from nnx.types import Array
 
@@ -101,28 +102,6 @@ class AttentionCall(Module):
         if self.add_zero_attn:
             parts.append(xp.zeros(one, dtype=x.dtype, device=device_of(x)))
         return xp.concat(parts, axis=1) if len(parts) > 1 else x
-
-
-class Order:
-    """Brings an input into the order (batch, time, features), and an output back into that of PyTorch."""
-
-    def __init__(self, is_one: bool, batch_first: bool) -> None:
-        self.is_one = is_one
-        self.batch_first = batch_first
-
-    def enter(self, x: Array) -> Array:
-        """Return an input batch first."""
-        xp = namespace(x)
-        if self.is_one:
-            return xp.expand_dims(x, axis=0)
-        return x if self.batch_first else xp.permute_dims(x, (1, 0, 2))
-
-    def leave(self, y: Array) -> Array:
-        """Return an output in the order of the input."""
-        xp = namespace(y)
-        if self.is_one:
-            return xp.squeeze(y, axis=0)
-        return y if self.batch_first else xp.permute_dims(y, (1, 0, 2))
 
 
 def masks_of(

@@ -47,16 +47,35 @@ class SequenceLayer(Module):
 
     def forward(self, input: Array, hx: Any = None) -> tuple[Array, Any]:
         """Map the input and the initial state to the outputs and the state after the last step."""
-        xp = namespace(input)
-        is_one = input.ndim == 2
-        if is_one:
-            input, hx = xp.expand_dims(input, axis=0), _each(hx, lambda state: xp.expand_dims(state, axis=1))
-        elif not self.batch_first:
-            input = xp.permute_dims(input, (1, 0, 2))
-        outputs, state = self.layer(input, hx)
-        if is_one:
-            return xp.squeeze(outputs, axis=0), _each(state, lambda state: xp.squeeze(state, axis=1))
-        return outputs if self.batch_first else xp.permute_dims(outputs, (1, 0, 2)), state
+        order = Order(input.ndim == 2, self.batch_first)
+        if order.is_one:
+            hx = _each(hx, lambda state: namespace(state).expand_dims(state, axis=1))
+        outputs, state = self.layer(order.enter(input), hx)
+        if order.is_one:
+            state = _each(state, lambda state: namespace(state).squeeze(state, axis=1))
+        return order.leave(outputs), state
+
+
+class Order:
+    """Brings an input into the order (batch, time, features), and an output back into that of PyTorch."""
+
+    def __init__(self, is_one: bool, batch_first: bool) -> None:
+        self.is_one = is_one
+        self.batch_first = batch_first
+
+    def enter(self, x: Array) -> Array:
+        """Return an input batch first."""
+        xp = namespace(x)
+        if self.is_one:
+            return xp.expand_dims(x, axis=0)
+        return x if self.batch_first else xp.permute_dims(x, (1, 0, 2))
+
+    def leave(self, y: Array) -> Array:
+        """Return an output in the order of the input."""
+        xp = namespace(y)
+        if self.is_one:
+            return xp.squeeze(y, axis=0)
+        return y if self.batch_first else xp.permute_dims(y, (1, 0, 2))
 
 
 class CTCCall(Module):

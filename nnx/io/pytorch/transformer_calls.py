@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nnx.errors import ArgumentError
-from nnx.io.pytorch.attention_calls import Order, masks_of
+from nnx.io.pytorch.attention_calls import masks_of
+from nnx.io.pytorch.calls import Order
 from nnx.layers import Module, TransformerDecoder, TransformerDecoderBlock, TransformerEncoder, TransformerEncoderBlock
 from nnx.types import Array
 
