@@ -6,7 +6,7 @@ from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError
 from nnx.io.encoding import Encoder, decode
-from nnx.io.layout import read, write
+from nnx.io.layout import read, verify, write
 from nnx.io.reading import DamageError, reading
 
 _TREE, _METADATA = "tree", "metadata"
@@ -97,11 +97,30 @@ def load_checkpoint(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     """
     with reading(path):
         arrays, header = read(path)
-        if _TREE not in header:
-            raise CheckpointError(
-                f"{path}: expected a checkpoint, got weights alone; read them with nnx.io.load_weights"
-            )
+        _expect_tree(path, header)
         return decode(header.pop(_TREE), arrays), decoded_metadata(header)
+
+
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file is a whole checkpoint or a damaged one; it is read in blocks.
+
+    Raises
+    ------
+    CheckpointError
+        If that cannot be told: the file is missing, unreadable, weights alone, or of a newer format.
+    """
+    with reading(path):
+        try:
+            header = verify(path)
+        except (DamageError, RecursionError):
+            return False
+    _expect_tree(path, header)
+    return True
+
+
+def _expect_tree(path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
+    if _TREE not in header:
+        raise CheckpointError(f"{path}: expected a checkpoint, got weights alone; read them with nnx.io.load_weights")
 
 
 def encoded_metadata(metadata: Mapping[str, Any]) -> Any:

@@ -29,6 +29,7 @@ FORMAT_VERSION = 3
 MOST_HEADER_BYTES = 2**25
 _HEADER, _CHECKSUM, _METADATA = "nnx", "sha256", "__metadata__"
 _WITHOUT_CHECKSUM = (1, 2)
+_BLOCK = 2**20
 
 
 class _Entry(NamedTuple):
@@ -95,20 +96,46 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
         See :func:`nnx.io.reading.reading`.
     """
     with opened(path) as (file, size):
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if length > min(size - 8, MOST_HEADER_BYTES) or len(start) < 8:
-            raise DamageError(f"{size} bytes, with a header of {length} (at most {MOST_HEADER_BYTES})")
-        table, metadata = _parse_table(file.read(length))
-        entries = _entries(table, size - 8 - length)
-        text = metadata.get(_HEADER, "")
-        header = _parse_header(path, text)
+        entries, text, header, checksum = _read_start(path, file, size)
         arrays = _read_arrays(file, entries, header["dtypes"])
-    if _CHECKSUM in metadata or header["format"] not in _WITHOUT_CHECKSUM:
-        checksum = _checksum(text, entries, (memory(arrays[entry.name]) for entry in entries))
-        if metadata.get(_CHECKSUM) != checksum:
-            raise DamageError("content that its checksum does not fit")
+    _expect_checksum(checksum, text, entries, (memory(arrays[entry.name]) for entry in entries))
     return {name: finished(array) for name, array in arrays.items()}, header
+
+
+def verify(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the header of a file whose checksum fits, without the memory for its arrays.
+
+    Raises
+    ------
+    CheckpointError, DamageError, OSError, RecursionError, MemoryError
+        See :func:`read`.
+    """
+    with opened(path) as (file, size):
+        entries, text, header, checksum = _read_start(path, file, size)
+        _expect_checksum(checksum, text, entries, iter(lambda: file.read(_BLOCK), b""))
+    return header
+
+
+def _read_start(
+    path: str | os.PathLike[str], file: BinaryIO, size: int
+) -> tuple[list[_Entry], str, dict[str, Any], str | None]:
+    """Read what comes before the arrays: their table, the header as text and parsed, and the checksum if it has one."""
+    start = file.read(8)
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if length > min(size - 8, MOST_HEADER_BYTES) or len(start) < 8:
+        raise DamageError(f"{size} bytes, with a header of {length} (at most {MOST_HEADER_BYTES})")
+    table, metadata = _parse_table(file.read(length))
+    entries = _entries(table, size - 8 - length)
+    text = metadata.get(_HEADER, "")
+    header = _parse_header(path, text)
+    if _CHECKSUM not in metadata and header["format"] not in _WITHOUT_CHECKSUM:
+        raise DamageError("no checksum")
+    return entries, text, header, metadata.get(_CHECKSUM)
+
+
+def _expect_checksum(checksum: str | None, text: str, entries: list[_Entry], contents: Iterable[Any]) -> None:
+    if checksum is not None and checksum != _checksum(text, entries, contents):
+        raise DamageError("content that its checksum does not fit")
 
 
 def _parse_table(start: bytes) -> tuple[dict[str, Any], dict[str, str]]:
@@ -165,7 +192,7 @@ def _read_arrays(file: BinaryIO, entries: Iterable[_Entry], dtypes: Mapping[str,
     return arrays
 
 
-def _checksum(text: str, entries: Iterable[_Entry], contents: Iterable[memoryview]) -> str:
+def _checksum(text: str, entries: Iterable[_Entry], contents: Iterable[Any]) -> str:
     """Return the SHA-256 of everything that has meaning: the header, what the table says, and the bytes."""
     table = [(entry.name, entry.code, entry.shape) for entry in entries]
     digest = hashlib.sha256(json.dumps([text, table]).encode())

@@ -1,10 +1,14 @@
 import os
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
 
+import nnx
 from nnx.errors import ArgumentError, CheckpointError
-from nnx.io import CheckpointFolder, CheckpointWarning
+from nnx.io import CheckpointFolder, CheckpointWarning, checkpoint_folder, save_weights
+from nnx.io.checkpoints import is_whole
 
 
 @pytest.fixture
@@ -21,6 +25,7 @@ def damage(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+    os.utime(path, ns=(0, time.time_ns() + 10**9))  # the clock of files has ticks, in which two writes look like one
 
 
 def test_the_newest_is_loaded_and_the_oldest_are_removed(folder):
@@ -69,6 +74,64 @@ def test_a_failed_save_leaves_the_last_one(folder, monkeypatch):
     monkeypatch.undo()
     assert os.listdir(folder.path) == ["checkpoint-1.safetensors"]
     assert folder.load()[0]["step"] == 1
+
+
+def test_damaged_ones_do_not_count(folder):
+    folder.keep = 3
+    fill(folder, 1, 2, 3)
+    damage(folder.path_of(2))
+    damage(folder.path_of(3))
+    fill(folder, 4, 5)
+    assert folder.steps() == [1, 2, 3, 4, 5]
+    fill(folder, 6)  # now three newer ones are whole
+    assert folder.steps() == [4, 5, 6]
+
+
+def test_damaged_ones_of_another_process_do_not_count(folder):
+    fill(folder, 1, 2)
+    damage(folder.path_of(2))
+    again = CheckpointFolder(folder.path)
+    again.keep = 2
+    fill(again, 3)
+    assert again.steps() == [1, 2, 3]
+    fill(again, 4)
+    assert again.steps() == [3, 4]
+
+
+def test_only_what_is_not_known_is_read_and_once(folder, monkeypatch):
+    folder.keep = 4
+    fill(folder, 1, 2, 3)
+    again = CheckpointFolder(folder.path, keep=4)
+    again.load()
+    seen = []
+    monkeypatch.setattr(checkpoint_folder, "is_whole", lambda path: seen.append(path) or is_whole(path))
+    fill(folder, 4)
+    assert seen == []
+    fill(again, 5, 6, 7, 8, 9)
+    assert seen == [folder.path_of(step) for step in (4, 2)]
+
+
+def test_what_cannot_be_read_here_is_neither_counted_nor_removed_as_damaged(folder):
+    fill(folder, 1, 2)
+    save_weights(folder.path_of(2), nnx.Linear(1, 1, rng=0))
+    with pytest.raises(CheckpointError, match="expected a checkpoint, got weights alone"):
+        fill(folder, 1)
+    fill(folder, 3)
+    assert folder.steps() == [1, 2, 3]
+    folder.path_of(5).mkdir()
+    with pytest.raises(CheckpointError, match="expected a readable file of weights, got: a folder and no file"):
+        folder.expect_newest(4)
+
+
+def test_verifying_takes_no_memory_for_the_arrays(folder):
+    folder.save(1, {"x": np.zeros(2**21)})
+    tracemalloc.start()
+    assert is_whole(folder.path_of(1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+    damage(folder.path_of(1))
+    assert not is_whole(folder.path_of(1))
 
 
 def test_the_same_step_is_replaced(folder):
