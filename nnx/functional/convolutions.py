@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from nnx.autodiff import Pullback, primitive
 from nnx.backend import namespace, summed
@@ -10,7 +10,17 @@ from nnx.errors import ArgumentError, ShapeError
 from nnx.functional.checks import as_integer, expect_floating, expect_same_dtype
 from nnx.functional.correlations import correlate, correlate_with_output, spread
 from nnx.functional.precision import in_float32, rule_in_float32
-from nnx.functional.spatial import Axes, Padding, PerAxis, Windows, expect_spatial, transposed_windows, windows
+from nnx.functional.spatial import (
+    Axes,
+    Padding,
+    PerAxis,
+    Windows,
+    channels_first,
+    expect_spatial,
+    in_layout,
+    transposed_windows,
+    windows,
+)
 from nnx.types import Array
 
 Cotangents = tuple[Array | None, Array | None, Array | None]
@@ -77,7 +87,7 @@ def convolution(
     array([[[0., 5., 0.]]])
     """
     plan = plan_convolution(x, weight, bias, stride, padding, dilation, groups, layout)
-    y = correlate(_channels_first(x, plan.axes), weight, plan.windows, groups)
+    y = correlate(channels_first(x, plan.axes), weight, plan.windows, groups)
     return _with_bias(y, bias, plan.axes)
 
 
@@ -88,18 +98,24 @@ def _(
 ) -> tuple[Array, Pullback]:
     y = convolution(x, weight, bias, **options)
     plan = plan_convolution(x, weight, bias, **options)
-    residuals = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+    residuals = Residuals.of(wanted, x, weight, bias)
     return y, lambda g: convolution_cotangents(wanted, residuals, plan, g)
 
 
 def convolution_cotangents(wanted: Sequence[Any], kept: "Residuals", plan: "Plan", g: Array) -> Cotangents:
-    """Return the cotangents of x, weight and bias for that of y. Kernels call it when that is traced."""
-    g = _channels_first(g, plan.axes)
+    """Return the cotangents of x, weight and bias for that of y, of either convolution.
+
+    Kernels call it when the cotangent is traced.
+    """
+    g = channels_first(g, plan.axes)
     to_x = to_weight = None
     if kept.weight is not None and wanted[0]:
-        to_x = _in_layout(spread(g, kept.weight, plan.windows, plan.groups), plan.axes)
+        transpose = correlate if plan.is_transposed else spread
+        to_x = in_layout(transpose(g, kept.weight, plan.windows, plan.groups), plan.axes)
     if kept.x is not None and wanted[1]:
-        to_weight = correlate_with_output(_channels_first(kept.x, plan.axes), g, plan.windows, plan.groups)
+        x = channels_first(kept.x, plan.axes)
+        pair = (g, x) if plan.is_transposed else (x, g)
+        to_weight = correlate_with_output(*pair, plan.windows, plan.groups)
     return to_x, to_weight, _of_bias(g) if kept.wants_bias else None
 
 
@@ -165,7 +181,7 @@ def transposed_convolution(
     array([[[ 1., 10.,  2., 20.]]])
     """
     plan = plan_transposed(x, weight, bias, stride, padding, output_padding, dilation, groups, layout)
-    y = spread(_channels_first(x, plan.axes), weight, plan.windows, groups)
+    y = spread(channels_first(x, plan.axes), weight, plan.windows, groups)
     return _with_bias(y, bias, plan.axes)
 
 
@@ -176,19 +192,13 @@ def _(
 ) -> tuple[Array, Pullback]:
     y = transposed_convolution(x, weight, bias, **options)
     plan = plan_transposed(x, weight, bias, **options)
-    residuals = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
-    return y, lambda g: transposed_cotangents(wanted, residuals, plan, g)
+    residuals = Residuals.of(wanted, x, weight, bias)
+    return y, lambda g: convolution_cotangents(wanted, residuals, plan, g)
 
 
-def transposed_cotangents(wanted: Sequence[Any], kept: "Residuals", plan: "Plan", g: Array) -> Cotangents:
-    """Return the cotangents of x, weight and bias for that of y. Kernels call it when that is traced."""
-    g = _channels_first(g, plan.axes)
-    to_x = to_weight = None
-    if kept.weight is not None and wanted[0]:
-        to_x = _in_layout(correlate(g, kept.weight, plan.windows, plan.groups), plan.axes)
-    if kept.x is not None and wanted[1]:
-        to_weight = correlate_with_output(g, _channels_first(kept.x, plan.axes), plan.windows, plan.groups)
-    return to_x, to_weight, _of_bias(g) if kept.wants_bias else None
+@transposed_convolution.with_flops
+def _(output: Array, x: Array, weight: Array, *_: Any, **options: Any) -> int:
+    return 2 * math.prod(x.shape) * math.prod(weight.shape[1:])
 
 
 class Residuals(NamedTuple):
@@ -198,10 +208,10 @@ class Residuals(NamedTuple):
     weight: Array | None
     wants_bias: bool
 
-
-@transposed_convolution.with_flops
-def _(output: Array, x: Array, weight: Array, *_: Any, **options: Any) -> int:
-    return 2 * math.prod(x.shape) * math.prod(weight.shape[1:])
+    @classmethod
+    def of(cls, wanted: Sequence[Any], x: Array, weight: Array, bias: Array | None) -> Self:
+        """Return what is needed for the cotangents that are wanted."""
+        return cls(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
 
 
 class Plan(NamedTuple):
@@ -210,6 +220,7 @@ class Plan(NamedTuple):
     axes: Axes
     windows: Windows
     groups: int
+    is_transposed: bool = False
 
 
 def plan_convolution(
@@ -252,7 +263,7 @@ def plan_transposed(
     axes = expect_spatial(x, layout, count, channels)
     _check_bias(bias, per_group * groups)
     sizes = [x.shape[axis] for axis in axes.spatial]
-    return Plan(axes, transposed_windows(sizes, kernel, stride, padding, dilation, output_padding), groups)
+    return Plan(axes, transposed_windows(sizes, kernel, stride, padding, dilation, output_padding), groups, True)
 
 
 def _check(x: Array, weight: Array, bias: Array | None, groups: int) -> int:
@@ -277,18 +288,10 @@ def _check_bias(bias: Array | None, channels: int) -> None:
         raise ShapeError(f"expected bias of shape ({channels},), got {tuple(bias.shape)}")
 
 
-def _channels_first(x: Array, axes: Axes) -> Array:
-    return namespace(x).permute_dims(x, (0, axes.channels, *axes.spatial)) if axes.last else x
-
-
-def _in_layout(y: Array, axes: Axes) -> Array:
-    return namespace(y).permute_dims(y, (0, *range(2, y.ndim), 1)) if axes.last else y
-
-
 def _with_bias(y: Array, bias: Array | None, axes: Axes) -> Array:
     if bias is not None:
         y = y + namespace(bias).reshape(bias, (-1, *(1,) * (y.ndim - 2)))
-    return _in_layout(y, axes)
+    return in_layout(y, axes)
 
 
 def _of_bias(g: Array) -> Array:

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
+from nnx.backend import namespace
 from nnx.errors import ArgumentError, ShapeError
 from nnx.functional.checks import as_integer, expect_array
 from nnx.types import Array
@@ -32,6 +33,16 @@ class Axes(NamedTuple):
     def last(self) -> bool:
         """Whether the channels come last."""
         return self.spatial[0] == 1
+
+
+def channels_first(x: Array, axes: Axes) -> Array:
+    """Return an array of a layout as (batch, channels, spatial axes)."""
+    return namespace(x).permute_dims(x, (0, axes.channels, *axes.spatial)) if axes.last else x
+
+
+def in_layout(x: Array, axes: Axes) -> Array:
+    """Return an array (batch, channels, spatial axes) in a layout."""
+    return namespace(x).permute_dims(x, (0, *range(2, x.ndim), 1)) if axes.last else x
 
 
 @functools.cache

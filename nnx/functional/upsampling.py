@@ -11,8 +11,8 @@ from nnx.functional.checks import as_integer, expect_real
 from nnx.functional.interpolation_maps import Scale, interpolations
 from nnx.functional.precision import in_float32, rule_in_float32
 from nnx.functional.resampling import resample, transposed
-from nnx.functional.spatial import Axes, PerAxis, expect_any_spatial
-from nnx.types import Array, Namespace
+from nnx.functional.spatial import Axes, PerAxis, channels_first, expect_any_spatial, in_layout
+from nnx.types import Array
 
 
 @primitive
@@ -126,14 +126,14 @@ def pixel_shuffle(x: Array, *, factor: int, layout: str = "NCHW") -> Array:
             f"{tuple(x.shape)}"
         )
     xp = namespace(x)
-    x = _channels_first(xp, x, axes)
+    x = channels_first(x, axes)
     batch, channels, *sizes = x.shape
     count = len(sizes)
     channels //= factor**count
     x = xp.reshape(x, (batch, channels, *(factor,) * count, *sizes))
     pairs = [axis for i in range(2, count + 2) for axis in (i + count, i)]  # each spatial axis before its channels
     x = xp.reshape(xp.permute_dims(x, (0, 1, *pairs)), (batch, channels, *(n * factor for n in sizes)))
-    return _in_layout(xp, x, axes)
+    return in_layout(x, axes)
 
 
 @pixel_shuffle.with_pullback
@@ -175,14 +175,14 @@ def pixel_unshuffle(x: Array, *, factor: int, layout: str = "NCHW") -> Array:
     if any(x.shape[axis] % factor for axis in axes.spatial):
         raise ShapeError(f"expected spatial axes that {factor} divides, got an input of shape {tuple(x.shape)}")
     xp = namespace(x)
-    x = _channels_first(xp, x, axes)
+    x = channels_first(x, axes)
     batch, channels, *sizes = x.shape
     count = len(sizes)
     sizes = [n // factor for n in sizes]
     x = xp.reshape(x, (batch, channels, *(part for n in sizes for part in (n, factor))))
     order = (*range(3, 3 + 2 * count, 2), *range(2, 2 + 2 * count, 2))
     x = xp.reshape(xp.permute_dims(x, (0, 1, *order)), (batch, channels * factor**count, *sizes))
-    return _in_layout(xp, x, axes)
+    return in_layout(x, axes)
 
 
 @pixel_unshuffle.with_pullback
@@ -205,11 +205,3 @@ def _plan(
 
 def _check_factor(x: Array, factor: int, layout: str) -> tuple[Axes, int]:
     return expect_any_spatial(x, layout), as_integer(factor, "factor", 1)
-
-
-def _channels_first(xp: Namespace, x: Array, axes: Axes) -> Array:
-    return xp.moveaxis(x, -1, 1) if axes.last else x
-
-
-def _in_layout(xp: Namespace, x: Array, axes: Axes) -> Array:
-    return xp.moveaxis(x, 1, -1) if axes.last else x

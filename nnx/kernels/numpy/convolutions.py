@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nnx.autodiff import Pullback, TracedArray
+from nnx.autodiff import Primitive, Pullback, TracedArray
 from nnx.autodiff.dispatch import Declined
 from nnx.functional import convolution, transposed_convolution
 from nnx.functional.convolutions import (
@@ -15,7 +15,6 @@ from nnx.functional.convolutions import (
     convolution_cotangents,
     plan_convolution,
     plan_transposed,
-    transposed_cotangents,
 )
 from nnx.functional.spatial import Axes, Windows, span
 from nnx.kernels.numpy.columns import Scratch, folded, unfolded
@@ -24,38 +23,32 @@ _OTHER = Declined("x, weight and bias are not NumPy arrays with elements, of one
 _DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 
 
-@convolution.kernel("numpy", fresh=True)
-def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None, **options: Any) -> tuple[Any, Pullback] | Declined:
-    if not _are_common(x, weight, bias):
-        return _OTHER
-    plan, shape = plan_convolution(x, weight, bias, **options), weight.shape
-    kept = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
+def _register(function: Primitive[..., Any], plan_of: Callable[..., Plan]) -> None:
+    @function.kernel("numpy", fresh=True)
+    def _(
+        wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None, **options: Any
+    ) -> tuple[Any, Pullback] | Declined:
+        if not _are_common(x, weight, bias):
+            return _OTHER
+        plan, shape = plan_of(x, weight, bias, **options), weight.shape
+        kept = Residuals.of(wanted, x, weight, bias)
+        forward, backward = (_spread, _correlate) if plan.is_transposed else (_correlate, _spread)
 
-    def pullback(g: Any) -> Sequence[Any]:
-        if type(g) is TracedArray:
-            return convolution_cotangents(wanted, kept, plan, g)
-        to_x = None if kept.weight is None or not wanted[0] else _spread(g, kept.weight, None, plan)
-        to_weight = None if kept.x is None or not wanted[1] else _weight_gradient(kept.x, g, shape, plan)
-        return to_x, to_weight, _bias_gradient(g, plan) if kept.wants_bias else None
+        def pullback(g: Any) -> Sequence[Any]:
+            if type(g) is TracedArray:
+                return convolution_cotangents(wanted, kept, plan, g)
+            to_x = None if kept.weight is None or not wanted[0] else backward(g, kept.weight, None, plan)
+            to_weight = None
+            if kept.x is not None and wanted[1]:
+                pair = (g, kept.x) if plan.is_transposed else (kept.x, g)
+                to_weight = _weight_gradient(*pair, shape, plan)
+            return to_x, to_weight, _bias_gradient(g, plan) if kept.wants_bias else None
 
-    return _correlate(x, weight, bias, plan), pullback
+        return forward(x, weight, bias, plan), pullback
 
 
-@transposed_convolution.kernel("numpy", fresh=True)
-def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None, **options: Any) -> tuple[Any, Pullback] | Declined:
-    if not _are_common(x, weight, bias):
-        return _OTHER
-    plan, shape = plan_transposed(x, weight, bias, **options), weight.shape
-    kept = Residuals(x if wanted[1] else None, weight if wanted[0] else None, bias is not None and wanted[2])
-
-    def pullback(g: Any) -> Sequence[Any]:
-        if type(g) is TracedArray:
-            return transposed_cotangents(wanted, kept, plan, g)
-        to_x = None if kept.weight is None or not wanted[0] else _correlate(g, kept.weight, None, plan)
-        to_weight = None if kept.x is None or not wanted[1] else _weight_gradient(g, kept.x, shape, plan)
-        return to_x, to_weight, _bias_gradient(g, plan) if kept.wants_bias else None
-
-    return _spread(x, weight, bias, plan), pullback
+_register(convolution, plan_convolution)
+_register(transposed_convolution, plan_transposed)
 
 
 def _are_common(x: Any, weight: Any, bias: Any) -> bool:
@@ -78,7 +71,7 @@ def _correlate(x: Any, weight: Any, bias: Any, plan: Plan) -> Any:
         return y
     scratch, matrix = Scratch(x.dtype), _matrix(weight, groups)
     bias = None if bias is None else _as_channels(bias, view)
-    for where, columns in unfolded(_channels_first(x, plan.axes), windows, groups, scratch):
+    for where, columns in unfolded(_channels_then_batch(x, plan.axes), windows, groups, scratch):
         product = np.matmul(matrix, columns, out=scratch.zeros("y", (groups, matrix.shape[1], columns.shape[2])))
         target = view[where]
         if bias is None:
@@ -97,7 +90,7 @@ def _spread(y: Any, weight: Any, bias: Any, plan: Plan) -> Any:
         turned = turned.swapaxes(1, 2).reshape(groups * per_group, out, *weight.shape[2:])
         return _correlate(y, turned, bias, plan._replace(windows=reverse))
     x, view = _allocated(np.zeros, y.shape[0], groups * per_group, windows.sizes, y.dtype, plan.axes)
-    scratch, source = Scratch(y.dtype), _channels_first(y, plan.axes)
+    scratch, source = Scratch(y.dtype), _channels_then_batch(y, plan.axes)
     matrix = _matrix(weight, groups).swapaxes(1, 2)
 
     def columns(where: Any) -> Any:
@@ -117,11 +110,11 @@ def _weight_gradient(x: Any, y: Any, shape: tuple[int, ...], plan: Plan) -> Any:
     if _is_pointwise(plan):
         products = np.matmul(_by_example(y, plan), _by_example(x, plan).swapaxes(-1, -2))
         return np.add.reduce(products, axis=0).reshape(shape)
-    scratch, source = Scratch(x.dtype), _channels_first(y, plan.axes)
+    scratch, source = Scratch(x.dtype), _channels_then_batch(y, plan.axes)
     # Made as its transpose: a product in which the many columns stand last in both factors is up to twice as slow if
     # the first one has few rows.
     total = np.zeros((groups, math.prod(shape[1:]), shape[0] // groups), x.dtype)
-    for where, columns in unfolded(_channels_first(x, plan.axes), windows, groups, scratch):
+    for where, columns in unfolded(_channels_then_batch(x, plan.axes), windows, groups, scratch):
         part = source[where].reshape(groups, total.shape[2], columns.shape[2])
         total += np.matmul(columns, part.swapaxes(1, 2), out=scratch.zeros("weight", total.shape))
     turned = total.swapaxes(1, 2).reshape(shape[:2] + shape[:1:-1])  # the taps of the last axis come first in columns
@@ -143,10 +136,10 @@ def _allocated(
 ) -> tuple[Any, Any]:
     """Return an array in the layout, and a view of it with the channels first and the batch next."""
     found = make((batch, *sizes, channels) if axes.last else (batch, channels, *sizes), dtype)
-    return found, _channels_first(found, axes)
+    return found, _channels_then_batch(found, axes)
 
 
-def _channels_first(x: Any, axes: Axes) -> Any:
+def _channels_then_batch(x: Any, axes: Axes) -> Any:
     return x.transpose(axes.channels, 0, *axes.spatial)
 
 
