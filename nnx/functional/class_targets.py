@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import device_of, dtype_name, is_cheap_to_read, namespace
+from nnx.backend import device_of, dtype_name, is_cheap_to_read, is_floating, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
 from nnx.functional.checks import (
     as_class_indices,
@@ -16,6 +16,7 @@ from nnx.functional.checks import (
     normalize_axis,
 )
 from nnx.functional.loss_terms import reduce_loss
+from nnx.functional.precision import narrow_dtype, widen
 from nnx.types import Array, Shape
 
 
@@ -80,6 +81,26 @@ def divisor_of(chosen: Chosen, reduction: str) -> Any:
     return xp.where(total == 0, 1.0, total)
 
 
+def count_each(
+    scores: Array, target: Array, weight: Array | None, axis: int, ignore_index: int
+) -> Array | tuple[int, ...]:
+    """Return what each example adds to the divisor of a mean, in float32 or wider; the target was checked before.
+
+    For class indices the weight of the class, 0 if the example is ignored; for probabilities the shape of the examples,
+    each of which is 1.
+    """
+    axis = _class_axis(scores, axis)
+    if is_floating(target):
+        return without(scores.shape, axis)
+    if (narrow := narrow_dtype((scores,))) is not None:
+        scores, weight = widen((scores, weight), narrow)
+    target = as_class_indices(target)
+    if weight is None:
+        return namespace(scores, target).astype(target != ignore_index, scores.dtype)
+    chosen = choose(scores, target, weight, axis, ignore_index)
+    return namespace(chosen.weight).squeeze(chosen.weight, axis=axis)
+
+
 def reduce_by(values: Array, divisor: Any, reduction: str) -> Array:
     """Apply a reduction whose mean is a sum over something else than the number of values."""
     total = reduce_loss(values, "sum" if reduction == "mean" else reduction)
@@ -122,7 +143,7 @@ def check_scores(scores: Array, target: Array, weight: Array | None, axis: int, 
     """Check the scores of classes and the weights of the classes; return the axis counted from 0."""
     namespace(scores, target, weight)
     expect_real(scores, name)
-    axis = 0 if axis == 1 == scores.ndim else normalize_axis(axis, scores.ndim)  # those of one example
+    axis = _class_axis(scores, axis)
     if math.prod(scores.shape) == 0:
         raise ShapeError(f"expected at least one example, got {name} of shape {tuple(scores.shape)}")
     if weight is not None:
@@ -131,6 +152,11 @@ def check_scores(scores: Array, target: Array, weight: Array | None, axis: int, 
         expect_same_dtype(scores, weight, "weight", name)
     expect_array(target, "target")
     return axis
+
+
+def _class_axis(scores: Array, axis: int) -> int:
+    """Return the axis of the classes, counted from 0; the only one of the scores of one example."""
+    return 0 if axis == 1 == scores.ndim else normalize_axis(axis, scores.ndim)
 
 
 def check_indices(scores: Array, target: Array, axis: int, ignore_index: int, name: str) -> Array:

@@ -106,6 +106,11 @@ def _check_dice(input: Array, target: Array, axis: int | tuple[int, ...] | None,
     expect_pair(input, target)
     if not smooth > 0:
         raise ArgumentError(f"expected smooth > 0, got {smooth}")
+    return dice_axes(input, axis)
+
+
+def dice_axes(input: Array, axis: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the axes of the sums, counted from 0."""
     if axis is None:
         if input.ndim < 3:
             raise ShapeError(

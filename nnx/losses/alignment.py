@@ -1,8 +1,9 @@
 """Connectionist temporal classification."""
 
 from nnx import functional
+from nnx.backend import namespace
 from nnx.losses.base import Loss
-from nnx.types import Array
+from nnx.types import Array, Shape
 
 
 class CTC(Loss):
@@ -59,3 +60,23 @@ class CTC(Loss):
             zero_infinity=self.zero_infinity,
             reduction=self.reduction,
         )
+
+    def terms(
+        self,
+        log_probabilities: Array,
+        target: Array,
+        input_lengths: Array | None = None,
+        target_lengths: Array | None = None,
+    ) -> Array:
+        """Return the losses of the examples, for a mean each divided by the length of its target."""
+        each = super().terms(log_probabilities, target, input_lengths, target_lengths)
+        if self.reduction != "mean":
+            return each
+        if target_lengths is None:
+            return each / max(target.shape[1], 1)
+        xp = namespace(each, target_lengths)
+        return each / xp.astype(xp.where(target_lengths < 1, 1, target_lengths), each.dtype)
+
+    def counts(self, log_probabilities: Array, target: Array, *lengths: Array | None) -> Shape:
+        """Return the number of examples."""
+        return tuple(target.shape[:1])

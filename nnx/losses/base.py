@@ -1,5 +1,6 @@
 """Losses in the style of the post: called on a prediction and a target, then asked for the gradient."""
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -11,7 +12,8 @@ from nnx.functional.checks import expect_choice
 from nnx.functional.loss_terms import REDUCTIONS
 from nnx.layers import Module
 from nnx.layers.links import MADE_FOR, Origin, origin_of
-from nnx.types import Array
+from nnx.losses.weighting import samples_in, total_of, weighted_total
+from nnx.types import Array, Shape
 
 
 class _Call(NamedTuple):
@@ -45,6 +47,57 @@ class Loss(Module):
     def forward(self, *args: Array) -> Array:
         """Compute the loss; a subclass defines it."""
         raise UsageError(f"{type(self).__name__} defines no forward(self, input, target)")
+
+    def divisor(self, *args: Any, sample_weight: Array | None = None) -> int | Array | None:
+        r"""Return what the sum is divided by in a mean over these arguments, ``None`` for a reduction that is no mean.
+
+        The loss of several batches together is :math:`\sum_b d_b L_b / \sum_b d_b`, and so is its gradient; of a loss
+        that is a sum, it is the sum.
+
+        Parameters
+        ----------
+        args : arrays
+            As in a call of the loss.
+        sample_weight : array, shape (batch,) or that of the loss with reduction ``"none"``, optional
+            The weights of the samples, as in :func:`nnx.training.supervised`.
+
+        Returns
+        -------
+        divisor : int, array of shape () or None
+            Often the number of elements; for class indices, those that are not ignored, each counted as the weight of
+            its class. It is not read from the device, and may be 0.
+
+        Notes
+        -----
+        ``InfoNCE`` contrasts each sample with the batch that it is in, and ``Dice`` with ``axis=(0, ...)`` is about a
+        whole batch: no sum over batches is their loss of all samples.
+
+        Examples
+        --------
+        >>> import numpy as np, nnx
+        >>> logits, target = np.zeros((3, 5)), np.asarray([4, -100, 0])
+        >>> float(nnx.CrossEntropy().divisor(logits, target))
+        2.0
+        >>> nnx.MSE().divisor(np.zeros((3, 5)), np.ones((3, 5))), nnx.MSE(reduction="sum").divisor(logits, logits)
+        (15, None)
+        """
+        if self.reduction in ("sum", "none"):
+            return None
+        counts = self.counts(*args)
+        return total_of(counts) if sample_weight is None else weighted_total(counts, sample_weight)
+
+    def terms(self, *args: Any) -> Array:
+        """Return the terms that a mean or sum adds up; a subclass defines it if they are not those of ``"none"``."""
+        each = copy.copy(self)
+        vars(each)["reduction"] = "none"
+        return each.forward(*args)
+
+    def counts(self, *args: Any) -> Shape | Array:
+        """Return what each term adds to the divisor of a mean: an array, or the shape of the terms if that is 1.
+
+        Without a definition in a subclass, there is one term for each sample.
+        """
+        return (samples_in(args),)
 
     def __call__(self, *args: Array, **named: Array) -> Array:
         """Return the loss; in training mode on plain arrays, also keep what :meth:`gradient` needs.
@@ -112,6 +165,14 @@ class Loss(Module):
             return self.forward(*found)
 
         return vjp(forward, *map(args.__getitem__, self.predictions))
+
+
+class ElementwiseLoss(Loss):
+    """Base class of losses that are a mean over the elements of the first argument."""
+
+    def counts(self, *args: Any) -> Shape | Array:
+        """Return the shape of the first argument."""
+        return tuple(args[0].shape)
 
 
 def expect_array_or_none(value: Any, name: str) -> Array | None:

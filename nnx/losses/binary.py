@@ -1,11 +1,11 @@
 """Losses of a yes-or-no decision for each element."""
 
 from nnx import functional
-from nnx.losses.base import Loss, expect_array_or_none
+from nnx.losses.base import ElementwiseLoss, expect_array_or_none
 from nnx.types import Array
 
 
-class BCE(Loss):
+class BCE(ElementwiseLoss):
     """Binary cross-entropy of probabilities; see :func:`nnx.functional.bce`.
 
     A model that ends in logits, together with :class:`BCEWithLogits`, is more accurate and trains better.
@@ -35,7 +35,7 @@ class BCE(Loss):
         return functional.bce(input, target, self.weight, reduction=self.reduction)
 
 
-class BCEWithLogits(Loss):
+class BCEWithLogits(ElementwiseLoss):
     """Binary cross-entropy of logits; see :func:`nnx.functional.bce_with_logits`.
 
     Parameters
@@ -69,7 +69,7 @@ class BCEWithLogits(Loss):
         return functional.bce_with_logits(logits, target, self.weight, self.pos_weight, reduction=self.reduction)
 
 
-class Hinge(Loss):
+class Hinge(ElementwiseLoss):
     """Hinge loss of a support vector machine, with targets of -1 and 1; see :func:`nnx.functional.hinge`.
 
     Parameters

@@ -1,8 +1,9 @@
 """Losses of classifiers."""
 
 from nnx import functional
+from nnx.functional.class_targets import count_each
 from nnx.losses.base import Loss, expect_array_or_none
-from nnx.types import Array
+from nnx.types import Array, Shape
 
 
 class CrossEntropy(Loss):
@@ -56,6 +57,10 @@ class CrossEntropy(Loss):
             label_smoothing=self.label_smoothing,
         )
 
+    def counts(self, logits: Array, target: Array) -> Array | Shape:
+        """Return the weight of each example's class, 0 if it is ignored; for probabilities the examples' shape."""
+        return count_each(logits, target, self.weight, self.axis, self.ignore_index)
+
 
 class NLL(Loss):
     """Negative log-likelihood of log-probabilities; see :func:`nnx.functional.nll`. For logits: :class:`CrossEntropy`.
@@ -98,3 +103,7 @@ class NLL(Loss):
             reduction=self.reduction,
             ignore_index=self.ignore_index,
         )
+
+    def counts(self, log_probabilities: Array, target: Array) -> Array | Shape:
+        """Return the weight of each example's class, 0 if it is ignored."""
+        return count_each(log_probabilities, target, self.weight, self.axis, self.ignore_index)

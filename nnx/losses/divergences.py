@@ -1,9 +1,10 @@
 """Divergences between distributions."""
 
 from nnx import functional
+from nnx.backend import namespace
 from nnx.functional.divergences import KL_REDUCTIONS
 from nnx.losses.base import Loss
-from nnx.types import Array
+from nnx.types import Array, Shape
 
 
 class KLDivergenceStandardNormal(Loss):
@@ -58,3 +59,15 @@ class KLDivergence(Loss):
     def forward(self, input: Array, target: Array) -> Array:
         """Return the loss of log-probabilities (batch, ...) and a target of the same shape."""
         return functional.kl_divergence(input, target, log_target=self.log_target, reduction=self.reduction)
+
+    def terms(self, input: Array, target: Array) -> Array:
+        """Return the divergences of the examples for ``"batchmean"``, else those of all elements."""
+        each = super().terms(input, target)
+        if self.reduction != "batchmean":
+            return each
+        xp = namespace(each)
+        return xp.sum(xp.reshape(each, (each.shape[0], -1)), axis=1)
+
+    def counts(self, input: Array, target: Array) -> Shape:
+        """Return the shape of the terms."""
+        return tuple(input.shape[:1] if self.reduction == "batchmean" else input.shape)

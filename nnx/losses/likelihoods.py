@@ -1,11 +1,11 @@
 """Negative log-likelihoods of targets under a predicted distribution."""
 
 from nnx import functional
-from nnx.losses.base import Loss
+from nnx.losses.base import ElementwiseLoss
 from nnx.types import Array
 
 
-class GaussianNLL(Loss):
+class GaussianNLL(ElementwiseLoss):
     """Negative log-likelihood of a normal distribution; see :func:`nnx.functional.gaussian_nll`.
 
     It is called with the predicted mean, the target and the predicted variance, in PyTorch's order, and its gradient is
@@ -41,7 +41,7 @@ class GaussianNLL(Loss):
         return functional.gaussian_nll(input, target, variance, full=self.full, eps=self.eps, reduction=self.reduction)
 
 
-class PoissonNLL(Loss):
+class PoissonNLL(ElementwiseLoss):
     """Negative log-likelihood of counts; see :func:`nnx.functional.poisson_nll`.
 
     Parameters

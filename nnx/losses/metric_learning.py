@@ -2,7 +2,7 @@
 
 from nnx import functional
 from nnx.losses.base import Loss
-from nnx.types import Array
+from nnx.types import Array, Shape
 
 
 class CosineEmbedding(Loss):
@@ -32,6 +32,10 @@ class CosineEmbedding(Loss):
     def forward(self, x1: Array, x2: Array, target: Array) -> Array:
         """Return the loss of vectors (batch, features), twice, and a target (batch,)."""
         return functional.cosine_embedding(x1, x2, target, margin=self.margin, reduction=self.reduction)
+
+    def counts(self, x1: Array, x2: Array, target: Array) -> Shape:
+        """Return the shape of the target."""
+        return tuple(target.shape)
 
 
 class TripletMargin(Loss):
@@ -88,3 +92,7 @@ class TripletMargin(Loss):
             swap=self.swap,
             reduction=self.reduction,
         )
+
+    def counts(self, anchor: Array, positive: Array, negative: Array) -> Shape:
+        """Return the shape of the examples."""
+        return tuple(anchor.shape[:-1])

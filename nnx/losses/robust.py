@@ -1,11 +1,11 @@
 """Losses of a difference that grow linearly."""
 
 from nnx import functional
-from nnx.losses.base import Loss
+from nnx.losses.base import ElementwiseLoss
 from nnx.types import Array
 
 
-class MAE(Loss):
+class MAE(ElementwiseLoss):
     """Mean absolute error over all elements; see :func:`nnx.functional.mae`.
 
     Examples
@@ -23,7 +23,7 @@ class MAE(Loss):
         return functional.mae(input, target, reduction=self.reduction)
 
 
-class Huber(Loss):
+class Huber(ElementwiseLoss):
     """Quadratic for differences up to ``delta``, then linear with slope ``delta``; see :func:`nnx.functional.huber`.
 
     Parameters
@@ -48,7 +48,7 @@ class Huber(Loss):
         return functional.huber(input, target, delta=self.delta, reduction=self.reduction)
 
 
-class SmoothL1(Loss):
+class SmoothL1(ElementwiseLoss):
     """Absolute error, quadratic for differences up to ``beta``; see :func:`nnx.functional.smooth_l1`.
 
     Parameters

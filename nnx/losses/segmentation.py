@@ -1,8 +1,10 @@
 """Losses for dense predictions in which most examples are easy, or of one class."""
 
 from nnx import functional
-from nnx.losses.base import Loss, expect_array_or_none
-from nnx.types import Array
+from nnx.functional.class_targets import count_each
+from nnx.functional.overlap import dice_axes
+from nnx.losses.base import ElementwiseLoss, Loss, expect_array_or_none
+from nnx.types import Array, Shape
 
 
 class Focal(Loss):
@@ -54,8 +56,12 @@ class Focal(Loss):
             ignore_index=self.ignore_index,
         )
 
+    def counts(self, logits: Array, target: Array) -> Array | Shape:
+        """Return the weight of each example's class, 0 if it is ignored."""
+        return count_each(logits, target, self.weight, self.axis, self.ignore_index)
 
-class BinaryFocal(Loss):
+
+class BinaryFocal(ElementwiseLoss):
     """Focal loss of a decision for each element; see :func:`nnx.functional.binary_focal`.
 
     Parameters
@@ -113,3 +119,8 @@ class Dice(Loss):
     def forward(self, input: Array, target: Array) -> Array:
         """Return the loss of probabilities (batch, classes, ...) and a target of the same shape."""
         return functional.dice(input, target, axis=self.axis, smooth=self.smooth, reduction=self.reduction)
+
+    def counts(self, input: Array, target: Array) -> Shape:
+        """Return the shape of what is left without the axes."""
+        axes = dice_axes(input, self.axis)
+        return tuple(n for i, n in enumerate(input.shape) if i not in axes)

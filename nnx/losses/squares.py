@@ -1,11 +1,11 @@
 """Losses of squared differences."""
 
 from nnx import functional
-from nnx.losses.base import Loss
+from nnx.losses.base import ElementwiseLoss
 from nnx.types import Array
 
 
-class MSE(Loss):
+class MSE(ElementwiseLoss):
     """Mean squared error over all elements; see :func:`nnx.functional.mse`.
 
     Examples
@@ -23,7 +23,7 @@ class MSE(Loss):
         return functional.mse(input, target, reduction=self.reduction)
 
 
-class MSES(Loss):
+class MSES(ElementwiseLoss):
     """Mean squared error of the softmax of the input; see :func:`nnx.functional.mses`.
 
     Parameters

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
-from nnx.backend import add_into, copied, divide_into, is_array, is_floating, namespace
+from nnx.backend import (
+    add_into,
+    copied,
+    divide_into,
+    is_array,
+    is_cheap_to_read,
+    is_floating,
+    is_symbolic,
+    namespace,
+    to_numpy,
+)
 from nnx.errors import ArgumentError, CheckpointError
 from nnx.functional.checks import as_finite, as_integer
 from nnx.layers.state import fitting
@@ -11,12 +21,13 @@ from nnx.types import Array, DType
 
 
 class Accumulation:
-    r"""Adds up the gradients of several batches, and returns their mean, with which an optimizer takes one step.
+    r"""Adds up the gradients of several batches, and returns that of all of them, for one step of an optimizer.
 
-    .. math:: \bar g = \frac{\sum_i n_i g_i}{\sum_i n_i}
+    .. math:: \bar g = \frac{\sum_i d_i g_i}{\sum_i d_i}
 
-    For a loss that is the mean over the :math:`n_i` samples of a batch, this is the gradient of the mean over the
-    samples of all the batches, up to rounding.
+    If the loss of a batch is a sum divided by :math:`d_i`, this is the gradient of the loss of all the batches as one,
+    up to rounding. For a mean over samples it is their number; :meth:`nnx.Loss.divisor` tells it for every loss. The
+    gradients of a loss that is a sum, with the divisor ``None``, are added up.
 
     Parameters
     ----------
@@ -54,7 +65,8 @@ class Accumulation:
         self._is_loaded = False  # sums of another library or device, perhaps
         self._dtypes: dict[str, DType] = {}
         self._count = 0
-        self._weight = 0.0  # in units of the first one: batches of one size are added up without a product
+        # In units of the first divisor: batches of one size are added up without a product. None if there is none.
+        self._weight: Any = 0.0
         self._first = 1.0
 
     @property
@@ -62,31 +74,36 @@ class Accumulation:
         """Whether the next batch ends the sums."""
         return self._count + 1 >= self.every
 
-    def add(self, gradients: Mapping[str, Array], weight: float = 1.0) -> dict[str, Array] | None:
-        """Add the gradients of a batch; return the mean if it is the last one of a step, else ``None``.
+    def add(self, gradients: Mapping[str, Array], divisor: float | Array | None = 1.0) -> dict[str, Array] | None:
+        """Add the gradients of a batch; return those of all if it is the last one of a step, else ``None``.
 
         Parameters
         ----------
         gradients : mapping from path to array
             They are not changed.
-        weight : float
-            The number of samples of the batch, > 0.
+        divisor : float, array of shape () or None
+            What the loss of the batch was divided by, such as the number of its samples. 0 if nothing in it counts,
+            ``None`` for a loss that is a sum. It is not read from a device.
 
         Returns
         -------
         dict from path to array, or None
-            The mean, in the dtypes of the gradients; the arrays belong to the caller.
+            In the dtypes of the gradients; the arrays belong to the caller.
 
         Raises
         ------
         ArgumentError
-            If the weight is not a finite number > 0, or the gradients are of other parameters than those before.
+            If the divisor is not a finite number >= 0, or ``None`` beside numbers, or the gradients are of other
+            parameters than those before.
         CheckpointError
             If a sum that was loaded does not fit the gradients.
         """
-        weight = as_finite(weight, "weight")
-        if weight <= 0.0:
-            raise ArgumentError(f"expected a weight > 0, the number of samples, got {weight}")
+        divisor = _checked(divisor)
+        if self._count and (divisor is None) != (self._weight is None):
+            raise ArgumentError(
+                "expected a divisor for each batch of a step or None for each, which is for a loss that is a sum, got "
+                f"{'None' if divisor is None else 'a number'} after the other; call flush() in between"
+            )
         if self._count and gradients.keys() != self._sums.keys():
             raise ArgumentError(
                 f"expected gradients of the parameters whose sums are kept, {[*self._sums]}, got {[*gradients]}; call "
@@ -94,8 +111,9 @@ class Accumulation:
             )
         self._dtypes = {path: g.dtype for path, g in gradients.items()}
         if not self._count:
-            self._first = weight
-        share = weight / self._first
+            self._first = divisor if isinstance(divisor, float) and divisor else 1.0
+            self._weight = None if divisor is None else 0.0
+        share = 1.0 if divisor is None else divisor / self._first
         new = {path: _times(_wide(g), share) for path, g in gradients.items()}
         if self._is_loaded:
             self._move_to(new)
@@ -103,19 +121,20 @@ class Accumulation:
             self._sums = {path: add_into(total, new[path]) for path, total in self._sums.items()}
         else:
             self._sums = {path: copied(g) if g is gradients[path] else g for path, g in new.items()}
-        self._weight += share
+        if self._weight is not None:
+            self._weight = self._weight + share
         self._count += 1
         return self.flush() if self._count >= self.every else None
 
     def flush(self) -> dict[str, Array] | None:
-        """Return the mean of what was added since the last step, as at the end of an epoch; ``None`` for nothing."""
+        """Return the gradients of what was added since the last step, as an epoch ends; ``None`` for nothing."""
         if not self._count:
             return None
         sums, self._sums, weight = self._sums, {}, self._weight
         self._count, self._weight, self._is_loaded = 0, 0.0, False
         found = {}
         for path, total in sums.items():
-            mean = total if weight == 1.0 else divide_into(total, weight)
+            mean = _divided(total, weight)
             found[path] = namespace(mean).astype(mean, self._dtypes.get(path, mean.dtype), copy=False)
         return found
 
@@ -140,10 +159,11 @@ class Accumulation:
             changed.
         """
         match state:
-            case {"count": int(count), "weight": float(weight), "first": float(first), "sums": Mapping() as sums} if (
+            case {"count": int(count), "weight": weight, "first": float(first), "sums": Mapping() as sums} if (
                 len(state) == 4
                 and 0 <= count < self.every
-                and (weight > 0.0 and len(sums) > 0) == (count > 0)
+                and (len(sums) > 0) == (count > 0)
+                and _is_divisor(weight)
                 and first > 0.0
                 and all(is_array(total) and is_floating(total) for total in sums.values())
             ):
@@ -154,7 +174,8 @@ class Accumulation:
                     f"weight, first, and sums by path, got {_described(state)}; load another checkpoint"
                 )
         before = vars(self).copy()
-        self._count, self._weight, self._first = count, weight, first
+        self._count, self._first = count, first
+        self._weight = float(to_numpy(weight)) if is_array(weight) else weight
         self._sums, self._dtypes, self._is_loaded = dict(sums), {}, bool(count)
         if like is not None and count:
             try:
@@ -177,8 +198,34 @@ def _wide(x: Array) -> Array:
     return xp.astype(x, xp.float32) if getattr(x.dtype, "itemsize", 4) == 2 else x
 
 
-def _times(x: Array, share: float) -> Array:
+def _checked(divisor: Any) -> float | Array | None:
+    """Return a divisor as a number, where it can be read without waiting, or else as an array."""
+    if divisor is None:
+        return None
+    if is_array(divisor) and (is_symbolic(divisor) or not is_cheap_to_read(divisor)):
+        return divisor if is_floating(divisor) else namespace(divisor).astype(divisor, namespace(divisor).float32)
+    found = as_finite(float(to_numpy(divisor)) if is_array(divisor) else divisor, "divisor")
+    if found < 0.0:
+        raise ArgumentError(f"expected a divisor >= 0, such as the number of samples, got {found}")
+    return found
+
+
+def _times(x: Array, share: Any) -> Array:
+    if is_array(share):
+        return x * namespace(x, share).astype(share, x.dtype)
     return x if share == 1.0 else x * share
+
+
+def _divided(total: Array, weight: Any) -> Array:
+    """Return a sum divided by its weight, or by 1 if that is 0 or ``None``; the sum may be overwritten."""
+    if is_array(weight):
+        xp = namespace(total, weight)
+        return divide_into(total, xp.astype(xp.where(weight == 0, 1, weight), total.dtype))
+    return divide_into(total, weight) if weight not in (None, 0.0, 1.0) else total
+
+
+def _is_divisor(weight: Any) -> bool:
+    return weight is None or (is_array(weight) and not weight.ndim) or (isinstance(weight, float) and weight >= 0.0)
 
 
 def _described(state: Mapping[str, Any]) -> str:

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from nnx.backend import is_array, is_cheap_to_read, namespace, to_device, to_numpy
+from nnx.backend import is_array, to_device
 from nnx.data import DataLoader, Dataset
 from nnx.errors import ArgumentError, DataError
-from nnx.training.step import WEIGHT
-from nnx.tree import tree_flatten
 from nnx.types import Tree
 
 
@@ -80,23 +78,3 @@ def rest_of_epoch(loader: Iterable[Tree], taken: int, device: str | None = None)
 def one_pass(loader: Any, device: str | None = None) -> Iterator[Tree]:
     """Iterate over all batches to evaluate a model: always in the order of the first epoch, and without moving on."""
     return rest_of_epoch(loader.batches(0) if isinstance(loader, DataLoader) else loader, 0, device)
-
-
-def weight_of(batch: Tree) -> float:
-    """Return what the mean loss of a batch weighs among others: its samples, or the sum of their weights if it has any.
-
-    Where reading these would wait for a device, the number of samples has to do.
-    """
-    weight = batch.get(WEIGHT) if isinstance(batch, Mapping) else None
-    if not is_array(weight) or not is_cheap_to_read(weight):
-        return samples_in(batch)
-    return float(to_numpy(namespace(weight).sum(weight)))
-
-
-def samples_in(batch: Tree) -> int:
-    """Return the number of samples of a batch, the length of the first axis of its first array that has one."""
-    first = batch[0] if type(batch) is tuple and batch else batch  # the usual case, without looking at all of it
-    for leaf in (first,) if is_array(first) and first.ndim else tree_flatten(batch).values():
-        if is_array(leaf) and leaf.ndim:
-            return int(leaf.shape[0])
-    return 1

@@ -45,7 +45,7 @@ def evaluate(
     Returns
     -------
     dict
-        Numbers by name, the loss weighted by samples; NumPy arrays for metrics such as a confusion matrix.
+        Numbers by name, the loss that of all batches as one; NumPy arrays for metrics such as a confusion matrix.
 
     Raises
     ------
@@ -77,13 +77,13 @@ def evaluate_batches(
     device: str | None = None,
 ) -> dict[str, Any]:
     """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
-    totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
+    stated, totals, watch = as_objective(loss), Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
     with evaluating(model, loss):
         for batch in one_pass(batches, device):
             watch.begin(batch)
             value, outputs = objective(model, batch)
             watch.examine(batch, value)
-            totals.update(batch, value, outputs)
+            totals.update(batch, value, outputs, stated.divisor(batch, outputs))
         return totals.read(watch)
 
 

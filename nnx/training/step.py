@@ -1,17 +1,16 @@
 """One step of training: a function of a model and a batch."""
 
-import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from nnx.autodiff import value_and_grad
-from nnx.backend import namespace
-from nnx.errors import ArgumentError, DataError, ShapeError, UsageError
-from nnx.functional.checks import counted, first_where, nearest
+from nnx.autodiff import stop_gradient, value_and_grad
+from nnx.backend import is_array, namespace, unrecorded
+from nnx.errors import ArgumentError, DataError, UsageError
+from nnx.functional.checks import counted, nearest
 from nnx.layers import Module
 from nnx.losses import Loss
+from nnx.losses.weighting import samples_in, weighted
 from nnx.types import Array, Tree
 
 TARGET, WEIGHT = "target", "sample_weight"
@@ -97,20 +96,15 @@ def make_step(
     return step
 
 
-def as_objective(loss: Any) -> Callable[[Any, Any], tuple[Array, Any]]:
+def as_objective(loss: Any) -> "DividedObjective":
     """Return the objective that a loss stands for, or the user's own, with a check of what it returns."""
-    return supervised(loss) if isinstance(loss, Loss) else partial(_checked, loss)
+    if isinstance(loss, DividedObjective):
+        return loss
+    return Supervised(loss) if isinstance(loss, Loss) else _Own(loss)
 
 
-def _checked(objective: Callable[[Any, Any], Any], model: Any, batch: Any) -> tuple[Array, Any]:
-    found = objective(model, batch)
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise ArgumentError(f"expected an objective that returns (value, outputs), got {type(found).__name__}")
-    return found
-
-
-def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[Array, Any]]:
-    """Return the objective ``loss(model(inputs), target)`` for batches that hold inputs and a target.
+def supervised(loss: Callable[[Any, Any], Array]) -> "DividedObjective":
+    r"""Return the objective ``loss(model(inputs), target)`` for batches that hold inputs and a target.
 
     ======================================== ==================================
     batch                                    the loss
@@ -118,7 +112,7 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     ``(x, target)``                          ``loss(model(x), target)``
     ``(a, b, target)``                       ``loss(model(a, b), target)``
     ``{"a": a, "b": b, "target": target}``   ``loss(model(a=a, b=b), target)``
-    the same with ``"sample_weight": w``     ``sum(w * losses) / sum(w)``
+    the same with ``"sample_weight": w``     ``sum(w * losses) / sum(w)``; see the notes
     ``(x,)`` or ``x``, as for an autoencoder ``loss(model(x), x)``
     ======================================== ==================================
 
@@ -131,7 +125,8 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     Returns
     -------
     objective : callable
-        ``objective(model, batch) -> (value, outputs)``.
+        ``objective(model, batch) -> (value, outputs)``. Its method ``divisor(batch, outputs)`` returns what the loss
+        was divided by, see :meth:`nnx.Loss.divisor`; for a plain function that is the number of samples.
 
     Raises
     ------
@@ -143,6 +138,13 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     ArgumentError
         From the objective, if samples have weights and the loss has no ``reduction="none"``.
 
+    Notes
+    -----
+    A weight of a sample is one of each of its terms, such as the elements of its target, or there is one weight for
+    each term. With what the loss itself counts a term as, such as the weight of a class or 0 for an ignored target, the
+    mean is :math:`\sum_i w_i l_i / \sum_i w_i c_i`: weights of 1 change nothing. A loss that is a sum is
+    :math:`\sum_i w_i l_i`.
+
     Examples
     --------
     >>> import numpy as np, nnx
@@ -150,35 +152,67 @@ def supervised(loss: Callable[[Any, Any], Array]) -> Callable[[Any, Any], tuple[
     >>> float(value), outputs
     (2.0, array([0., 2.]))
     """
+    return Supervised(loss)
 
-    def objective(model: Any, batch: Any) -> tuple[Array, Any]:
+
+class DividedObjective:
+    """What is minimized: ``objective(model, batch) -> (value, outputs)``, and what the value was divided by."""
+
+    def __init__(self, loss: Callable[[Any, Any], Any]) -> None:
+        self.loss = loss
+
+    def __call__(self, model: Any, batch: Any) -> tuple[Array, Any]:
+        """Return the value and the outputs of the model."""
+        raise NotImplementedError
+
+    def divisor(self, batch: Tree, outputs: Any) -> int | Array | None:
+        """Return what the value was divided by, ``None`` if by nothing; an array is not read from its device."""
+        found = self._divisor(batch, outputs)
+        return unrecorded(stop_gradient(found)) if is_array(found) else found
+
+    def _divisor(self, batch: Tree, outputs: Any) -> int | Array | None:
+        raise NotImplementedError
+
+
+class Supervised(DividedObjective):
+    """The objective of a loss; made by :func:`supervised`."""
+
+    def __call__(self, model: Any, batch: Any) -> tuple[Array, Any]:
+        """Return the loss and the outputs of the model."""
         args, kwargs, target, weight = parts_of(batch)
-        outputs = call_model(model, args, kwargs)
-        return (loss(outputs, target) if weight is None else _weighted(loss, outputs, target, weight)), outputs
+        outputs, loss = call_model(model, args, kwargs), self.loss
+        if weight is None:
+            return loss(outputs, target), outputs
+        if not isinstance(loss, Loss) or "none" not in loss.reductions:
+            raise ArgumentError(
+                f"expected a loss that can give one for each sample, since the batch has {WEIGHT!r}, got "
+                f"{getattr(loss, '__name__', type(loss).__name__)}; choose one with reduction='none', or write an "
+                "objective"
+            )
+        terms, counts = loss.terms(outputs, target), loss.counts(outputs, target)
+        return weighted(terms, counts, weight, loss.reduction), outputs
 
-    return objective
+    def _divisor(self, batch: Tree, outputs: Any) -> int | Array | None:
+        if not isinstance(self.loss, Loss):
+            return samples_in(batch)
+        _, _, target, weight = parts_of(batch)
+        return self.loss.divisor(outputs, target, sample_weight=weight)
 
 
-def _weighted(loss: Any, outputs: Any, target: Any, weight: Array) -> Array:
-    if "none" not in getattr(loss, "reductions", ()):
-        raise ArgumentError(
-            f"expected a loss that can give one for each sample, since the batch has {WEIGHT!r}, got "
-            f"{getattr(loss, '__name__', type(loss).__name__)}; choose one with reduction='none', or write an objective"
-        )
-    each = copy.copy(loss)
-    vars(each)["reduction"] = "none"
-    losses = each.forward(outputs, target)
-    xp = namespace(losses, weight)
-    if weight.ndim == 1 and losses.ndim > 1 and weight.shape[0] == losses.shape[0]:  # the losses of a sample have one
-        losses = xp.mean(xp.reshape(losses, (losses.shape[0], -1)), axis=1)
-    if tuple(weight.shape) != tuple(losses.shape):
-        raise ShapeError(
-            f"expected {WEIGHT!r} of shape {tuple(losses.shape)}, one for each loss, got {tuple(weight.shape)}"
-        )
-    if (negative := first_where(weight, lambda host: host < 0)) is not None:
-        raise DataError(f"expected {WEIGHT!r} >= 0, got {negative}; leave a sample out with a weight of 0")
-    weight = xp.astype(weight, losses.dtype)
-    return xp.sum(weight * losses) / xp.sum(weight)
+class _Own(DividedObjective):
+    """A user's own objective. If it has no ``divisor``, it is taken for a mean over samples, or over their weights."""
+
+    def __call__(self, model: Any, batch: Any) -> tuple[Array, Any]:
+        found = self.loss(model, batch)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ArgumentError(f"expected an objective that returns (value, outputs), got {type(found).__name__}")
+        return found
+
+    def _divisor(self, batch: Tree, outputs: Any) -> int | Array | None:
+        if hasattr(self.loss, "divisor"):
+            return self.loss.divisor(batch, outputs)
+        weight = batch.get(WEIGHT) if isinstance(batch, Mapping) else None
+        return namespace(weight).sum(weight) if is_array(weight) else samples_in(batch)
 
 
 def settle_on(model: Module, batch: Any) -> None:

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nnx.backend import is_array, to_numpy
+from nnx.backend import is_array, namespace, to_numpy
 from nnx.errors import ArgumentError, NnxError
+from nnx.losses.weighting import samples_in
 from nnx.metrics import Mean, Metric
-from nnx.training.batches import samples_in, weight_of
+from nnx.metrics.sums import ratio
 from nnx.training.device_values import read_together
 from nnx.training.step import parts_of
 from nnx.training.watch import Watch
@@ -54,7 +55,7 @@ def as_metrics(metrics: Any) -> Metrics:
 
 
 class Totals:
-    """Loss and metrics over the batches of an epoch. The loss is weighted by samples, as is a function's value.
+    """Loss and metrics over the batches of an epoch. The value of a function is weighted by samples.
 
     Parameters
     ----------
@@ -64,13 +65,13 @@ class Totals:
 
     def __init__(self, metrics: Metrics) -> None:
         self._functions = {name: metric for name, metric in metrics.items() if not isinstance(metric, Metric)}
-        self._sums: dict[str, Metric] = {"loss": Mean()}
+        self._sums: dict[str, Metric] = {"loss": _Loss()}
         for name, metric in metrics.items():
             self._sums[name] = copy.copy(metric) if isinstance(metric, Metric) else Mean()
             self._sums[name].reset()
 
-    def update(self, batch: Tree, value: Array, outputs: Any) -> None:
-        """Add a batch. Nothing is read from a device.
+    def update(self, batch: Tree, value: Array, outputs: Any, divisor: int | Array | None) -> None:
+        """Add a batch, and what its loss was divided by. Nothing is read from a device.
 
         Raises
         ------
@@ -82,7 +83,7 @@ class Totals:
         for name, metric in self._sums.items():
             try:
                 if name == "loss":
-                    metric.update(value, weight_of(batch))
+                    metric.update(value, divisor)
                 elif name in self._functions:
                     metric.update(self._functions[name](outputs, target), samples)
                 else:
@@ -133,6 +134,23 @@ class Totals:
         """Go on from sums; a metric that is new starts with none."""
         for name, metric in self._sums.items():
             metric.load_state_dict(state.get(name, {}))
+
+
+class _Loss(Mean):
+    """The loss of all batches as one: what was divided, added up, over the divisors, added up.
+
+    If those are 0 it is divided by 1. So the loss is 0 where no target counts, and a sum, whose divisor is ``None``, is
+    added up.
+    """
+
+    def measure(self, value: Array, weight: Any = None) -> dict[str, Any]:
+        """Return the loss times its divisor, and the divisor."""
+        found = super().measure(value, 1 if weight is None else weight)
+        return {**found, "weight": 0} if weight is None else found
+
+    def result(self, total: Array, weight: Any) -> Array:
+        """Return the quotient of the sums."""
+        return ratio(total, namespace(weight).where(weight == 0, 1.0, weight) if is_array(weight) else weight or 1)
 
 
 def as_row(found: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

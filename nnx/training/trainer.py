@@ -10,7 +10,7 @@ from nnx.functional.checks import as_integer, expect_choice
 from nnx.layers import Module
 from nnx.losses import Loss
 from nnx.optimizers import WeightAverage
-from nnx.training.batches import as_batches, count_of, rest_of_epoch, state_of, weight_of
+from nnx.training.batches import as_batches, count_of, rest_of_epoch, state_of
 from nnx.training.history import History
 from nnx.training.hooks import Callback
 from nnx.training.inference import evaluate_batches, predict
@@ -57,9 +57,8 @@ class Trainer(Resumable):
         What the model computes in, for evaluation too. Parameters, optimizer and metrics keep float32; float16 has a
         :class:`nnx.training.LossScale`, which leaves out updates whose gradients overflow.
     accumulate : int
-        How many batches make one update, whose gradient is the mean over all of their samples. What is left at the end
-        of an epoch makes one too. Each batch counts by its samples, or the sum of their weights; a loss that divides by
-        something else, as one that ignores targets does, is not that of the large batch exactly.
+        How many batches make one update, whose gradient is that of the loss of all of them as one batch: each counts by
+        what its loss was divided by, see :meth:`nnx.Loss.divisor`. What is left at the end of an epoch makes one too.
     average : nnx.EMA or nnx.SWA, optional
         Made for ``model``, and updated with it. Validation, :meth:`evaluate` and :meth:`predict` use the averaged
         weights, and so does a callback that keeps the best ones; ``model`` itself is left with the last.
@@ -125,7 +124,7 @@ class Trainer(Resumable):
         super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
-        self.objective = as_objective(loss)
+        self.objective = self._stated = as_objective(loss)  # a callback may put another function around the first
 
     def fit(self, data: Any, validation: Any = None, *, epochs: int, batch_size: int = 32, seed: int = 0) -> History:
         """Train for a number of epochs, and evaluate after each.
@@ -234,8 +233,9 @@ class Trainer(Resumable):
         if not watch.examine(batch, value, None if self._update.scale is not None else gradients):
             self.skipped += 1
             return None
-        self._totals.update(batch, value, outputs)
-        gathered = self._update.gather(gradients, weight_of(batch))
+        divisor = self._stated.divisor(batch, outputs)
+        self._totals.update(batch, value, outputs, divisor)
+        gathered = self._update.gather(gradients, divisor)
         return None if gathered is None else self._hooks.gradients(self, gathered)
 
     def _update_with_rest(self) -> None:

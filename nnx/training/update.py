@@ -60,11 +60,14 @@ class Update:
 
         return scaled
 
-    def gather(self, gradients: Gradients, weight: float) -> Gradients | None:
-        """Take the gradients of a batch; return those of an update, ``None`` if there is none yet or it overflowed."""
+    def gather(self, gradients: Gradients, divisor: int | Array | None) -> Gradients | None:
+        """Take the gradients of a batch, and what its loss was divided by; return those of an update.
+
+        ``None`` if there is none yet or it overflowed.
+        """
         if self.accumulation is None:
             return self._unscaled(gradients)
-        found = self.accumulation.add(gradients, weight)
+        found = self.accumulation.add(gradients, divisor)
         return None if found is None else self._unscaled(found)
 
     def rest(self) -> Gradients | None:

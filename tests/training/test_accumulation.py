@@ -79,6 +79,21 @@ def test_there_is_one_sum_which_is_added_to_in_place():
         assert accumulation._sums["weight"] is held
 
 
+@pytest.mark.parametrize("divisors", [(0, 2, 3), (0.0, 0.0, 0.0), (None, None, None)])
+@pytest.mark.parametrize("kind", ["numbers", "arrays"])
+def test_divisors_of_0_and_none(xp, monkeypatch, divisors, kind):
+    monkeypatch.setattr("nnx.training.accumulation.is_cheap_to_read", lambda x: False)  # as on a device
+    accumulation, restored = Accumulation(every=3), Accumulation(every=3)
+    gradients = [{"weight": xp.asarray([number, 1.0])} for number in (0.0, 1.0, 2.0)]
+    for g, divisor in zip(gradients, divisors, strict=True):
+        given = divisor if kind == "numbers" or divisor is None else xp.asarray(divisor, "int32")
+        restored.load_state_dict(nnx.to_numpy(accumulation.state_dict()))
+        mean = accumulation.add(g, given)
+    expected = [3.0, 3.0] if divisors[0] is None else [1.6, 1.0] if divisors[1] else [0.0, 0.0]
+    assert_close(mean, {"weight": xp.asarray(expected)}, rtol=1e-6)
+    assert_close(restored.add(g, given), mean, rtol=0.0)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sums_of_half_precision_are_in_float32(xp, dtype):
     if not hasattr(xp.namespace, dtype):
@@ -110,16 +125,22 @@ def test_error_for_a_number_of_batches(every):
 def test_errors_of_add():
     accumulation = Accumulation(every=3)
     g = {"weight": np.ones(2)}
-    for weight in (0, -1.0):
-        with pytest.raises(ArgumentError, match="expected a weight > 0, the number of samples, got"):
-            accumulation.add(g, weight)
-    with pytest.raises(ArgumentError, match="expected a finite weight, got nan"):
+    for divisor in (-1.0, np.asarray(-1.0)):
+        with pytest.raises(ArgumentError, match=r"expected a divisor >= 0, such as the number of samples, got -1\.0"):
+            accumulation.add(g, divisor)
+    with pytest.raises(ArgumentError, match="expected a finite divisor, got nan"):
         accumulation.add(g, np.nan)
     accumulation.add(g)
     with pytest.raises(
         ArgumentError, match=r"of the parameters whose sums are kept, \['weight'\], got \['bias'\]; call"
     ):
         accumulation.add({"bias": np.ones(2)})
+    with pytest.raises(ArgumentError, match=r"for each batch of a step or None for each.*got None after the other"):
+        accumulation.add(g, None)
+    accumulation.flush()
+    accumulation.add(g, None)
+    with pytest.raises(ArgumentError, match="which is for a loss that is a sum, got a number after the other; call"):
+        accumulation.add(g, 2)
 
 
 STATE = {"count": 1, "weight": 1.0, "first": 4.0, "sums": {"weight": np.ones(2, np.float32)}}
@@ -131,8 +152,9 @@ STATE = {"count": 1, "weight": 1.0, "first": 4.0, "sums": {"weight": np.ones(2, 
         {"count": 3},
         {"count": -1},
         {"count": 0},
-        {"weight": 0.0},
+        {"weight": -1.0},
         {"weight": "1"},
+        {"weight": np.ones(2)},
         {"first": -1.0},
         {"sums": {}},
         {"sums": {"weight": 1.0}},
