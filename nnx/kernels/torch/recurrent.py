@@ -1,6 +1,6 @@
 """Recurrent layers: torch's own, which is oneDNN's or cuDNN's where those are used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,8 +30,8 @@ def _checking(step_of: Callable[..., Step]) -> Callable[..., Declined | None]:
     return check
 
 
-def _run(function: Any, x: Any, weights: list[Any], states: list[Any], reverse: bool) -> tuple[Any, ...]:
-    weight, recurrent_weight, bias, recurrent_bias = weights
+def _run(function: Any, step: Step, args: Sequence[Any], reverse: bool) -> tuple[Any, ...]:
+    x, weight, recurrent_weight, bias, recurrent_bias, *states, _ = step.filled(args)
     flat = [weight.T, recurrent_weight.T]
     has_biases = bias is not None or recurrent_bias is not None
     if has_biases:
@@ -48,50 +48,18 @@ def _run(function: Any, x: Any, weights: list[Any], states: list[Any], reverse: 
 
 @native(lstm, _checking(lambda: LSTM_STEP))
 @in_float32_on_host
-def _(
-    x: Any,
-    weight: Any,
-    recurrent_weight: Any,
-    bias: Any = None,
-    recurrent_bias: Any = None,
-    hidden: Any = None,
-    cell: Any = None,
-    mask: Any = None,
-    *,
-    reverse: bool = False,
-) -> Any:
-    return _run(torch.lstm, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden, cell], reverse)
+def _(*args: Any, reverse: bool = False) -> Any:
+    return _run(torch.lstm, LSTM_STEP, args, reverse)
 
 
 @native(gru, _checking(lambda: GRU_STEP))
 @in_float32_on_host
-def _(
-    x: Any,
-    weight: Any,
-    recurrent_weight: Any,
-    bias: Any = None,
-    recurrent_bias: Any = None,
-    hidden: Any = None,
-    mask: Any = None,
-    *,
-    reverse: bool = False,
-) -> Any:
-    return _run(torch.gru, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden], reverse)
+def _(*args: Any, reverse: bool = False) -> Any:
+    return _run(torch.gru, GRU_STEP, args, reverse)
 
 
 @native(rnn, _checking(rnn_step))
 @in_float32_on_host
-def _(
-    x: Any,
-    weight: Any,
-    recurrent_weight: Any,
-    bias: Any = None,
-    recurrent_bias: Any = None,
-    hidden: Any = None,
-    mask: Any = None,
-    *,
-    activation: str = "tanh",
-    reverse: bool = False,
-) -> Any:
+def _(*args: Any, activation: str = "tanh", reverse: bool = False) -> Any:
     function = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[activation]
-    return _run(function, x, [weight, recurrent_weight, bias, recurrent_bias], [hidden], reverse)
+    return _run(function, rnn_step(activation), args, reverse)
