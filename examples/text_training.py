@@ -1,4 +1,4 @@
-"""What the character models share: the text as numbers, the training loop, the sampling, and the plot."""
+"""What the character models share: the text as numbers, the training, the sampling, and the plot."""
 
 import argparse
 import math
@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 import nnx
 from options import load_text
 from plotting import BLUE, GREY, ORANGE, label, save_figure
+from reporting import Report
+
+LINE = "step {step:>5}: loss {loss:.3f}, validation {validation_loss:.3f} nats a character ({seconds:.0f} s)"
 
 
 class Text(NamedTuple):
@@ -31,62 +34,39 @@ def as_numbers(path: Path | None, quick: bool) -> Text:
     return Text(vocabulary, tokens[:cut], tokens[cut:])
 
 
-def windows(tokens: Any, starts: Any, context: int) -> tuple[Any, Any]:
-    """Return pieces of a text (batch, context), and the characters that follow each of theirs."""
-    pieces, following = nnx.data.Windows(tokens, context)[starts]
-    return nnx.backend.asarray(pieces), nnx.backend.asarray(following)
-
-
-def objective(model: nnx.Module, tokens: Any, following: Any) -> Any:
-    """Return the mean loss in nats a character; a model returns logits and a state."""
+def objective(model: nnx.Module, batch: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return the mean loss in nats a character, and the logits; a model returns logits and a state."""
+    tokens, following = batch
     logits, _ = model(tokens)
-    return nnx.functional.cross_entropy(logits, following, axis=-1)
+    return nnx.functional.cross_entropy(logits, following, axis=-1), logits
 
 
-def train(model: nnx.Module, text: Text, options: argparse.Namespace) -> list[tuple[int, float, float]]:
-    """Train with AdamW, a rate that rises and then falls along a cosine, and gradients of norm 1 at most."""
-    optimizer = nnx.AdamW(model, options.learning_rate, betas=(0.9, 0.99), weight_decay=0.1, no_decay="*bias")
-    differentiate = nnx.value_and_grad(objective)
-    rng = np.random.default_rng(options.seed)
-    steps, every = (20, 10) if options.quick else (options.steps, 100)
-    start, recent, history = time.perf_counter(), [], []
-    for step in range(1, steps + 1):
-        starts = rng.integers(0, len(text.training) - options.context, options.batch_size)
-        loss, gradients = differentiate(model, *windows(text.training, starts, options.context))
-        warm_up, decay = min(1.0, 10 * step / steps), 0.55 + 0.45 * math.cos(math.pi * step / steps)
-        optimizer.learning_rate = options.learning_rate * warm_up * decay
-        optimizer.step(clipped(gradients, 1.0))
-        recent.append(loss)
-        if step % every == 0:
-            mean = float(np.mean([float(value) for value in recent]))
-            history.append((step, mean, validate(model, text, options)))
-            recent = []
-            seconds = time.perf_counter() - start
-            print(
-                f"step {step:>5}: loss {mean:.3f}, validation {history[-1][2]:.3f} nats a character ({seconds:.0f} s)"
-            )
-    return history
+def train(model: nnx.Module, text: Text, options: argparse.Namespace) -> tuple[nnx.training.History, float]:
+    """Train with AdamW, a rate that rises and then falls along a cosine, and gradients of norm 1 at most.
 
+    An epoch is 100 batches of random windows. It is validated on windows from all parts of the validation text; the
+    loss that is returned is that of all of it.
+    """
+    every = 10 if options.quick else min(100, options.steps)
+    epochs = 2 if options.quick else options.steps // every
+    windows = nnx.data.Windows(text.training, options.context)
 
-def clipped(gradients: dict[str, Any], most: float) -> dict[str, Any]:
-    """Return gradients scaled down to a global norm of at most ``most``."""
-    xp = nnx.namespace(*gradients.values())
-    norm = xp.sqrt(sum(xp.sum(g * g) for g in gradients.values()))
-    scale = xp.minimum(xp.ones_like(norm), most / (norm + 1e-6))
-    return {path: scale * g for path, g in gradients.items()}
+    def at_random(seed: int, epoch: int) -> Any:
+        return np.random.default_rng((seed, epoch)).integers(0, len(windows), every * options.batch_size)
 
+    loader = nnx.data.DataLoader(windows, options.batch_size, seed=options.seed, sampler=at_random, to=options.backend)
+    whole = nnx.data.Windows(text.validation, options.context, step=options.context)
+    part = nnx.data.Subset(whole, range(0, len(whole), max(1, len(whole) // 64)))
+    whole, part = (nnx.data.DataLoader(source, 32, shuffle=False, to=options.backend) for source in (whole, part))
 
-def validate(model: nnx.Module, text: Text, options: argparse.Namespace, most: int | None = 64) -> float:
-    """Return the loss over windows from all parts of the validation text, or over all of it."""
-    starts = np.arange(0, len(text.validation) - options.context - 1, options.context)
-    starts = starts[:: 1 if most is None else max(1, len(starts) // most)]
-    model.eval()
-    losses = nnx.metrics.Mean()
-    for first in range(0, len(starts), 32):
-        batch = starts[first : first + 32]
-        losses.update(objective(model, *windows(text.validation, batch, options.context)), len(batch))
-    model.train()
-    return float(losses.compute())
+    rising = epochs * every // 10
+    falling = nnx.schedules.Cosine(options.learning_rate, 9 * rising, end=0.1 * options.learning_rate)
+    rate = nnx.schedules.WarmUp(falling, rising)
+    optimizer = nnx.AdamW(model, rate, betas=(0.9, 0.99), weight_decay=0.1, no_decay="*bias")
+    callbacks = [nnx.callbacks.ClipGradients(norm=1.0), Report(LINE)]
+    trainer = nnx.Trainer(model, objective, optimizer, callbacks=callbacks)
+    history = trainer.fit(loader, validation=part, epochs=epochs)
+    return history, trainer.evaluate(whole)["loss"]
 
 
 def sample(model: nnx.Module, text: Text, count: int, context: int, seed: int, temperature: float = 0.8) -> str:
@@ -111,24 +91,23 @@ def run(model: nnx.Module, text: Text, options: argparse.Namespace, name: str) -
     count = sum(math.prod(w.shape) for w in model.parameters().values())
     print(f"{count:,} parameters, {len(text.training):,} characters to train, {len(text.validation):,} to validate")
     start = time.perf_counter()
-    history = train(model, text, options)
+    history, final = train(model, text, options)
     minutes = (time.perf_counter() - start) / 60
-    final = validate(model, text, options, most=None)
     written = sample(model, text, 100 if options.quick else 500, options.context, options.seed)
     print(f"validation loss {final:.3f} nats a character, after {minutes:.1f} minutes\n\n{written}")
     save_figure(plot(history, final, written), options.out, name)
 
 
-def plot(history: list[tuple[int, float, float]], final: float, written: str) -> Any:
+def plot(history: nnx.training.History, final: float, written: str) -> Any:
     """Return a figure of the losses, and of what the model writes."""
     figure = Figure((9.6, 4.6))
     left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
-    steps, training, validation = zip(*history, strict=True)
-    left.plot(steps, training, color=ORANGE, label="training")
-    left.plot(steps, validation, color=BLUE, label="validation")
-    label(left, steps[-1], validation[-1], f"{final:.2f}", BLUE)
+    epochs, validation = history.column("epoch"), history.column("validation_loss")
+    left.plot(epochs, history.column("loss"), color=ORANGE, label="training")
+    left.plot(epochs, validation, color=BLUE, label="validation")
+    label(left, epochs[-1], validation[-1], f"{final:.2f}", BLUE)
     left.legend()
-    left.set(title="Loss, nats a character", xlabel="step")
+    left.set(title="Loss, nats a character", xlabel="steps, in hundreds")
     right.set_axis_off()
     right.set_title("What it writes")
     lines = [line[:46] for line in written.split("\n")][:24]

@@ -9,7 +9,6 @@ Source: T. Mikolov et al., "Distributed representations of words and phrases and
 
 import math
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 import nnx
 from options import load_text, option_parser
 from plotting import BLUE, GREY, new_figure, save_figure
+from reporting import Report
 
 
 class SkipGram(nnx.Module):
@@ -53,19 +53,21 @@ def draw(tokens, shares, count, window, negatives, rng):
 
 
 def train(model, tokens, shares, options):
-    """Train with Adam; return the loss of each tenth of the steps."""
-    rng, optimizer = np.random.default_rng(options.seed), nnx.Adam(model, options.learning_rate)
-    step = nnx.training.make_step(nnx.BCEWithLogits(), optimizer)
-    start, recent, history = time.perf_counter(), [], []
-    for number in range(1, options.steps + 1):
-        optimizer.learning_rate = options.learning_rate * 0.5 * (1 + math.cos(math.pi * number / options.steps))
-        batch = draw(tokens, shares, options.batch_size, options.window, options.negatives, rng)
-        recent.append(step(model, tuple(nnx.backend.asarray(part) for part in batch))[0])
-        if number % max(1, options.steps // 10) == 0:
-            history.append(float(np.mean([float(loss) for loss in recent])))
-            recent = []
-            print(f"step {number:>5}: loss {history[-1]:.4f}  ({time.perf_counter() - start:.0f} s)")
-    return history
+    """Train with Adam on words that are drawn anew for each step; return the loss of each tenth of the steps."""
+    every = max(1, options.steps // 10)  # an epoch of the trainer
+
+    def batches(epoch):
+        rng = np.random.default_rng((options.seed, epoch))
+        for _ in range(every):
+            yield draw(tokens, shares, options.batch_size, options.window, options.negatives, rng)
+
+    stream = nnx.data.Stream(batches, length=every)
+    loader = nnx.data.DataLoader(stream, batch_size=None, shuffle=False, to=options.backend)
+    epochs = options.steps // every
+    optimizer = nnx.Adam(model, nnx.schedules.Cosine(options.learning_rate, steps=epochs * every))
+    report = Report("step {step:>5}: loss {loss:.4f}  ({seconds:.0f} s)")
+    trainer = nnx.Trainer(model, nnx.BCEWithLogits(), optimizer, callbacks=[report])
+    return trainer.fit(loader, epochs=epochs).column("loss")
 
 
 def nearest(vectors, words, word, count=6):
