@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnx.functional.checks import as_integer, as_nonnegative
+from nnx.functional.checks import as_integer, as_nonnegative, counted
 from nnx.training.history import Row, is_smaller_better, monitored, rank
 from nnx.training.hooks import Callback
 from nnx.training.trainer import Trainer
@@ -148,7 +148,7 @@ class EarlyStopping(KeepBest):
         if self.waited >= self.patience and self.row is not None:
             trainer.stop(
                 f"no better {names[0]} than {self.row[names[0]]:.6g} of epoch {self.row['epoch']} "
-                f"for {self.waited} epochs"
+                f"for {counted(self.waited, 'epoch')}"
             )
 
     def _is_better(self, row: Row, reached: Row, names: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 
 from nnx.callbacks import Callback, KeepBest
 from nnx.cli import LOSSES
+from nnx.functional.checks import counted
 from nnx.layers import Linear, Module, ReLU, Sequential
 from nnx.optimizers import Optimizer
 from nnx.training import Trainer
@@ -131,7 +132,7 @@ def model_name(model: Module) -> str:
     if len(layers) == 2 * len(linear) - 1 and all(isinstance(layer, ReLU) for layer in layers[1::2]):
         return "-".join(map(str, (linear[0].in_features, *(layer.out_features for layer in linear)))) + " network"
     count = sum(math.prod(array.shape) for array in model.parameters().values())
-    return f"{type(model).__name__} of {count:,} parameters"
+    return f"{type(model).__name__} of {counted(count, 'parameter')}"
 
 
 def optimizer_name(optimizer: Optimizer) -> str:
@@ -150,7 +151,7 @@ def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return f"by {str(value.get('type')).removeprefix('schedules.')}"
     if isinstance(value, list):
-        return f"for {len(value)} groups"
+        return f"for {counted(len(value), 'group')}"
     return value if isinstance(value, str) else format(value, "g") if isinstance(value, float) else str(value)
 
 

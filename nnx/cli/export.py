@@ -11,6 +11,7 @@ from nnx.backend import to_numpy, use_backend
 from nnx.cli import OK
 from nnx.cli.runs import read_run
 from nnx.errors import ArgumentError, MissingExtraError
+from nnx.functional.checks import counted
 from nnx.io import replacing, save_weights, to_torch_state_dict
 
 
@@ -45,7 +46,9 @@ def export(folder: Path, out: Path, *, torch: bool, console: Console) -> int:
         else:
             save_weights(out, model, {"run": run.content()})
     count = sum(value.size for value in values.values())
-    console.print(f"{count:,} numbers in {len(values)} arrays written to [bold]{escape(str(out))}[/]")
+    console.print(
+        f"{counted(count, 'number')} in {counted(len(values), 'array')} written to [bold]{escape(str(out))}[/]"
+    )
     return OK
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from nnx.data import ImageFolder, load_digits, load_mnist, load_npz, read_csv, train_validation_split
 from nnx.data.files import raise_unreadable
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import nearest
+from nnx.functional.checks import counted, nearest
 from nnx.types import Array
 
 VALIDATION_FRACTION = 0.2
@@ -118,7 +118,7 @@ def load_samples(source: str, options: Mapping[str, Any] | None = None, *, quiet
     for x, _ in rows:  # targets are left to the training, which can skip a batch
         if len(bad := np.flatnonzero(~np.isfinite(x).all(axis=1))):
             raise DataError(
-                f"{source}: expected finite numbers, got NaN or infinity in {len(bad)} of {len(x)} samples, "
+                f"{source}: expected finite numbers, got NaN or infinity in {len(bad)} of {counted(len(x), 'sample')}, "
                 f"the first at index {bad[0]}; remove or replace them"
             )
     if len({x.shape[1] for x, _ in rows}) > 1:

@@ -35,6 +35,7 @@ from nnx.cli.run_folder import (
 )
 from nnx.cli.runs import Run, versions
 from nnx.errors import CheckpointError, DataError, MissingExtraError, NnxError, NonFiniteError
+from nnx.functional.checks import counted
 from nnx.io import save_weights
 from nnx.io.checkpoint_folder import CheckpointWarning
 from nnx.metrics import ConfusionMatrix
@@ -139,13 +140,15 @@ def _go_on(job: Job, folder: Path, begun: Mapping[str, Any], console: Console) -
     if is_finished and trainer.epoch >= epochs:
         if not is_shown(folder):
             show(folder, metadata)
-        console.print(f"{escape(str(folder))} has finished its {trainer.epoch} epochs; for more, add --epochs")
+        console.print(
+            f"{escape(str(folder))} has finished its {counted(trainer.epoch, 'epoch')}; for more, add --epochs"
+        )
         return OK
     keep_begun(folder, {**begun, **job.run.content()})
     _introduce(console, job)
     if trainer.step:
-        where = f" and {trainer.batch:,} batches" if trainer.batch else ""
-        console.print(f"goes on after {trainer.epoch} epochs{where}\n")
+        where = f" and {counted(trainer.batch, 'batch')}" if trainer.batch else ""
+        console.print(f"goes on after {counted(trainer.epoch, 'epoch')}{where}\n")
     return _run(job, folder, console)
 
 

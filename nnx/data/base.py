@@ -8,6 +8,7 @@ import numpy as np
 from nnx.backend import to_numpy
 from nnx.data.collation import collate
 from nnx.errors import ArgumentError, DataError, NnxError
+from nnx.functional.checks import counted
 from nnx.types import Tree
 
 
@@ -95,7 +96,7 @@ def rows_within(rows: Any, length: int) -> Any:
         )
     wrong = rows[(rows < -length) | (rows >= length)]
     if wrong.size:
-        raise DataError(f"expected rows from {-length} to {length - 1} of {length} samples, got {wrong[0]}")
+        raise DataError(f"expected rows from {-length} to {length - 1} of {counted(length, 'sample')}, got {wrong[0]}")
     return np.where(rows < 0, rows + length, rows)
 
 

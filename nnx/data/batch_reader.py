@@ -17,7 +17,7 @@ from nnx.data.sample_key import SampleKey
 from nnx.data.sources import as_dataset
 from nnx.data.streams import Stream, rows_of
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Tree
 
 _END = object()  # of a stream
@@ -148,7 +148,7 @@ class BatchReader:
             raise DataError("expected a data set with samples, got one with none; check what was loaded or selected")
         if self.prefetch and not self.workers:
             raise ArgumentError(
-                f"expected workers to read {self.prefetch} batches ahead, got 0; pass workers=1 or more"
+                f"expected workers to read {counted(self.prefetch, 'batch')} ahead, got 0; pass workers=1 or more"
             )
         if self.batch_size is None and (self.drop_last or self.collate is not None):
             raise ArgumentError("expected no drop_last and no collate with batch_size=None; both are about samples")
@@ -157,6 +157,6 @@ class BatchReader:
         samples = self.samples(0)
         if samples is not None and not self.count(samples):
             raise ArgumentError(
-                f"expected a batch_size of at most {samples} samples with drop_last, "
+                f"expected a batch_size of at most {counted(samples, 'sample')} with drop_last, "
                 f"got {self.batch_size}; use smaller batches or keep the last one"
             )

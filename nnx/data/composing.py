@@ -9,6 +9,7 @@ from nnx.backend import is_array
 from nnx.data.parameters import takes
 from nnx.data.sample_key import SampleKey
 from nnx.errors import ArgumentError, DataError, ShapeError, UsageError
+from nnx.functional.checks import counted
 from nnx.layers.config import config_of
 from nnx.types import Array
 
@@ -110,7 +111,7 @@ class RandomTransform(Transform):
         for x in arrays:
             if x.shape[0] != len(key.indices):
                 raise ShapeError(
-                    f"expected a batch of {len(key.indices)} samples, as many as the key has indices, "
+                    f"expected a batch of {counted(len(key.indices), 'sample')}, as many as the key has indices, "
                     f"got shape {tuple(x.shape)}"
                 )
         return key.below(type(self).__name__)

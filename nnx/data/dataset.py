@@ -8,6 +8,7 @@ import numpy as np
 from nnx.backend import asarray, device_of, is_array, namespace
 from nnx.data.base import Source
 from nnx.errors import ArgumentError, DataError, DeviceError
+from nnx.functional.checks import counted
 from nnx.types import Array
 
 Sample = tuple[Array, ...] | dict[str, Array]
@@ -110,7 +111,7 @@ class Dataset(Source):
     def __repr__(self) -> str:
         labels = [f"{name}: " for name in self.names] if self.names else [""] * len(self.arrays)
         kinds = (f"{tuple(array.shape[1:])} {array.dtype}" for array in self.arrays)
-        return f"Dataset({len(self)} samples: {', '.join(map(str.__add__, labels, kinds))})"
+        return f"Dataset({counted(len(self), 'sample')}: {', '.join(map(str.__add__, labels, kinds))})"
 
 
 def rows_like(rows: Any, array: Array) -> Array:

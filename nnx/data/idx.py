@@ -13,6 +13,7 @@ import numpy as np
 
 from nnx.data.files import open_file, raise_unreadable, read_elements
 from nnx.errors import ArgumentError, DataError, DTypeError
+from nnx.functional.checks import counted
 from nnx.types import Array
 
 # The third byte of the magic number is the element type; all numbers are big-endian.
@@ -120,7 +121,7 @@ def _read_header(stream: Any, path: str | os.PathLike[str]) -> tuple[np.dtype[An
     lengths = stream.read(4 * axes)
     if len(lengths) < 4 * axes:
         raise DataError(
-            f"{path}: expected a header of {4 + 4 * axes} bytes for {axes} axes, got {4 + len(lengths)}; "
+            f"{path}: expected a header of {4 + 4 * axes} bytes for {counted(axes, 'axis')}, got {4 + len(lengths)}; "
             "fetch the file again"
         )
     return _DTYPES[magic[2]], struct.unpack(f">{axes}I", lengths)

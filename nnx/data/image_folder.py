@@ -9,7 +9,7 @@ from nnx.data.collation import collate
 from nnx.data.files import Path
 from nnx.data.image_files import MAX_PIXELS, read_image
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Array, Tree
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -111,7 +111,7 @@ class ImageFolder(Source):
         return collate(samples, rows)
 
     def __repr__(self) -> str:
-        return f"ImageFolder({self.folder!r}, {len(self)} images of {len(self.classes)} classes)"
+        return f"ImageFolder({self.folder!r}, {counted(len(self), 'image')} of {len(self.classes)} classes)"
 
     def _find(self, folder: str, label: int) -> None:
         before = len(self.paths)

@@ -7,7 +7,7 @@ from typing import Any
 from nnx.data.batch_reader import BatchReader
 from nnx.data.orders import Sampler
 from nnx.errors import CheckpointError, UsageError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Tree
 
 _VERSION = 1  # of the state
@@ -182,7 +182,7 @@ class DataLoader(BatchReader):
             )
         if self.samples(epoch) is not None and batch > len(self):
             raise CheckpointError(
-                f"expected a position in an epoch of {len(self)} batches, got {batch} taken; "
+                f"expected a position in an epoch of {counted(len(self), 'batch')}, got {batch} taken; "
                 "make the loader with the data and the batch size that it had"
             )
         self._go_to(epoch, batch)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnx.data.idx import read_idx
 from nnx.errors import ArgumentError, DataError, MissingExtraError
+from nnx.functional.checks import counted
 from nnx.types import Array
 
 MIRRORS = (
@@ -203,7 +204,7 @@ def _read_bytes(path: Path, axes: int) -> Array:
     array = read_idx(path)
     if array.ndim != axes or array.dtype != np.uint8:
         raise DataError(
-            f"{path}: expected magic number {0x0800 + axes} ({axes} axes of uint8), "
-            f"got {array.ndim} axes of {array.dtype}; check that images and labels are not swapped"
+            f"{path}: expected magic number {0x0800 + axes} ({counted(axes, 'axis')} of uint8), "
+            f"got {counted(array.ndim, 'axis')} of {array.dtype}; check that images and labels are not swapped"
         )
     return array

@@ -10,7 +10,7 @@ import numpy as np
 from nnx.backend import to_numpy
 from nnx.data.base import rows_within
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Array
 
 Sampler = Callable[[int, int], Any]
@@ -58,7 +58,7 @@ class WeightedSampler:
         return rng.choice(len(self.probabilities), self.samples, p=self.probabilities)
 
     def __repr__(self) -> str:
-        return f"WeightedSampler({len(self.probabilities)} weights, samples={self.samples})"
+        return f"WeightedSampler({counted(len(self.probabilities), 'weight')}, samples={self.samples})"
 
 
 def order_of(samples: int, shuffle: bool, seed: int, epoch: int, sampler: Sampler | None = None) -> Any:

@@ -8,7 +8,7 @@ from nnx.backend import namespace
 from nnx.data.base import Source
 from nnx.data.dataset import Dataset, rows_like
 from nnx.errors import DataError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Array
 
 
@@ -79,7 +79,7 @@ class Windows(Source):
         return _taken(self.sequence, at), _taken(self.target, at + self.shift)
 
     def __repr__(self) -> str:
-        return f"Windows({len(self)} samples of length {self.length})"
+        return f"Windows({counted(len(self), 'sample')} of length {self.length})"
 
 
 def _taken(sequence: Array, at: Any) -> Array:

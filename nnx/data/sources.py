@@ -9,6 +9,7 @@ from nnx.backend import is_array
 from nnx.data.base import Source
 from nnx.data.dataset import Dataset
 from nnx.errors import ArgumentError, DataError
+from nnx.functional.checks import counted
 from nnx.types import Array, Tree
 
 _ACCEPTED = (
@@ -92,7 +93,7 @@ class Indexed(Source):
         return super().samples(rows) if several is None else several(rows.tolist())
 
     def __repr__(self) -> str:
-        return f"Indexed({len(self)} samples of {type(self.items).__name__})"
+        return f"Indexed({counted(len(self), 'sample')} of {type(self.items).__name__})"
 
 
 class Joined(Source):
@@ -143,7 +144,7 @@ class Joined(Source):
         return self._pack([part.span(start, stop, step) for part in self.parts])
 
     def __repr__(self) -> str:
-        return f"Joined({len(self)} samples of {len(self.parts)} parts)"
+        return f"Joined({counted(len(self), 'sample')} of {counted(len(self.parts), 'part')})"
 
     def _pack(self, parts: list[Tree]) -> Tree:
         return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))

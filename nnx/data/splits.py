@@ -15,7 +15,7 @@ from nnx.data.dataset import Dataset
 from nnx.data.sources import as_dataset
 from nnx.data.subsets import Subset
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.types import Array
 
 
@@ -167,7 +167,7 @@ def _parts(source: Source, fractions: list[Fraction], stratify: Any, groups: Any
     sizes = tuple(len(rows) for rows in parts)
     if 0 in sizes:
         raise DataError(
-            f"expected samples in every part, got {sizes} of {len(source)} samples"
+            f"expected samples in every part, got {sizes} of {counted(len(source), 'sample')}"
             f"{'' if group_of is None else ' in whole groups'}; change the fractions or use more samples"
         )
     return [np.sort(rows) for rows in parts]
@@ -181,7 +181,9 @@ def _labels(source: Source, given: Any, name: str) -> Any:
         given = _named(source, given, name)
     host = to_numpy(given) if is_array(given) else np.asarray(given)
     if host.shape != (len(source),):
-        raise DataError(f"expected {name} to have one label for each of {len(source)} samples, got shape {host.shape}")
+        raise DataError(
+            f"expected {name} to have one label for each of {counted(len(source), 'sample')}, got shape {host.shape}"
+        )
     return host
 
 

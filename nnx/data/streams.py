@@ -9,7 +9,7 @@ import numpy as np
 from nnx.backend import dtype_name, is_array
 from nnx.data.parameters import takes
 from nnx.errors import ArgumentError, DataError, UsageError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.tree import tree_flatten
 from nnx.types import Tree
 
@@ -91,8 +91,8 @@ class Stream:
                 yield batch, indices
         if number + 1 < max(start, 1):
             raise DataError(
-                f"expected at least {max(start, 1)} batches in epoch {epoch}, got a stream with {number + 1}; "
-                "check that it gives the same data again, and drop_last"
+                f"expected at least {counted(max(start, 1), 'batch')} in epoch {epoch}, got a stream with "
+                f"{number + 1}; check that it gives the same data again, and drop_last"
             )
 
     def __repr__(self) -> str:

@@ -123,7 +123,7 @@ def expect_choice(value: Any, choices: tuple[str, ...], name: str) -> None:
 def normalize_axis(axis: int, ndim: int) -> int:
     """Return an axis counted from 0; raises ShapeError if the array has no such axis."""
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"expected an array that has axis {axis}, got one with {ndim} axes")
+        raise ShapeError(f"expected an array that has axis {axis}, got one with {counted(ndim, 'axis')}")
     return axis % ndim
 
 
@@ -189,9 +189,11 @@ def as_share(value: Any, name: str) -> float:
     return number
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun: ``1 epoch``, ``2 epochs``; other plurals than with -s are given."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 epoch``, ``2 epochs``, ``3 batches``, ``4 axes``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun.removesuffix('is')}{'es' if noun.endswith(('tch', 's')) else 's'}"
 
 
 def nearest(name: Any, names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from nnx.backend import dtype_name, namespace
 from nnx.errors import ArgumentError, DTypeError, ShapeError
-from nnx.functional.checks import expect_same_dtype
+from nnx.functional.checks import counted, expect_same_dtype
 from nnx.types import Array, Namespace
 
 
@@ -107,7 +107,7 @@ def _check(xp: Namespace, subscripts: str, terms: list[str], operands: tuple[Arr
         expect_same_dtype(operands[0], x, f"operand {i}", "operand 0")
         if len(term) != x.ndim:
             raise ShapeError(
-                f"expected operand {i} of {subscripts!r} to have {len(term)} axes, one for each letter of "
+                f"expected operand {i} of {subscripts!r} to have {counted(len(term), 'axis')}, one for each letter of "
                 f"{term!r}, got shape {tuple(x.shape)}"
             )
         for letter, size in zip(term, x.shape, strict=True):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from nnx.backend import add_into, device_of, multiply_into, namespace
 from nnx.errors import ShapeError
-from nnx.functional.checks import as_integer, expect_same_dtype, expect_shape, normalize_axis
+from nnx.functional.checks import as_integer, counted, expect_same_dtype, expect_shape, normalize_axis
 from nnx.types import Array, Namespace, Shape
 
 
@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 def layout_of_last_axes(shape: Shape, num_axes: int) -> Layout:
     """Return the layout in which each example is normalized over its last axes."""
     if len(shape) < as_integer(num_axes, "num_axes", 1):
-        raise ShapeError(f"expected input with at least {num_axes} axes, got {shape}")
+        raise ShapeError(f"expected input with at least {counted(num_axes, 'axis')}, got {shape}")
     view = shape if len(shape) > num_axes else (1, *shape)
     first, own = len(view) - num_axes, shape[len(shape) - num_axes :]
     return Layout(view, tuple(range(first, len(view))), (1,) * first + own, tuple(range(first)), own)

@@ -5,7 +5,7 @@ from typing import Any
 from nnx import functional
 from nnx.backend import device_of, generator, namespace
 from nnx.errors import ArgumentError, ShapeError, UsageError
-from nnx.functional.checks import as_integer, as_probability, expect_shape
+from nnx.functional.checks import as_integer, as_probability, counted, expect_shape
 from nnx.initializers import Initializer, XavierNormal
 from nnx.layers.drawing import Drawing
 from nnx.layers.linear import Linear
@@ -118,7 +118,7 @@ class MultiHeadAttention(Module):
         if features % heads or heads % self.kv_heads:
             raise ArgumentError(
                 "expected heads that divide the features, and kv_heads that divide the heads, got "
-                f"{features} features, {heads} heads and {self.kv_heads} kv_heads"
+                f"{counted(features, 'feature')}, {counted(heads, 'head')} and {self.kv_heads} kv_heads"
             )
         if rotary is not None and features // heads % 2:
             raise ArgumentError(

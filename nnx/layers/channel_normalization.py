@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from nnx import functional
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import as_integer, as_nonnegative
+from nnx.functional.checks import as_integer, as_nonnegative, counted
 from nnx.layers.examples import or_one_example
 from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
 from nnx.layers.parameter import Parameter
@@ -124,7 +124,9 @@ class GroupNorm(ChannelNormalization):
 
     def _make_parameters(self, size: int, values: InitialValues) -> None:
         if size % self.groups:
-            raise ArgumentError(f"expected groups to divide num_features, got {self.groups} groups of {size} channels")
+            raise ArgumentError(
+                f"expected groups to divide num_features, got {self.groups} groups of {counted(size, 'channel')}"
+            )
         super()._make_parameters(size, values)
 
     def forward(self, x: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from nnx import functional
 from nnx.errors import ArgumentError
-from nnx.functional.checks import as_integer
+from nnx.functional.checks import as_integer, counted
 from nnx.functional.spatial import ANY_SIZE, Padding, PerAxis, axes_of, expect_spatial, per_axis, windows
 from nnx.initializers import Initializer
 from nnx.layers.examples import or_one_example
@@ -63,7 +63,9 @@ class Convolution(OpenSizeLayer):
     def _divided(self, channels: int, name: str) -> int:
         """Return the channels of a group."""
         if channels % self.groups:
-            raise ArgumentError(f"expected groups to divide {name}, got {self.groups} groups of {channels} channels")
+            raise ArgumentError(
+                f"expected groups to divide {name}, got {self.groups} groups of {counted(channels, 'channel')}"
+            )
         return channels // self.groups
 
     def _size_from(self, x: Array) -> int:

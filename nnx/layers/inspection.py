@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from nnx.autodiff.counting import FlopCounter
 from nnx.backend import asarray, is_array, namespace
 from nnx.errors import TraceError
+from nnx.functional.checks import counted
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of
 from nnx.tree import tree_leaves
@@ -124,7 +125,7 @@ def _tree(model: Any) -> list[tuple[str, Any, int]]:
 
 def _total(model: Any, count: int, flops: int | None) -> str:
     trained = sum(math.prod(array.shape) for array in model.trainable_parameters().values())
-    text = f"total: {count:,} parameters" + (f", {trained:,} of them trained" if trained < count else "")
+    text = f"total: {counted(count, 'parameter')}" + (f", {trained:,} of them trained" if trained < count else "")
     return text if flops is None else f"{text}, {flops:,} FLOPs"
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from nnx.backend import asarray, dtype_name, generator, is_array, namespace
 from nnx.errors import ArgumentError, ShapeError
-from nnx.functional.checks import as_integer, as_probability, expect_array, expect_shape
+from nnx.functional.checks import as_integer, as_probability, counted, expect_array, expect_shape
 from nnx.initializers import Initializer, Orthogonal, XavierNormal
 from nnx.layers.module import Module
 from nnx.layers.open_sizes import InitialValues, OpenSizeLayer
@@ -182,5 +182,5 @@ def as_states(state: State, names: Sequence[str]) -> list[Array | None]:
             if is_array(state)
             else f"a {type(state).__name__}"
         )
-        raise ArgumentError(f"expected a state ({', '.join(names)}) of {len(names)} arrays, got {got}")
+        raise ArgumentError(f"expected a state ({', '.join(names)}) of {counted(len(names), 'array')}, got {got}")
     return list(state)

@@ -5,6 +5,7 @@ from typing import Any
 
 from nnx.backend import dtype_name, is_cheap_to_read, namespace, to_numpy
 from nnx.errors import ArgumentError, NonFiniteError
+from nnx.functional.checks import counted
 from nnx.metrics.base import Metric
 from nnx.metrics.of_one_batch import count_cells, count_examples
 from nnx.metrics.predictions import Predictions, compare, count, is_among_largest
@@ -122,7 +123,7 @@ class ConfusionMatrix(Metric):
         if lost:
             raise ArgumentError(
                 f"expected true and predicted classes from 0 to {classes - 1}, got another, or NaN in the output, "
-                f"for {lost} of {examples} examples"
+                f"for {lost} of {counted(examples, 'example')}"
             )
         return namespace(cells).reshape(cells[:-1], (classes, classes))
 
@@ -136,8 +137,8 @@ def _fraction(correct: Array, undefined: Array, examples: int) -> Array:
     _expect_countable(correct, examples)
     if is_cheap_to_read(undefined) and int(to_numpy(undefined)):
         raise NonFiniteError(
-            f"expected scores that are numbers, got NaN for {int(to_numpy(undefined))} of {examples} examples; "
-            "nnx.layer_outputs(model, x) shows in which layer it begins"
+            f"expected scores that are numbers, got NaN for {int(to_numpy(undefined))} of "
+            f"{counted(examples, 'example')}; nnx.layer_outputs(model, x) shows in which layer it begins"
         )
     xp, fraction = namespace(correct), ratio(correct, examples)
     return xp.where(undefined > 0, xp.full_like(fraction, float("nan")), fraction)

@@ -5,6 +5,7 @@ import math
 from nnx.autodiff import stop_gradient
 from nnx.backend import device_of, is_cheap_to_read, namespace, scatter_add, to_numpy, widest_dtype
 from nnx.errors import ArgumentError, NonFiniteError, ShapeError
+from nnx.functional.checks import counted
 from nnx.metrics.predictions import Predictions, compare, count
 from nnx.types import Array
 
@@ -138,7 +139,7 @@ def _expect_defined(found: Predictions, read: bool = False) -> None:
     wrong = int(to_numpy(count(found.undefined)))
     if wrong:
         raise NonFiniteError(
-            f"expected scores that are numbers, got NaN for {wrong} of {count_examples(found)} examples; "
+            f"expected scores that are numbers, got NaN for {wrong} of {counted(count_examples(found), 'example')}; "
             "nnx.layer_outputs(model, x) shows in which layer it begins"
         )
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from nnx.backend import device_of, is_cheap_to_read, namespace, scatter_add, to_numpy, widest_dtype
 from nnx.errors import ArgumentError
-from nnx.functional.checks import expect_choice
+from nnx.functional.checks import counted, expect_choice
 from nnx.metrics.base import Metric
 from nnx.metrics.of_one_batch import count_examples
 from nnx.metrics.predictions import compare
@@ -41,7 +41,7 @@ class _PerClass(Metric):
         if is_cheap_to_read(lost) and int(to_numpy(lost)):
             raise ArgumentError(
                 f"expected true classes from 0 to {true.shape[0] - 2} and scores that are numbers, got another class "
-                f"or NaN for {int(to_numpy(lost))} of {examples} examples"
+                f"or NaN for {int(to_numpy(lost))} of {counted(examples, 'example')}"
             )
         top, bottom = self._quotient(hits[:-1], predicted[:-1], true[:-1])
         if self.average == "micro":

@@ -9,6 +9,7 @@ from nnx.backend import copied, dtype_name, is_array, is_floating, unrecorded
 from nnx.backend.blocks import apply_rule, widened
 from nnx.backend.ownership import writable
 from nnx.errors import ArgumentError, CheckpointError, UsageError
+from nnx.functional.checks import counted
 from nnx.functional.precision import cast
 from nnx.layers import Module
 from nnx.layers.config import config_of
@@ -170,7 +171,7 @@ class WeightAverage(Configured):
         if not 0 <= averaged <= updates or bool(new) != bool(averaged and current):
             raise CheckpointError(
                 f"the saved values do not fit {name}: expected counts 0 <= averaged <= updates, and an average if "
-                f"averaged > 0, got averaged {averaged}, updates {updates} and {len(new)} arrays"
+                f"averaged > 0, got averaged {averaged}, updates {updates} and {counted(len(new), 'array')}"
             )
         self.updates, self.averaged = updates, averaged
         self._paths, self._arrays = tuple(current) if averaged else (), [*new.values()]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnx.errors import ArgumentError, DataError
-from nnx.functional.checks import nearest
+from nnx.functional.checks import counted, nearest
 
 Row = dict[str, float]
 """The metrics of an epoch by name: ``epoch`` from 1, ``loss``, ``accuracy``, ``validation_loss`` and so on."""
@@ -144,5 +144,5 @@ def _parse_row(path: Any, number: int, header: Sequence[str], line: Sequence[str
         }
     except ValueError as error:
         raise DataError(
-            f"{path}, line {number}: expected {len(header)} numbers, got {','.join(line)[:80]!r}"
+            f"{path}, line {number}: expected {counted(len(header), 'number')}, got {','.join(line)[:80]!r}"
         ) from error

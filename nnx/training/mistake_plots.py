@@ -7,6 +7,7 @@ import numpy as np
 
 from nnx.backend import to_numpy
 from nnx.errors import ArgumentError, ShapeError
+from nnx.functional.checks import counted
 from nnx.training.canvas import INK, ORANGE, in_own_style, new_figure, panels_of
 from nnx.types import Array
 
@@ -68,7 +69,7 @@ def plot_mistakes(
     labels = names or [str(i) for i in range(scores.shape[1])]
     if not worst:
         figure = new_figure(5.0, 1.5)
-        figure.text(0.5, 0.5, f"no mistake among {len(classes):,} images", color=INK, ha="center", va="center")
+        figure.text(0.5, 0.5, f"no mistake among {counted(len(classes), 'image')}", color=INK, ha="center", va="center")
         return figure
     figure, panels = panels_of(len(worst), 1.9, 2.1, columns=6)
     for axes, i in zip(panels, worst, strict=True):

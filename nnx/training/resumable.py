@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
+from nnx.functional.checks import counted
 from nnx.layers import Module
 from nnx.optimizers import LBFGS, WeightAverage
 from nnx.training.batches import count_of
@@ -197,8 +198,8 @@ class Resumable:
         had, count = self.batches, count_of(loader)
         if self._goes_on and self.batch and had is not None and count not in (None, had):
             raise UsageError(
-                f"expected the data of the epoch that goes on, of {had} batches, got {count} batches; give the data "
-                "and the batch size that it had"
+                f"expected the data of the epoch that goes on, of {counted(had, 'batch')}, got "
+                f"{counted(count or 0, 'batch')}; give the data and the batch size that it had"
             )
         if not self._goes_on:
             self._start, self.stopped, self.batch = self.epoch, None, 0

@@ -8,7 +8,7 @@ import pytest
 import nnx
 from nnx.cli.settings import changed
 from nnx.errors import ArgumentError
-from nnx.functional.checks import nearest
+from nnx.functional.checks import counted, nearest
 
 WHOLE = """
 data = "digits"
@@ -46,7 +46,7 @@ MODEL = '[model]\npreset = "perceptron"\n'
 def test_a_configuration_with_everything(nnx_command):
     Path("whole.toml").write_text(WHOLE)
     out = nnx_command("train", "whole.toml", "--out", "run").ok()
-    assert "AdamW with learning rate by WarmUp, groups for 1 groups, batches of 100" in out
+    assert "AdamW with learning rate by WarmUp, groups for 1 group, batches of 100" in out
     assert "float16 with weights in float32" in out
     assert out.splitlines()[3].split() == [
         "epoch",
@@ -102,6 +102,13 @@ def test_settings_change_lists_and_what_is_missing():
         changed({"data": "digits"}, ["data.x=1"])
     with pytest.raises(ArgumentError, match="expected callbacks to be a mapping or a list that has 1"):
         changed(content, ["callbacks.1.patience=3"])
+
+
+def test_counts_have_the_plural_of_their_noun():
+    nouns = ("epoch", "batch", "axis", "class", "example")
+    assert [counted(1, noun) for noun in nouns] == ["1 epoch", "1 batch", "1 axis", "1 class", "1 example"]
+    assert [counted(0, noun)[2:] for noun in nouns] == ["epochs", "batches", "axes", "classes", "examples"]
+    assert counted(1797, "sample") == "1,797 samples"
 
 
 def test_the_nearest_name():

@@ -114,7 +114,7 @@ def test_a_sweep_that_was_stopped_goes_on(nnx_command, monkeypatch):
 
         patch.setattr(TrainingLog, "on_epoch_end", interrupt)
         assert nnx_command("train", *SMALL, *sweeps, "--out", "sweep").code == 130
-    assert "goes on after 1 epochs" in nnx_command("train", *SMALL, *sweeps, "--out", "sweep").ok()
+    assert "goes on after 1 epoch" in nnx_command("train", *SMALL, *sweeps, "--out", "sweep").ok()
     nnx_command("train", *SMALL, "--learning-rate", "5e-2", "--out", "alone").ok()
     assert nnx_command.figures("sweep/learning_rate=5e-2") == nnx_command.figures("alone")
 

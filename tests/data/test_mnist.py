@@ -125,14 +125,14 @@ class TestOwnDirectory:
 
     def test_swapped_files(self, tmp_path):
         write_pair(tmp_path, TEST_LABELS, TEST_IMAGES)
-        message = rf"{TEST_IMAGES}: expected magic number 2051 \(3 axes of uint8\), got 1 axes of uint8; check"
+        message = rf"{TEST_IMAGES}: expected magic number 2051 \(3 axes of uint8\), got 1 axis of uint8; check"
         with pytest.raises(DataError, match=message):
             load_mnist(tmp_path, split="test")
 
     def test_another_dtype(self, tmp_path):
         write_pair(tmp_path, TEST_IMAGES, TEST_LABELS)
         write_idx(tmp_path / TEST_LABELS, np.zeros(3, np.int32))
-        with pytest.raises(DataError, match=r"expected magic number 2049 \(1 axes of uint8\), got 1 axes of int32"):
+        with pytest.raises(DataError, match=r"expected magic number 2049 \(1 axis of uint8\), got 1 axis of int32"):
             load_mnist(tmp_path, split="test")
 
     def test_no_images_is_no_error(self, tmp_path):

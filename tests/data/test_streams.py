@@ -78,7 +78,7 @@ def test_empty(size):
 
 
 def test_drop_last_leaves_nothing():
-    with pytest.raises(DataError, match=r"expected at least 1 batches in epoch 0, got .* with 0; check .* drop_last"):
+    with pytest.raises(DataError, match=r"expected at least 1 batch in epoch 0, got .* with 0; check .* drop_last"):
         list(DataLoader(Stream([1, 2]), 3, shuffle=False, drop_last=True))
 
 

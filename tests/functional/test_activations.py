@@ -217,7 +217,7 @@ def test_error_for_an_axis_that_cannot_be_halved(function):
 
 
 def test_errors_of_prelu():
-    with pytest.raises(ShapeError, match="expected an array that has axis 1, got one with 1 axes"):
+    with pytest.raises(ShapeError, match="expected an array that has axis 1, got one with 1 axis"):
         F.prelu(np.ones(3), np.ones(3))
     with pytest.raises(
         ShapeError, match=r"expected weight of shape \(1,\) or \(2,\), as axis 1 of the input, got \(\)"

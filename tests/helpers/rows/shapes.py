@@ -13,7 +13,7 @@ CAPABILITIES = [
         "x with the axes to join",
         "torch.nn.Flatten(start_axis, end_axis)",
         dtypes=ANY,
-        wrong=Wrong(((3,),), r"Flatten: expected an array that has axis 1, got one with 1 axes"),
+        wrong=Wrong(((3,),), r"Flatten: expected an array that has axis 1, got one with 1 axis"),
         rows=(
             layer(
                 "Flatten",
