@@ -162,14 +162,24 @@ def _run(job: Job, folder: Path, console: Console) -> int:
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     except NonFiniteError as error:
         if job.best.row is None:
-            drop_checkpoints(folder)
-            error.message += "; nothing was saved, since no epoch was finished"
+            error.message += f"; no epoch was finished, and {_left(job, folder)}"
         else:
             error.message += f"; {_save(job, folder, 'stopped: the loss was not finite')}"
         raise
     _save(job, folder, FINISHED)
     _conclude(console, job, folder)
     return OK
+
+
+def _left(job: Job, folder: Path) -> str:
+    """Say what a run has that was stopped by a loss that is not finite before its first epoch was over."""
+    steps = job.checkpoints.folder.steps()
+    if not steps or not steps[-1]:
+        return "no state was saved before it"
+    return (
+        f"the model after batch {steps[-1]:,} is in {folder / CHECKPOINTS}; change what is wrong and go on, as with "
+        f"nnx train --resume {folder} --set optimizer.learning_rate={job.trainer.optimizer.learning_rate / 10:g}"
+    )
 
 
 def _introduce(console: Console, job: Job) -> None:

@@ -391,12 +391,44 @@ sys.exit(main())
 
 
 class TestLossThatIsNotFinite:
-    def test_in_the_first_epoch_nothing_is_saved(self, nnx_command):
-        error = nnx_command("train", "--learning-rate", 1e30).failed()
+    def test_in_the_first_epoch_what_was_learned_is_kept(self, nnx_command):
+        error = nnx_command("train", *SMALL, "--learning-rate", 1e30, "--out", "run").failed()
         assert "Linear '2': the loss became" in error
         assert "in epoch 1, batch 2" in error
         assert "use a smaller learning rate" in error
-        assert "nothing was saved, since no epoch was finished" in error
+        assert "no epoch was finished, and the model after batch 1 is in run/checkpoints; change what is wrong" in error
+        assert error.endswith("go on, as with nnx train --resume run --set optimizer.learning_rate=1e+29\n")
+        assert sorted(os.listdir("run/checkpoints")) == ["begun.json", "checkpoint-1.safetensors"]
+
+    def test_the_run_goes_on_with_the_rate_that_was_assigned_or_with_another_one(self, nnx_command, monkeypatch):
+        step, forward, rates, bad = nnx.SGD.step, nnx.CrossEntropy.forward, [], {4}
+
+        def record(self, gradients):
+            rates.append(self.learning_rate)
+            step(self, gradients)
+            if len(rates) == 2:
+                self.learning_rate = 0.05
+
+        def fail(self, *args):  # in the fourth batch, as often as the set says
+            return forward(self, *args) + (np.nan if len(rates) + 1 in bad else 0.0)
+
+        monkeypatch.setattr(nnx.SGD, "step", record)
+        monkeypatch.setattr(nnx.CrossEntropy, "forward", fail)
+        error = nnx_command("train", *SMALL, "--out", "run").failed()
+        assert "the model after batch 3 is in run/checkpoints" in error
+        assert error.endswith("--set optimizer.learning_rate=0.005\n")
+        bad = {5}
+        assert "the model after batch 4" in nnx_command("train", "--resume", "run").failed()
+        bad = {}
+        nnx_command("train", "--resume", "run", "--set", "optimizer.learning_rate=0.005").ok()
+        assert rates == [0.1, 0.1, 0.05, 0.05] + [0.005] * 12
+        assert nnx_command.config("run")["configuration"]["optimizer"]["learning_rate"] == 0.005
+
+    def test_in_the_first_batch_there_is_nothing_to_keep(self, nnx_command, monkeypatch):
+        forward = nnx.CrossEntropy.forward
+        monkeypatch.setattr(nnx.CrossEntropy, "forward", lambda self, *args: forward(self, *args) + np.nan)
+        error = nnx_command("train", *SMALL).failed()
+        assert "no epoch was finished, and no state was saved before it" in error
         assert os.listdir("runs") == []
 
     def test_later_the_best_model_so_far_is_saved(self, nnx_command, monkeypatch):
