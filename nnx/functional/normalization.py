@@ -1,6 +1,6 @@
 """Normalizations of single examples: over their last axes, over groups of channels, and by the root mean square."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nnx.autodiff import Pullback, primitive
@@ -67,18 +67,8 @@ def layer_norm(
 
 @layer_norm.with_pullback(fresh=True)
 @rule_in_float32
-def _(
-    wanted: Sequence[Any],
-    x: Array,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    *,
-    num_axes: int = 1,
-    eps: float = 1e-5,
-) -> tuple[Array, Pullback]:
-    layout = last_axes(x, weight, bias, num_axes=num_axes)
-    y, *statistics = standardize(x, weight, bias, layout, eps)
-    return y, pull_standardized(wanted, x, weight, bias, statistics, layout, eps)
+def _(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Array, Pullback]:
+    return _standardized(last_axes, wanted, *args, **options)
 
 
 @primitive
@@ -190,19 +180,8 @@ def group_norm(
 
 @group_norm.with_pullback(fresh=True)
 @rule_in_float32
-def _(
-    wanted: Sequence[Any],
-    x: Array,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    *,
-    groups: int,
-    axis: int = 1,
-    eps: float = 1e-5,
-) -> tuple[Array, Pullback]:
-    layout = of_groups(x, weight, bias, groups=groups, axis=axis)
-    y, *statistics = standardize(x, weight, bias, layout, eps)
-    return y, pull_standardized(wanted, x, weight, bias, statistics, layout, eps)
+def _(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Array, Pullback]:
+    return _standardized(of_groups, wanted, *args, **options)
 
 
 @primitive
@@ -252,16 +231,21 @@ def instance_norm(
 
 @instance_norm.with_pullback(fresh=True)
 @rule_in_float32
-def _(
+def _(wanted: Sequence[Any], *args: Any, **options: Any) -> tuple[Array, Pullback]:
+    return _standardized(of_instances, wanted, *args, **options)
+
+
+def _standardized(
+    layout_of: Callable[..., Layout],
     wanted: Sequence[Any],
     x: Array,
     weight: Array | None = None,
     bias: Array | None = None,
     *,
-    axis: int = 1,
     eps: float = 1e-5,
+    **options: Any,
 ) -> tuple[Array, Pullback]:
-    layout = of_instances(x, weight, bias, axis=axis)
+    layout = layout_of(x, weight, bias, **options)
     y, *statistics = standardize(x, weight, bias, layout, eps)
     return y, pull_standardized(wanted, x, weight, bias, statistics, layout, eps)
 

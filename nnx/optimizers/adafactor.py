@@ -8,9 +8,9 @@ from typing import Any
 from nnx.backend import namespace
 from nnx.backend.blocks import wide_zeros
 from nnx.errors import ArgumentError
-from nnx.functional.checks import as_finite, as_nonnegative
+from nnx.functional.checks import as_finite, as_nonnegative, as_positive
 from nnx.layers import Module
-from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag, as_positive
+from nnx.optimizers.hyperparameters import CHECKS, Rate, as_flag
 from nnx.optimizers.optimizer import Optimizer
 from nnx.optimizers.per_array import at_least, average, norm_of, per_array, shrunk, zeros
 from nnx.types import Array

@@ -31,14 +31,6 @@ def rate_at(rate: Rate, step: int, name: str = "learning_rate") -> float:
         ) from None
 
 
-def as_positive(value: Any, name: str) -> float:
-    """Return a finite number > 0."""
-    number = as_nonnegative(value, name)
-    if not number:
-        raise ArgumentError(f"expected a finite {name} > 0, got {value!r}")
-    return number
-
-
 def as_betas(value: Any, name: str) -> tuple[float, ...]:
     """Return two numbers in [0, 1)."""
     try:
