@@ -1,6 +1,6 @@
 """What every data set can do: give a sample by its number, and a batch by several numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,11 @@ def rows_within(rows: Any, length: int) -> Any:
     if wrong.size:
         raise DataError(f"expected rows from {-length} to {length - 1} of {counted(length, 'sample')}, got {wrong[0]}")
     return np.where(rows < 0, rows + length, rows)
+
+
+def packed(names: Sequence[str] | None, parts: Iterable[Any]) -> Any:
+    """Return the parts of a sample as a dict by name, or as a tuple if they have no names."""
+    return tuple(parts) if names is None else dict(zip(names, parts, strict=True))
 
 
 def add_context(error: Exception, where: str) -> None:

@@ -1,12 +1,12 @@
 """A data set: arrays whose first axis is that of the samples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nnx.backend import asarray, device_of, is_array, namespace
-from nnx.data.base import Source
+from nnx.data.base import Source, packed
 from nnx.errors import ArgumentError, DataError, DeviceError
 from nnx.functional.checks import counted
 from nnx.types import Array
@@ -82,7 +82,7 @@ class Dataset(Source):
 
     def sample(self, row: int) -> Sample:
         """Return a row of each array."""
-        return self.pack(array[row, ...] for array in self.arrays)
+        return packed(self.names, (array[row, ...] for array in self.arrays))
 
     def batch(self, rows: Any) -> Sample:
         """Return copies of the chosen rows of each array; ``rows`` are on the host, and within range."""
@@ -90,7 +90,7 @@ class Dataset(Source):
 
     def span(self, start: int, stop: int, step: int = 1) -> Sample:
         """Return a slice of each array: views, if the library has them."""
-        return self.pack(array[start:stop:step, ...] for array in self.arrays)
+        return packed(self.names, (array[start:stop:step, ...] for array in self.arrays))
 
     def reader(self, order: Any) -> Callable[[slice], Sample]:
         """Return a function that reads a part of an order, which is moved to the device of the arrays once."""
@@ -102,11 +102,7 @@ class Dataset(Source):
     def take(self, rows: Array) -> Sample:
         """Return samples by their row numbers, which must be on the device of the arrays and are not checked."""
         xp = namespace(*self.arrays)
-        return self.pack(xp.take(array, rows, axis=0) for array in self.arrays)
-
-    def pack(self, parts: Iterable[Array]) -> Sample:
-        """Return parts, one of each array, in the form of a sample."""
-        return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))
+        return packed(self.names, (xp.take(array, rows, axis=0) for array in self.arrays))
 
     def __repr__(self) -> str:
         labels = [f"{name}: " for name in self.names] if self.names else [""] * len(self.arrays)

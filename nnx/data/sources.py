@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nnx.backend import is_array
-from nnx.data.base import Source
+from nnx.data.base import Source, packed
 from nnx.data.dataset import Dataset
 from nnx.errors import ArgumentError, DataError
 from nnx.functional.checks import counted
@@ -133,21 +133,18 @@ class Joined(Source):
 
     def sample(self, row: int) -> Tree:
         """Return a sample of each part."""
-        return self._pack([part.sample(row) for part in self.parts])
+        return packed(self.names, [part.sample(row) for part in self.parts])
 
     def batch(self, rows: Any) -> Tree:
         """Return a batch of each part."""
-        return self._pack([part.batch(rows) for part in self.parts])
+        return packed(self.names, [part.batch(rows) for part in self.parts])
 
     def span(self, start: int, stop: int, step: int = 1) -> Tree:
         """Return consecutive samples of each part."""
-        return self._pack([part.span(start, stop, step) for part in self.parts])
+        return packed(self.names, [part.span(start, stop, step) for part in self.parts])
 
     def __repr__(self) -> str:
         return f"Joined({counted(len(self), 'sample')} of {counted(len(self.parts), 'part')})"
-
-    def _pack(self, parts: list[Tree]) -> Tree:
-        return tuple(parts) if self.names is None else dict(zip(self.names, parts, strict=True))
 
 
 class _Column(Source):

@@ -18,10 +18,11 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
+from nnx.data.files import bytes_of
 from nnx.errors import CheckpointError
 from nnx.io.files import replacing
 from nnx.io.reading import DamageError, opened, parse_json, shown
-from nnx.io.storage import check_storage, empty_array, finished, memory, stored_as
+from nnx.io.storage import check_storage, empty_array, finished, stored_as
 from nnx.types import Array, Shape
 from nnx.version import __version__
 
@@ -67,7 +68,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, Array], header: Map
         begin, end = end, end + arrays[name].nbytes
         entries.append(_Entry(begin, end, name, *stored_as(dtypes[name], arrays[name].shape)))
     entries.sort()  # as they are read: empty arrays begin where others do
-    contents = [memory(arrays[entry.name]) for entry in entries]
+    contents = [bytes_of(arrays[entry.name]) for entry in entries]
     metadata = {_HEADER: text, _CHECKSUM: _checksum(text, entries, contents)}
     table = {e.name: {"dtype": e.code, "shape": e.shape, "data_offsets": [e.begin, e.end]} for e in entries}
     start = json.dumps({_METADATA: metadata, **table}, separators=(",", ":")).encode()
@@ -98,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     with opened(path) as (file, size):
         entries, text, header, checksum = _read_start(path, file, size)
         arrays = _read_arrays(file, entries, header["dtypes"])
-    _expect_checksum(checksum, text, entries, (memory(arrays[entry.name]) for entry in entries))
+    _expect_checksum(checksum, text, entries, (bytes_of(arrays[entry.name]) for entry in entries))
     return {name: finished(array) for name, array in arrays.items()}, header
 
 
@@ -185,7 +186,7 @@ def _read_arrays(file: BinaryIO, entries: Iterable[_Entry], dtypes: Mapping[str,
     arrays = {}
     for entry in entries:
         array = empty_array(entry.code, entry.shape, dtypes.get(entry.name))
-        content = memory(array)
+        content = bytes_of(array)
         if file.readinto(content) != len(content):  # type: ignore[attr-defined]
             raise DamageError("fewer bytes than before")
         arrays[entry.name] = array

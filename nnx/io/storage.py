@@ -110,10 +110,5 @@ def finished(array: Array) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def memory(array: Array) -> memoryview:
-    """Return the memory of a contiguous array as bytes."""
-    return memoryview(array.reshape(-1).view(np.uint8))
-
-
 def _little_endian(dtype: Any) -> Any:
     return dtype if dtype.name in SMALL_FLOATS else dtype.newbyteorder("<")
