@@ -85,6 +85,15 @@ class GradientNorms(Callback):
         self._rows = [dict(row) for row in state["rows"]]
         self._read = len(self._rows)
 
+    def snapshot(self) -> int:
+        """Return how many rows there are."""
+        return len(self._rows)
+
+    def go_back(self, snapshot: int) -> None:
+        """Drop the rows of later batches."""
+        del self._rows[snapshot:]
+        self._read = min(self._read, snapshot)
+
     def _read_rest(self) -> None:
         new = self._rows[self._read :]
         read = iter(read_together([value for row in new for value in row.values()]))

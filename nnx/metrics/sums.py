@@ -89,6 +89,22 @@ def read(total: Any) -> Any:
     return xp.where(xp.isfinite(total.value), total.value + total.error, total.value)
 
 
+def count_of_rows(rows: Rows) -> int:
+    """Return the length of rows along their first axis."""
+    return sum(part.shape[0] for part in rows.parts)
+
+
+def first_rows(rows: Rows, count: int) -> Rows:
+    """Return the rows that there were when they were so many: adding appends to them."""
+    parts = []
+    for part in rows.parts:
+        parts.append(part[: min(count, part.shape[0]), ...])
+        count -= part.shape[0]
+        if count <= 0:
+            break
+    return Rows(tuple(parts))
+
+
 def ratio(top: Any, bottom: Any) -> Any:
     """Return the quotient of two values from :func:`read`, in the widest floating-point dtype of the device."""
     found = [number for number in (top, bottom) if not isinstance(number, int)]

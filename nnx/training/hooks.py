@@ -76,6 +76,21 @@ class Callback:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
 
+    def snapshot(self) -> Any:
+        """Return what :meth:`go_back` takes, a tree; by default the state.
+
+        It is asked for in each batch on a device, where a batch that is not finite is found at the end of the epoch, of
+        callbacks with a hook for batches. If the state is large, or must be read from the device, define the two.
+        """
+        return self.state_dict()
+
+    def go_back(self, snapshot: Any) -> None:
+        """Forget what came after a snapshot in the same epoch, since those batches are undone."""
+        self.load_state_dict(snapshot)
+
+
+_OF_BATCHES = ("on_batch_start", "on_gradients", "on_batch_end")
+
 
 class Hooks:
     """The hooks that a list of callbacks defines; those that none defines cost nothing."""
@@ -87,6 +102,8 @@ class Hooks:
             name: [c for c in self.callbacks if getattr(type(c), name) is not getattr(Callback, name)] for name in names
         }
         self._named()  # refuses names before the training
+        called = [c for name in _OF_BATCHES for c in self._defined[name]]
+        self._of_batches = [callback for callback in self.callbacks if callback in called]
 
     def call(self, name: str, *args: Any) -> None:
         """Call a hook of all callbacks that define it."""
@@ -162,6 +179,15 @@ class Hooks:
                     f"expected the state of the callback {name}, got another ({error!r}); give the trainer the "
                     "callbacks that it had"
                 ) from error
+
+    def snapshot(self) -> list[Any]:
+        """Return what :meth:`go_back` takes, of the callbacks that are called in each batch."""
+        return [callback.snapshot() for callback in self._of_batches]
+
+    def go_back(self, snapshots: Sequence[Any]) -> None:
+        """Take callbacks back to a batch before."""
+        for callback, snapshot in zip(self._of_batches, snapshots, strict=True):
+            callback.go_back(snapshot)
 
     def _named(self) -> dict[str, Callback]:
         """Return the callbacks by name: their own, else their class, with a number where that is taken."""

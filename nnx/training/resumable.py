@@ -188,6 +188,33 @@ class Resumable:
         found = {"model": self.model, "loss": self.loss, **self._update.parts(), "callbacks": self._hooks}
         return {name: part for name, part in found.items() if hasattr(part, "load_state_dict")}
 
+    def _snapshot(self, whole: bool) -> dict[str, Any]:
+        """Return what :meth:`_restore` takes: all that a batch changes, or what it changes before the update."""
+        place = {name: getattr(self, name) for name in ("batch", "step", "skipped", "stopped", "_position")}
+        found = {"place": place, "totals": self._totals.snapshot()}
+        if not whole:
+            buffers = {path: buffer.snapshot() for path, buffer in self.model.buffers().items()}
+            return {**found, "buffers": buffers, **self._update.snapshot()}
+        states = {name: part.state_dict() for name, part in self._parts().items() if name != "callbacks"}
+        return {**found, **states, "callbacks": self._hooks.snapshot()}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a snapshot of the same epoch."""
+        for name, part in state.items():
+            match name:
+                case "place":
+                    vars(self).update(part)
+                case "totals":
+                    self._totals.restore(part)
+                case "buffers":
+                    self.model.load_state_dict(part, strict=False)
+                case "callbacks":
+                    self._hooks.go_back(part)
+                case _:
+                    self._load_parts({name: part})
+        if "model" in state:
+            self._update.is_whole = True
+
     def _begin(self, loader: Any, *, validates: bool) -> int:
         """Prepare a fit; return the epoch in which it began."""
         measured = ["loss", *self.metrics]

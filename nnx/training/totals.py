@@ -9,7 +9,7 @@ from nnx.backend import is_array, namespace, to_numpy
 from nnx.errors import ArgumentError, NnxError
 from nnx.losses.weighting import samples_in
 from nnx.metrics import Mean, Metric
-from nnx.metrics.sums import ratio
+from nnx.metrics.sums import count_of_rows, first_rows, ratio
 from nnx.training.device_values import read_together
 from nnx.training.step import parts_of
 from nnx.training.watch import Watch
@@ -118,13 +118,13 @@ class Totals:
         return not self._sums["loss"]._totals
 
     def snapshot(self) -> list[Any]:
-        """Return what :meth:`restore` takes: the sums, which no update changes."""
-        return [metric._totals for metric in self._sums.values()]
+        """Return what :meth:`restore` takes: the sums, which no update changes, and the numbers of rows."""
+        return [_marked(metric) if metric.rows else metric._totals for metric in self._sums.values()]
 
     def restore(self, sums: Sequence[Any]) -> None:
         """Go back to the sums of a snapshot."""
         for metric, totals in zip(self._sums.values(), sums, strict=True):
-            metric._totals = totals
+            metric._totals = _cut(metric, totals) if metric.rows else totals
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of each metric."""
@@ -169,6 +169,16 @@ def as_row(found: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
                 "compute it once with trainer.evaluate(data, metrics=...)"
             )
     return {prefix + name: value for name, value in found.items()}
+
+
+def _marked(metric: Metric) -> dict[str, Any]:
+    return {name: count_of_rows(sums) if name in metric.rows else sums for name, sums in metric._totals.items()}
+
+
+def _cut(metric: Metric, totals: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sums of a snapshot, with the rows that the metric had then."""
+    now = metric._totals
+    return {name: first_rows(now[name], sums) if name in metric.rows else sums for name, sums in totals.items()}
 
 
 def _name_of(metric: Any) -> str:

@@ -64,7 +64,7 @@ class Trainer(Resumable):
         weights, and so does a callback that keeps the best ones; ``model`` itself is left with the last.
     not_finite : {"raise", "skip"}
         What to do with a batch whose loss or gradient is NaN or infinite: end the fit with an error that names the
-        batch and the layer, the model as it was before that batch; or leave the batch out, count it, and warn once an
+        batch and the layer, the run as it was before that batch; or leave the batch out, count it, and warn once an
         epoch. To skip, one flag is read from the device in each step.
 
     Attributes
@@ -173,6 +173,8 @@ class Trainer(Resumable):
                 self._goes_on = self.paused is not None
             except BaseException as error:
                 self.error = error
+                if self._watch is not None:
+                    self._watch.look_back(error)
                 raise
             finally:
                 self._watch, interruption.shielded = None, True
@@ -203,7 +205,8 @@ class Trainer(Resumable):
             self.model,
             self.loss,
             lambda number: f"epoch {epoch}, batch {number} (step {first + number})",
-            self.optimizer,
+            self._snapshot,
+            self._restore,
             self.batch,
             skips=self.not_finite == "skip",
         )
@@ -215,11 +218,11 @@ class Trainer(Resumable):
             watch.begin(batch)
             with self._whole_or_undone(watch), self._update.overflow_expected():
                 _, (value, outputs) = step(self.model, batch)
-            watch.end()
             self.batch, self.step, self._position = self.batch + 1, self.step + 1, state_of(loader)
             self._hooks.call("on_batch_end", self, value, outputs)
             interruption.check()
             if self._is_ending:
+                watch.finish(watch.flags())
                 return
         self._update_with_rest()
         self._end_epoch(loader, validation, watch)
@@ -251,23 +254,13 @@ class Trainer(Resumable):
     @contextmanager
     def _whole_or_undone(self, watch: Watch) -> Iterator[None]:
         """If a batch is not finished, put buffers and metrics back, so that the state is that of the batch before."""
-        sums, skipped, update = self._totals.snapshot(), self.skipped, self._update.snapshot()
         try:
             yield
+            watch.end()
         except BaseException as error:
             watch.undo()
-            self._totals.restore(sums)
-            self._update.restore(update)
-            self.skipped = skipped
             if isinstance(error, NnxError) and "epoch" not in error.message:
                 error.message += f" (in epoch {self.epoch + 1}, batch {self.batch + 1})"
-            raise
-
-    def _read(self, watch: Watch) -> dict[str, Any]:
-        try:
-            return self._totals.read(watch)
-        except NonFiniteError:  # told at the end, on a device: the model is that of a batch before, the counts are not
-            self._update.is_whole = False
             raise
 
     def _evaluate(self, batches: Any, metrics: Metrics, where: str) -> dict[str, Any]:
@@ -280,7 +273,7 @@ class Trainer(Resumable):
             raise NonFiniteError(
                 f"every batch of epoch {self.epoch + 1} was left out; the first: {watch.first_skipped}"
             )
-        row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._read(watch))}
+        row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._totals.read(watch))}
         if validation is not None:
             where = f"epoch {self.epoch + 1}, validation batch"
             row |= as_row(self._evaluate(validation, self.metrics, where), "validation_")
