@@ -67,7 +67,7 @@ class Accumulation:
         self._count = 0
         # In units of the first divisor: batches of one size are added up without a product. None if there is none.
         self._weight: Any = 0.0
-        self._first = 1.0
+        self._first: Any = 1.0
 
     @property
     def is_last(self) -> bool:
@@ -111,7 +111,7 @@ class Accumulation:
             )
         self._dtypes = {path: g.dtype for path, g in gradients.items()}
         if not self._count:
-            self._first = divisor if isinstance(divisor, float) and divisor else 1.0
+            self._first = 1.0 if divisor is None else _nonzero(divisor)
             self._weight = None if divisor is None else 0.0
         share = 1.0 if divisor is None else divisor / self._first
         new = {path: _times(_wide(g), share) for path, g in gradients.items()}
@@ -159,12 +159,13 @@ class Accumulation:
             changed.
         """
         match state:
-            case {"count": int(count), "weight": weight, "first": float(first), "sums": Mapping() as sums} if (
+            case {"count": int(count), "weight": weight, "first": first, "sums": Mapping() as sums} if (
                 len(state) == 4
                 and 0 <= count < self.every
                 and (len(sums) > 0) == (count > 0)
                 and _is_divisor(weight)
-                and first > 0.0
+                and isinstance(_as_number(first), float)
+                and _as_number(first) > 0.0
                 and all(is_array(total) and is_floating(total) for total in sums.values())
             ):
                 pass
@@ -174,8 +175,7 @@ class Accumulation:
                     f"weight, first, and sums by path, got {_described(state)}; load another checkpoint"
                 )
         before = vars(self).copy()
-        self._count, self._first = count, first
-        self._weight = float(to_numpy(weight)) if is_array(weight) else weight
+        self._count, self._first, self._weight = count, _as_number(first), _as_number(weight)
         self._sums, self._dtypes, self._is_loaded = dict(sums), {}, bool(count)
         if like is not None and count:
             try:
@@ -216,11 +216,19 @@ def _times(x: Array, share: Any) -> Array:
     return x if share == 1.0 else x * share
 
 
+def _nonzero(divisor: Any) -> Any:
+    """Return a divisor, or 1 instead of 0."""
+    return namespace(divisor).where(divisor == 0, 1, divisor) if is_array(divisor) else divisor or 1.0
+
+
+def _as_number(divisor: Any) -> Any:
+    return float(to_numpy(divisor)) if is_array(divisor) and not divisor.ndim else divisor
+
+
 def _divided(total: Array, weight: Any) -> Array:
     """Return a sum divided by its weight, or by 1 if that is 0 or ``None``; the sum may be overwritten."""
     if is_array(weight):
-        xp = namespace(total, weight)
-        return divide_into(total, xp.astype(xp.where(weight == 0, 1, weight), total.dtype))
+        return divide_into(total, namespace(total, weight).astype(_nonzero(weight), total.dtype))
     return divide_into(total, weight) if weight not in (None, 0.0, 1.0) else total
 
 
