@@ -6,6 +6,7 @@ from typing import Any
 from nnx.functional.checks import as_integer, as_nonnegative, counted
 from nnx.training.history import Row, is_smaller_better, monitored, rank
 from nnx.training.hooks import Callback
+from nnx.training.state_checks import COUNT, NAMED, ROW, expect_kinds, or_none
 from nnx.training.trainer import Trainer
 
 
@@ -78,7 +79,10 @@ class KeepBest(Callback):
         return {"row": self.row, "state": _copy(self.state), "average": _copy(self._average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; raises CheckpointError if it is not one."""
+        kinds = {"row": or_none(ROW), "state": or_none(NAMED)}
+        expect_kinds(state, kinds, type(self).__name__)
+        expect_kinds({"average": None, **state}, {"average": or_none(NAMED)}, type(self).__name__)
         self.row, self.state, self._average = state["row"], state["state"], state.get("average")
 
 
@@ -160,6 +164,7 @@ class EarlyStopping(KeepBest):
         return {**super().state_dict(), "waited": self.waited, "reached": self._reached}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; raises CheckpointError if it is not one."""
+        expect_kinds(state, {"waited": COUNT, "reached": or_none(ROW)}, type(self).__name__)
         super().load_state_dict(state)
         self.waited, self._reached = state["waited"], state["reached"]

@@ -9,6 +9,7 @@ from nnx.optimizers import Optimizer
 from nnx.optimizers.hyperparameters import as_flag
 from nnx.training import Callback, Trainer
 from nnx.training.history import Row, is_smaller_better, monitored
+from nnx.training.state_checks import COUNT, NUMBER, expect_kinds, or_none
 
 
 class ReduceOnPlateau(Callback):
@@ -111,7 +112,8 @@ class ReduceOnPlateau(Callback):
         return {"best": self.best, "waited": self.waited, "cooling": self._cooling}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Go on from a state; raises CheckpointError if it is not one."""
+        expect_kinds(state, {"best": or_none(NUMBER), "waited": COUNT, "cooling": COUNT}, type(self).__name__)
         self.best, self.waited, self._cooling = state["best"], state["waited"], state["cooling"]
 
     def _is_progress(self, value: float, smaller: bool) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnx
-from nnx.callbacks import Callback, KeepBest
+from nnx.callbacks import Callback, EarlyStopping, KeepBest, ReduceOnPlateau
 from nnx.errors import CheckpointError
 from nnx.testing import assert_close
 
@@ -20,11 +20,11 @@ CASES = {
     "stopped": (5, "a reason or None as stopped, got 5"),
     "position": (7, "a dict by name or None as position, got 7"),
     "history": ([{"loss": "0.5"}], r"a list of rows, numbers by name, as history, got \[\{'loss': '0.5'\}\]"),
-    "metrics": ({"loss": 1.0}, r"sums, a dict by name and name, as metrics, got \{'loss': 1.0\}"),
+    "metrics": ({"loss": 1.0}, r"a dict of dicts, by names, as metrics, got \{'loss': 1.0\}"),
     "model": ([1.0] * 99, "a dict by name as model, got a list"),
     "loss": (3, "a dict by name as loss, got 3"),
     "optimizer": (None, "a dict by name as optimizer, got None"),
-    "callbacks": ({1: {}}, r"a dict by name as callbacks, got \{1: \{\}\}"),
+    "callbacks": ({1: {}}, r"a dict of dicts, by names, as callbacks, got \{1: \{\}\}"),
 }
 
 
@@ -65,6 +65,7 @@ def test_an_entry_of_another_kind(name):
 def test_what_is_no_state():
     expect_refused(trained(), 5, "a dict, got 5; load a checkpoint")
     expect_refused(trained(), {}, "in format 1, got None")
+    expect_refused(trained(), {"format": np.ones(2)}, r"in format 1, got array\(\[1., 1.\]\)")
     state = trained(1).state_dict()
     expect_refused(trained(), {name: state[name] for name in state if name != "stopped"}, "with stopped, got one witho")
     expect_refused(trained(), state | {"start": 9}, "start <= epoch and batch <= step, got start 9, epoch 1")
@@ -115,3 +116,30 @@ def test_any_error_of_a_callback_leaves_all_as_it_was():
     with pytest.raises(RuntimeError, match="not this one"):
         trainer.load_state_dict(state | {"callbacks": {**state["callbacks"], "Refuses": {"number": 1}}})
     assert_close(trainer.state_dict(), before, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("callback", "entry", "value", "message"),
+    [
+        (KeepBest(), "row", 5, "the state of KeepBest with numbers by name or None as row, got 5; load another"),
+        (KeepBest(), "row", {"loss": "x"}, "with numbers by name or None as row, got {'loss': 'x'}"),
+        (KeepBest(), "state", [], r"the state of KeepBest with a dict by name or None as state, got \[\]"),
+        (KeepBest(), "average", 1, "the state of KeepBest with a dict by name or None as average, got 1"),
+        (EarlyStopping(), "waited", -1, "the state of EarlyStopping with an integer >= 0 as waited, got -1"),
+        (
+            EarlyStopping(),
+            "reached",
+            0.5,
+            "the state of EarlyStopping with numbers by name or None as reached, got",
+        ),
+        (ReduceOnPlateau(), "best", "low", "the state of ReduceOnPlateau with a number or None as best, got 'low'"),
+        (ReduceOnPlateau(), "cooling", None, "the state of ReduceOnPlateau with an integer >= 0 as cooling, got None"),
+    ],
+)
+def test_the_state_of_a_callback(callback, entry, value, message):
+    before = callback.state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        callback.load_state_dict(before | {entry: value})
+    with pytest.raises(CheckpointError, match=f"the state of {type(callback).__name__} with .*, got one without"):
+        callback.load_state_dict({})
+    assert callback.state_dict() == before
