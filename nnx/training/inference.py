@@ -75,8 +75,12 @@ def evaluate_batches(
     metrics: Metrics,
     where: str,
     device: str | None = None,
+    after_batch: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """Return the loss and metrics over batches, read once; ``where`` names the batches in errors."""
+    """Return the loss and metrics over batches, read once; ``where`` names the batches in errors.
+
+    What ``after_batch`` raises ends it; the model is then as it was.
+    """
     stated, totals, watch = as_objective(loss), Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
     with evaluating(model, loss):
         for batch in one_pass(batches, device):
@@ -84,6 +88,8 @@ def evaluate_batches(
             value, outputs = objective(model, batch)
             watch.examine(batch, value)
             totals.update(batch, value, outputs, stated.divisor(batch, outputs))
+            if after_batch is not None:
+                after_batch()
         return totals.read(watch)
 
 

@@ -157,7 +157,8 @@ class Trainer(Resumable):
         ArgumentError
             If an argument is out of range.
         KeyboardInterrupt, SystemExit
-            After Ctrl-C or SIGTERM, once the batch is finished; a second one does not wait.
+            After Ctrl-C or SIGTERM, once the batch is finished, also one of validation, which is then repeated when the
+            fit goes on; a second signal does not wait.
         """
         loader = as_batches(data, as_integer(batch_size, "batch_size", least=1), shuffle=True, seed=seed)
         validating = None if validation is None else as_batches(validation, batch_size, shuffle=False)
@@ -225,7 +226,7 @@ class Trainer(Resumable):
                 watch.finish(watch.flags())
                 return
         self._update_with_rest()
-        self._end_epoch(loader, validation, watch)
+        self._end_epoch(loader, validation, watch, interruption)
         interruption.check()
 
     def _examine(self, batch: Tree, _: Array, found: tuple[Array, Any], gradients: Mapping[str, Array]) -> Any:
@@ -263,12 +264,12 @@ class Trainer(Resumable):
                 error.message += f" (in epoch {self.epoch + 1}, batch {self.batch + 1})"
             raise
 
-    def _evaluate(self, batches: Any, metrics: Metrics, where: str) -> dict[str, Any]:
+    def _evaluate(self, batches: Any, metrics: Metrics, where: str, **options: Any) -> dict[str, Any]:
         with self.averaged():
             objective = self.policy.objective(self.objective)
-            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where, self.device)
+            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where, self.device, **options)
 
-    def _end_epoch(self, loader: Any, validation: Any, watch: Watch) -> None:
+    def _end_epoch(self, loader: Any, validation: Any, watch: Watch, interruption: Interruption) -> None:
         if watch.first_skipped is not None and self._totals.is_empty:
             raise NonFiniteError(
                 f"every batch of epoch {self.epoch + 1} was left out; the first: {watch.first_skipped}"
@@ -276,7 +277,8 @@ class Trainer(Resumable):
         row: dict[str, float] = {"epoch": self.epoch + 1, **as_row(self._totals.read(watch))}
         if validation is not None:
             where = f"epoch {self.epoch + 1}, validation batch"
-            row |= as_row(self._evaluate(validation, self.metrics, where), "validation_")
+            found = self._evaluate(validation, self.metrics, where, after_batch=interruption.check)
+            row |= as_row(found, "validation_")
         if watch.first_skipped is not None:
             warnings.warn(
                 f"batches left out so far: {self.skipped}; the first of epoch {self.epoch + 1}: {watch.first_skipped}",

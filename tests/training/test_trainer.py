@@ -281,6 +281,46 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+class Counted:
+    """Batches of validation, of which one of the second epoch comes with a signal."""
+
+    def __init__(self, batches, number=None):
+        self.batches, self.number, self.taken = batches, number, 0
+
+    def __iter__(self):
+        for batch in self.batches:
+            self.taken += 1
+            if self.taken == len(self.batches) + (self.number or len(self.batches) * 9):
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+
+@pytest.mark.parametrize("number", [pytest.param(number, marks=pytest.mark.further) for number in (1, 3)])
+def test_a_signal_during_validation_ends_it_and_a_resumed_run_repeats_it(xp, number, ctrl_c):
+    def prepared(number=None):
+        with nnx.use_backend(xp.spec):
+            model = nnx.Model([nnx.Linear(64, 8, rng=0), nnx.Dropout(0.2, seed=3), nnx.Linear(8, 10, rng=1)])
+        options = {"accumulate": 4, "average": nnx.EMA(model, 0.9)}
+        data, validation = loaders(xp)
+        trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.Adam(model), metrics=[Accuracy()], **options)
+        return trainer, data, Counted(list(validation.batches(0)), number)
+
+    whole, data, validation = prepared()
+    whole.fit(data, validation, epochs=3)
+    stopped, data, validation = prepared(number)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(data, validation, epochs=3)
+    assert validation.taken == len(validation.batches) + number  # those after it are not taken
+    assert (stopped.epoch, stopped.batch) == (1, len(data))
+    resumed, data, validation = prepared()
+    resumed.load_state_dict(from_data(json.loads(json.dumps(tree_map(as_data, stopped.state_dict())))))
+    resumed.fit(data, validation, epochs=3)
+    assert_close(resumed.state_dict(), whole.state_dict(), rtol=0.0, atol=0.0)
+    assert resumed.history.rows == whole.history.rows
+    stopped.fit(data, validation, epochs=3)  # the same trainer goes on too
+    assert stopped.history.rows == whole.history.rows
+
+
 class Interrupt(Callback):
     """Presses Ctrl-C after some batches."""
 
