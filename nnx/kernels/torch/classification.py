@@ -5,33 +5,13 @@ from typing import Any
 
 import torch
 
-from nnx.autodiff.dispatch import Declined
 from nnx.backend import is_cheap_to_read
 from nnx.functional import cross_entropy
-from nnx.functional.classification import check_cross_entropy
-from nnx.functional.loss_terms import REDUCTIONS
+from nnx.kernels.index_targets import check_indices
 from nnx.kernels.torch.automatic import native
 
 
-def _check(
-    logits: Any,
-    target: Any,
-    weight: Any = None,
-    *,
-    axis: int = 1,
-    reduction: str = "mean",
-    ignore_index: int = -100,
-    label_smoothing: float = 0.0,
-) -> Declined | None:
-    check_cross_entropy(logits, target, weight, axis, ignore_index, label_smoothing)
-    if reduction not in REDUCTIONS or target.is_floating_point():
-        return Declined("it is for class indices")
-    if weight is not None and label_smoothing:
-        return Declined("torch does not differentiate for the weights of classes")
-    return None
-
-
-@native(cross_entropy, _check)
+@native(cross_entropy, check_indices)
 def _(
     logits: Any,
     target: Any,
