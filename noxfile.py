@@ -130,9 +130,11 @@ def install_library(session: nox.Session, requirement: str) -> None:
 def pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest on all cores; ``-- -n 0`` takes one process, for a debugger."""
     # One thread a worker: BLAS, torch and XLA would start one for each core in every worker.
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # The tests on JAX compile tens of thousands of programs and run most of them once.
+    env["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     # A worker with JAX takes up to 4 GB, so a machine with many cores gets no worker for each.
-    session.run("pytest", "--numprocesses=auto", "--maxprocesses=8", *arguments, *session.posargs, env=threads)
+    session.run("pytest", "--numprocesses=auto", "--maxprocesses=8", *arguments, *session.posargs, env=env)
 
 
 def run_column(session: nox.Session, *arguments: str, library: str | None = None, group: str = "tests") -> None:
@@ -188,7 +190,7 @@ def conformance(session: nox.Session) -> None:
     session.run("python", "tests/conformance/run_suite.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[len(PYTHONS) // 2])  # new enough for advect, old enough for wheels of PyTorch
+@nox.session(python=OLDEST)
 def bench(session: nox.Session) -> None:
     """Time nnx beside its peers, on one core; those that pip does not find for this Python are left out."""
     install(session, extras="cli,fast")

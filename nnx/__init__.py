@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nnx import losses as losses
     from nnx import metrics as metrics
     from nnx import optimizers as optimizers
+    from nnx import replay as replay
     from nnx import schedules as schedules
     from nnx import testing as testing
     from nnx import training as training
@@ -48,12 +49,13 @@ if TYPE_CHECKING:
     from nnx.layers import *
     from nnx.losses import *
     from nnx.optimizers import *
+    from nnx.replay import compile as compile
     from nnx.training import Trainer as Trainer
 
 _OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
 """Subpackages whose names are also names of ``nnx``, in the order of their dependencies."""
 
-_SINGLE = {"Trainer": "training"}
+_SINGLE = {"Trainer": "training", "compile": "replay"}
 """Names of other subpackages that are names of ``nnx`` too."""
 
 

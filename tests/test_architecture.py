@@ -20,7 +20,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 ORDER = [
     *("version", "errors", "types", "tree", "backend", "autodiff", "functional", "kernels", "initializers", "layers"),
-    *("losses", "schedules", "optimizers", "metrics", "data", "configuration", "training", "io", "callbacks"),
+    *("losses", "schedules", "optimizers", "replay", "metrics", "data", "configuration", "training", "io", "callbacks"),
     *("parallel", "testing", "estimators", "cli"),
 ]
 LIBRARIES = {"numpy", "cupy", "torch", "jax", "numba", "array_api_compat", "array_api_strict"}

@@ -5,7 +5,8 @@ from nnx.autodiff.custom import custom_jvp, custom_vjp
 from nnx.autodiff.derivatives import hessian, hvp, jacobian
 from nnx.autodiff.forward import jvp, linearize
 from nnx.autodiff.primitives import Primitive, Pullback, primitive
-from nnx.autodiff.traced import TracedArray, stop_gradient
+from nnx.autodiff.stopping import stop_gradient
+from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.transforms import grad, value_and_grad, vjp
 
 __all__ = [

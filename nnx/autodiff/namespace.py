@@ -7,6 +7,7 @@ from typing import Any
 from nnx.autodiff.library import bind, remembering
 from nnx.autodiff.rules import BEYOND, COMPOSED, CONSTANT, EXTENSIONS, LIKE, PASSED, REFUSED, RULES, SIGNATURES
 from nnx.autodiff.rules.kinds import Rule
+from nnx.autodiff.stopping import call_underlying
 from nnx.autodiff.traced import TracedArray
 from nnx.autodiff.views import VIEWS
 from nnx.backend import library_name, namespace
@@ -85,7 +86,7 @@ def on_plain(function: Callable[..., Any], name: str = "") -> Callable[..., Any]
     def constant(*args: Any, **kwargs: Any) -> Any:
         if signature is not None and (kwargs or len(args) > signature.most) and _any_traced((args, kwargs)):
             signature.refuse(name, args, kwargs)
-        return function(*(_plain(a) for a in args), **{key: _plain(a) for key, a in kwargs.items()})
+        return call_underlying(function, args, kwargs)
 
     return constant
 
@@ -192,7 +193,7 @@ def _astype(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
         plain = _plain(x)
         if plain is x or _is_differentiable(plain, dtype):
             return bound(x, dtype, **options)
-        return function(plain, dtype, **options)
+        return call_underlying(function, (x, dtype), options)
 
     return astype
 
@@ -209,7 +210,7 @@ def _asarray(function: Callable[..., Any], rule: Rule) -> Callable[..., Any]:
         if type(obj) is TracedArray:
             if _is_differentiable(_plain(obj), dtype):
                 return bound(obj, dtype, copy)
-            return convert(_plain(obj), dtype, copy)  # derivative zero, as in astype
+            return call_underlying(convert, (obj, dtype, copy), {})  # derivative zero, as in astype
         if _any_traced(obj):
             raise TraceError("asarray of a sequence of traced arrays would lose their derivatives; use xp.stack")
         options = {"device": device} if device is not None else {}
@@ -233,7 +234,7 @@ def _accumulated(name: str) -> Callable[[Callable[..., Any], Rule], Callable[...
             plain = _plain(x)
             if plain is not x:
                 SIGNATURES[name].refuse(name, (x, *args), options)
-            return function(plain, *args, **options)
+            return call_underlying(function, (x, *args), options)
 
         return accumulated
 

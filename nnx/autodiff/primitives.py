@@ -10,7 +10,7 @@ Read this file and one in ``nnx/functional/`` to see how a function is written. 
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from nnx.autodiff.dispatch import Candidate, Kernel, candidates, fits_device, load_kernels
@@ -72,6 +72,8 @@ class Primitive(Generic[P, R]):
         The rule of :meth:`with_flops`.
     counts_inside : bool
         Whether its operations are counted one by one if there is no such rule.
+    is_transparent : bool
+        Whether :func:`nnx.compile` records the calls inside it, which may change buffers, instead of the call itself.
     """
 
     function: Callable[P, R]
@@ -80,6 +82,7 @@ class Primitive(Generic[P, R]):
     tangent_rule: TangentRule | None = None
     fresh: bool = False
     flops: Callable[..., int] | None = None
+    is_transparent: bool = False
     signature: Any = None  # the standard's, for its own functions: other arguments are refused
 
     def __init__(
@@ -218,6 +221,12 @@ class Primitive(Generic[P, R]):
                     return *made, fresh
         output, pullback = self.plain_rule(wanted, *args, **options)
         return output, pullback, self.fresh
+
+    def bodies(self, args: Sequence[Any]) -> Iterator[tuple[Callable[..., Any], bool]]:
+        """Iterate over the kernels that may accept plain values, best first; also say whether cotangents are fresh."""
+        for rank, device, rule, fresh, kernel in self.kernels_for(args[0]) if args else ():
+            if rank <= LIMIT.get() and (device is None or fits_device(kernel, args[0])):
+                yield rule, fresh
 
     def portable_pullback(self, wanted: Sequence[int], *args: Any, **options: Any) -> Pullback:
         """Return the pullback of the portable body, for kernels whose pullback is given a traced cotangent."""

@@ -145,7 +145,9 @@ class Recording:
 
 def own(x: Array) -> Array:
     """Return a copy of an array that others may hold, for a caller who may write into it."""
-    return x.alias() if type(x) is TracedArray else copied(x)
+    if type(x) is TracedArray:
+        return x.trace.call(copied, (x,), {}) if x.trace.is_record else x.alias()
+    return copied(x)
 
 
 def _form(primal: Tree, leaves: dict[str, Any], rebuild: Rebuild) -> Rebuild:

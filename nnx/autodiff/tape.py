@@ -85,7 +85,7 @@ class Tape(Trace):
         values = []
         inputs = Wanted()
         inputs.may_overwrite = False
-        nested = False
+        within: Trace | None = None  # the innermost of the traces around this one that a value belongs to
         # The hottest code of the library: no helper is called, and a single loop gathers all that is needed.
         for arg in args:
             if type(arg) is not TracedArray:
@@ -95,8 +95,8 @@ class Tape(Trace):
                 value = arg.value
                 values.append(value)
                 inputs.append(arg.entry)
-                if type(value) is TracedArray:
-                    nested = True
+                if type(value) is TracedArray and (within is None or value.trace.level > within.level):
+                    within = value.trace
             else:
                 refuse_other_thread(self, arg.trace)
                 if arg.trace.level > self.level:  # it started later, inside this one, and takes the call
@@ -105,12 +105,13 @@ class Tape(Trace):
                 # the function later writes into the array with += or the like.
                 values.append(arg.alias())
                 inputs.append(0)
-                nested = True
+                if within is None or arg.trace.level > within.level:
+                    within = arg.trace
         # Where an enclosing transform has to see the calls, the rule runs on primitives; otherwise on kernels, or
         # directly on the library.
         fresh = primitive.fresh
-        if nested:
-            output, pullback = primitive.rule(inputs, *values, **options)
+        if within is not None:
+            output, pullback, fresh = within.run_rule(primitive, inputs, values, options)
         elif primitive.may_have_kernels:
             output, pullback, fresh = primitive.run_rule(inputs, values, options)
         else:

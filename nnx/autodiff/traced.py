@@ -10,10 +10,9 @@ from typing import Any, ClassVar, NoReturn
 from weakref import ReferenceType
 
 from nnx.autodiff.hints import replacement
-from nnx.backend import device_of, foreign_function, is_array, operator_of_ufunc
+from nnx.backend import device_of, foreign_function, operator_of_ufunc
 from nnx.errors import MissingRuleError, TraceError, UsageError
-from nnx.tree import tree_split
-from nnx.types import Array, Device, DType, Shape, Tree
+from nnx.types import Array, Device, DType, Shape
 
 # A transform that starts inside another has the higher level. Only the order matters, so one counter serves all
 # threads: next() on it is atomic.
@@ -36,9 +35,13 @@ class Trace:
         The thread that it runs in.
     shown : list
         Weak references to its arrays that may show the memory of others; see :mod:`nnx.autodiff.views`.
+    is_record : bool
+        Whether it records calls to repeat them, and is no transform: below it there are no derivatives to lose.
     """
 
     __slots__ = ("closed", "level", "shown", "thread")
+
+    is_record: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.level = next(_levels)
@@ -48,6 +51,17 @@ class Trace:
 
     def record(self, primitive: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Run a primitive with an argument traced here."""
+        raise NotImplementedError
+
+    def run_rule(self, primitive: Any, wanted: Any, values: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Run the rule of a primitive for a trace inside this one; return output, pullback, and whether it is fresh.
+
+        Some values are traced here, and none by a trace inside this one.
+        """
+        return *primitive.rule(wanted, *values, **options), primitive.fresh
+
+    def call(self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
+        """Call a function without a derivative; asked only of a trace that is a record."""
         raise NotImplementedError
 
     def constant(self, value: Array) -> Any:
@@ -241,28 +255,6 @@ def foreign_call(what: str) -> TraceError:
         f"{what} met a traced array and would lose its derivative; call the same function of the namespace of all "
         "arrays that meet, xp = nnx.namespace(x, weight, ...), or nnx.stop_gradient(x) where no derivative is wanted"
     )
-
-
-def stop_gradient(x: Tree) -> Tree:
-    """Return the plain array behind a traced one: a constant to every transform.
-
-    Parameters
-    ----------
-    x : array, module or tree of them
-        Traced or not; a plain array is returned itself, a tree or module as a copy whose arrays are plain.
-
-    Examples
-    --------
-    >>> import numpy as np, nnx
-    >>> float(nnx.grad(lambda x: x * nnx.stop_gradient(x))(np.asarray(3.0)))
-    3.0
-    """
-    if type(x) is TracedArray:
-        return x.untraced
-    if is_array(x):
-        return x
-    leaves, rebuild = tree_split(x)  # a module's copy shares its buffers, which tree_map would not
-    return rebuild([leaf.untraced if type(leaf) is TracedArray else leaf for leaf in leaves.values()])
 
 
 _KINDS = {

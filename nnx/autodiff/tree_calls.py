@@ -23,6 +23,7 @@ class TreeCall:
             takes_keywords=False,
             may_have_kernels=False,
         )
+        self.primitive.is_transparent = True
 
     def flat(self, output: Tree) -> tuple[Any, ...]:
         """Return the arrays of an output, and remember the structure of its tree."""

@@ -124,6 +124,11 @@ def host_full(shape: Shape, value: float) -> Array:
     return np.full(shape, value, np.float64)
 
 
+def host_integer(value: int) -> Array:
+    """Return an integer as an array of shape () on the host."""
+    return np.int64(value)
+
+
 def device_of(array: Array) -> Device:
     """Return the device object of an array."""
     if isinstance(array, (np.ndarray, np.generic)):

@@ -230,6 +230,7 @@ class Graph(Configured, Node):
         members[name] = value
         if names or was_structure or isinstance(value, Buffer):
             structure_changed()
+        STAMP.constants = object()
 
     def __delattr__(self, name: str) -> None:
         self._refuse_change(name)

@@ -14,7 +14,7 @@ from nnx.layers.graph import Graph
 from nnx.layers.inspection import summarize
 from nnx.layers.location import locate
 from nnx.layers.moving import converted, wide_dtype
-from nnx.layers.node import RUNNING, is_running
+from nnx.layers.node import RUNNING, STAMP, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
 from nnx.layers.printing import description, text_of
@@ -166,6 +166,7 @@ class Module(Graph):
         for module in (self, *plan_of(self).below):
             module.__dict__["training"] = mode
             module.__dict__["_kept"] = None
+        STAMP.constants = object()
         return self
 
     def eval(self) -> Self:

@@ -45,16 +45,18 @@ set_plan = Node._plan.__set__
 
 
 class Stamp:
-    """Two marks: ``structure`` is replaced when any module gains or loses a member, ``values`` also on assignments.
+    """Three marks: ``structure`` is replaced when any module gains or loses a member, ``values`` also on assignments.
+
+    ``constants`` is replaced when an attribute is assigned that is none of these, such as the mode or a probability.
 
     A mark is a new object that is compared by identity, not a counter. So threads need no lock: a mark that was
     replaced never comes back, while two threads could increment a counter to the same number.
     """
 
-    __slots__ = ("structure", "values")
+    __slots__ = ("constants", "structure", "values")
 
     def __init__(self) -> None:
-        self.structure = self.values = object()
+        self.structure = self.values = self.constants = object()
 
 
 STAMP = Stamp()

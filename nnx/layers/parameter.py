@@ -5,6 +5,7 @@ from numbers import Number
 from typing import Any
 
 from nnx.autodiff import stop_gradient
+from nnx.autodiff.outside import ACTIVE
 from nnx.backend import asarray, copied, dtype_name, is_array, is_floating, is_symbolic, unrecorded
 from nnx.errors import DTypeError, UsageError
 from nnx.types import Array
@@ -81,7 +82,7 @@ class Buffer:
     def value(self, value: Any) -> None:
         if is_array(value):
             value = unrecorded(stop_gradient(value))
-            if not self._is_of_copy and is_symbolic(value):
+            if not self._is_of_copy and ACTIVE.recorder is None and is_symbolic(value):
                 raise baked_in("would keep an array that JAX has not computed yet")
         elif not isinstance(value, int):
             value = _numbers(value, self._value if is_array(self._value) else None)

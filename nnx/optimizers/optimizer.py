@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+from nnx.autodiff.outside import ACTIVE
 from nnx.backend.blocks import State
 from nnx.backend.links import OWNERS
 from nnx.errors import ArgumentError, CheckpointError
@@ -131,6 +132,8 @@ class Optimizer(RatesAndGroups, Configured):
             If ``nnx.grad`` returned the gradients for another model, or the state no longer fits the parameters. In
             each of these cases nothing is changed.
         """
+        if ACTIVE.recorder is not None:
+            return ACTIVE.recorder.outside(self.step, gradients)
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
         if owner is not None and owner() is not self.model:  # asked here: a common step enters no further function
             refuse_other_model(self.model, gradients, type(self).__name__)

@@ -148,7 +148,7 @@ def test_the_noise_decides_and_comes_late_enough_to_tell():
     assert by_hand("trap")[1][0]["noise.calls"] == 10
 
 
-@pytest.mark.parametrize("case", ["trap", "input"])
+@pytest.mark.parametrize("case", ["trap", pytest.param("input", marks=pytest.mark.further)])
 def test_a_run_goes_on_as_if_nothing_had_been_once_the_cause_is_gone(xp, case):
     """Weights, buffers, counters and moments are those of a run that never met the batch."""
     model, optimizer, loader = set_up(xp, case)
@@ -170,7 +170,7 @@ def test_a_run_goes_on_as_if_nothing_had_been_once_the_cause_is_gone(xp, case):
         assert found == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("limit", [5.7, 6.0])
+@pytest.mark.parametrize("limit", [5.7, pytest.param(6.0, marks=pytest.mark.further)])
 def test_the_moments_of_sgd_are_those_that_the_batch_met(xp, limit):
     states = []
     for library in (NumPy, xp):

@@ -9,7 +9,7 @@ from typing import Any
 
 from nnx.autodiff.rules.elementwise import slope_of_abs
 from nnx.autodiff.rules.shapes import at
-from nnx.autodiff.traced import stop_gradient
+from nnx.autodiff.stopping import call_underlying
 from nnx.backend import device_of, is_array
 from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace
@@ -66,13 +66,13 @@ def repeat(xp: Namespace, x: Array, repeats: Any, /, *, axis: int | None = None)
         x, axis = xp.reshape(x, (-1,)), 0
     plain = xp.untraced
     numbers = plain.arange(x.shape[axis], dtype=plain.int64, device=device_of(x))
-    return xp.take(x, plain.repeat(numbers, stop_gradient(repeats)), axis=axis)
+    return xp.take(x, call_underlying(plain.repeat, (numbers, repeats), {}), axis=axis)
 
 
 def sign(xp: Namespace, x: Array, /) -> Array:
     """Return a constant for real numbers, and x / abs(x), which has a derivative, for complex ones."""
     if not xp.isdtype(x.dtype, "complex floating"):
-        return xp.untraced.sign(stop_gradient(x))
+        return call_underlying(xp.untraced.sign, (x,), {})
     size = xp.abs(x)
     return xp.where(size == 0, xp.zeros_like(x), xp.conj(slope_of_abs(xp, x, size)))
 

@@ -17,7 +17,7 @@ from nnx.autodiff.primitives import Primitive, Pullback
 from nnx.autodiff.rules.decompositions import adjoint, diagonal_matrix, eye
 from nnx.autodiff.rules.parts import Spec
 from nnx.autodiff.rules.statistical import products_of_others
-from nnx.autodiff.traced import stop_gradient
+from nnx.autodiff.stopping import stop_gradient
 from nnx.backend import namespace
 from nnx.types import Array, Namespace
 

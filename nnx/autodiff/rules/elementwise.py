@@ -10,7 +10,7 @@ from typing import Any
 
 from nnx.autodiff.rules.factors import Elementwise
 from nnx.autodiff.rules.kinds import Linear, Rule
-from nnx.autodiff.traced import stop_gradient
+from nnx.autodiff.stopping import stop_gradient
 from nnx.backend import add_into, divide_into, multiply_into
 from nnx.types import Array, Namespace
 

@@ -17,7 +17,7 @@ from nnx.autodiff.rules.kinds import Rule, Transposed, Weighted
 from nnx.autodiff.rules.linear_algebra import CROSS, LINEAR_ALGEBRA, OUTER
 from nnx.autodiff.rules.manipulation import MANIPULATION
 from nnx.autodiff.rules.statistical import shared_extremum
-from nnx.autodiff.traced import stop_gradient
+from nnx.autodiff.stopping import call_underlying
 from nnx.backend import namespace
 from nnx.errors import ArgumentError
 from nnx.types import Array, Namespace
@@ -135,7 +135,7 @@ def _matrix_norm(linalg: Namespace, x: Array, /, *, keepdims: bool = False, ord:
 
 def _matrix_power(linalg: Namespace, x: Array, n: int, /) -> Array:
     if n == 0:
-        return linalg.untraced.matrix_power(stop_gradient(x), 0)
+        return call_underlying(linalg.untraced.matrix_power, (x, 0), {})
     # By repeated squaring: the product of those powers x^(2^k) whose bit is set in n.
     square, power, n = (x if n > 0 else linalg.inv(x)), None, abs(n)
     while True:

@@ -1,0 +1,74 @@
+"""The state of a recorded step: what modules keep becomes variables, which each repetition reads anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nnx.autodiff.outside import ACTIVE
+from nnx.autodiff.traced import TracedArray
+from nnx.layers import Module
+from nnx.replay.cells import Cell, cells_of
+from nnx.replay.recorder import Call, Recorder, Ref
+
+
+class Lifted:
+    """While a record is made, modules hold its variables instead of arrays: a context manager.
+
+    Parameters
+    ----------
+    recorder : Recorder
+    modules : iterable of Module
+    """
+
+    def __init__(self, recorder: Recorder, modules: Iterable[Module]) -> None:
+        self.recorder = recorder
+        self._cells = [*cells_of(modules)]
+        self._entries: list[int] = []
+
+    def __enter__(self) -> Lifted:
+        self._outer, ACTIVE.recorder = ACTIVE.recorder, self
+        self._lift()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, where: Any) -> None:
+        ACTIVE.recorder = self._outer
+        self._lower()
+        self.recorder.closed = True
+
+    def outside(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function that changes a model or an optimizer, on plain arrays, and record the call as it is."""
+        ACTIVE.recorder = self._outer
+        self._lower()
+        try:
+            output = function(*self.recorder.plain(args))
+            self.recorder.calls.append(Call(function, self.recorder.lowered(args), {}, None, is_effect=True))
+        finally:
+            self._lift()
+            ACTIVE.recorder = self
+        return output
+
+    def _lift(self) -> None:
+        """Put variables in the place of the values, and record that these are read."""
+        self._entries = []
+        for cell in self._cells:
+            variable = self.recorder.variable(cell.as_array(cell.read()))
+            function, args = cell.reading
+            self.recorder.calls.append(Call(function, args, {}, Ref(variable.entry)))
+            cell.write(variable)
+            self._entries.append(variable.entry)
+
+    def _lower(self) -> None:
+        """Put plain values back, and record the writing of those that have changed."""
+        for cell, entry in zip(self._cells, self._entries, strict=True):
+            held = cell.read()
+            is_variable = type(held) is TracedArray
+            if cell.writing is not None and not (is_variable and held.entry == entry):
+                self._record_writing(cell, Ref(held.entry) if is_variable else held)
+            if is_variable:
+                cell.write(cell.kept(held.value))
+
+    def _record_writing(self, cell: Cell, value: Any) -> None:
+        if cell.writing is not None:
+            function, args = cell.writing
+            self.recorder.calls.append(Call(function, (*args, value), {}, None, is_effect=True))

@@ -1,0 +1,129 @@
+"""What a program is made for: the kinds of its arguments, and everything in the models that the first run relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from nnx.backend import device_of, is_array
+from nnx.backend.tiers import LIMIT
+from nnx.layers import Buffer, Module
+from nnx.layers.node import STAMP
+from nnx.layers.plan import plan_of
+
+_NUMBERS = frozenset({bool, int, float, complex, str, bytes, type(None)})
+_INTERNAL = frozenset({"_kept", "_gradients", "_arguments", "_plan"})
+
+
+def signature(value: Any, arrays: list[Any]) -> Any:
+    """Return a key for an argument, equal for arguments that one program serves, and gather the arrays in it.
+
+    Arrays count by type, shape, dtype and device, numbers and strings by their value, everything else as the very
+    object that it is.
+    """
+    kind = type(value)
+    if kind in _NUMBERS:
+        return kind, value
+    if kind is dict:
+        return kind, tuple([(key, signature(part, arrays)) for key, part in value.items()])
+    if isinstance(value, (list, tuple)):
+        return kind, tuple([signature(part, arrays) for part in value])
+    if is_array(value):
+        arrays.append(value)
+        place = None if kind.__module__ == "numpy" else str(device_of(value))
+        return kind, value.shape, value.dtype, place
+    return kind, id(value)
+
+
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """Return a tree with each array in it changed; the order is that of :func:`signature`."""
+    if type(value) is dict:
+        return {key: mapped(change, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        found = [mapped(change, part) for part in value]
+        return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
+    return change(value) if is_array(value) else value
+
+
+class Arguments:
+    """The arguments of a call without their arrays, which would otherwise live as long as the program.
+
+    Attributes
+    ----------
+    objects : list
+        What there is besides arrays, numbers and strings: modules, optimizers and the like.
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._form = mapped(lambda array: _HOLE, (args, kwargs))
+        self.objects = [part for part in _leaves(self._form) if type(part) not in _NUMBERS and part is not _HOLE]
+
+    def filled(self, arrays: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return positional and named arguments with arrays in their places."""
+        left = iter(arrays)
+
+        def walk(part: Any) -> Any:
+            if type(part) is dict:
+                return {key: walk(v) for key, v in part.items()}
+            if isinstance(part, (list, tuple)):
+                found = [walk(v) for v in part]
+                return type(part)(*found) if hasattr(part, "_fields") else type(part)(found)
+            return next(left) if part is _HOLE else part
+
+        args, kwargs = walk(self._form)
+        return args, kwargs
+
+
+_HOLE = object()
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return _leaves(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return [leaf for part in value for leaf in _leaves(part)]
+    return [value]
+
+
+class Constants:
+    """Everything in some models besides their parameters and buffers, as it was when a program was made."""
+
+    def __init__(self, models: Sequence[Module]) -> None:
+        self._models = models
+        self._marks = STAMP.structure, STAMP.constants
+        self._limit = LIMIT.get()
+        self._found = self._read()
+
+    def hold(self) -> bool:
+        """Return whether they are unchanged; in the usual case by comparing two marks."""
+        if self._limit != LIMIT.get():
+            return False
+        structure, constants = self._marks
+        if structure is STAMP.structure and constants is STAMP.constants:
+            return True
+        marks = STAMP.structure, STAMP.constants  # before the reading: what another thread changes meanwhile counts
+        if not _are_equal(self._found, self._read()):
+            return False
+        self._marks = marks
+        return True
+
+    def _read(self) -> list[Any]:
+        found: list[Any] = []
+        for model in self._models:
+            plan = plan_of(model)
+            found += [plan.paths, plan.module_paths]
+            for module in (model, *plan.below):
+                values = vars(module)
+                parameters = module._parameter_names
+                found.append(module)
+                found += [v for name, v in values.items() if name not in _INTERNAL and name not in parameters]
+                found += [v.value for v in values.values() if isinstance(v, Buffer) and v.constant]
+        return found
+
+
+def _are_equal(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    return len(first) == len(second) and all(a is b or _is_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _is_equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and not is_array(a) and not isinstance(a, (Module, Buffer)) and bool(a == b)

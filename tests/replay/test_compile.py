@@ -1,0 +1,327 @@
+"""A compiled function gives what the function gives, bit for bit, call after call."""
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnx
+
+
+def perceptron() -> Any:
+    return nnx.Model([nnx.Linear(5, 7, rng=0), nnx.ReLU(), nnx.Dropout(0.3, seed=1), nnx.Linear(7, 3, rng=1)])
+
+
+def normalized() -> Any:
+    first = [nnx.Linear(5, 6, rng=0), nnx.BatchNorm1d(6), nnx.GELU(), nnx.LayerNorm(6), nnx.Tanh()]
+    return nnx.Model([*first, nnx.Linear(6, 3, rng=1)])
+
+
+def convolutional() -> Any:
+    first = [nnx.Unflatten(1, (1, 5)), nnx.Conv1d(1, 4, 3, padding=1, rng=0), nnx.ReLU(), nnx.MaxPool1d(2)]
+    return nnx.Model([*first, nnx.Flatten(), nnx.Linear(8, 3, rng=1)])
+
+
+class Recurrent(nnx.Module):
+    def __init__(self) -> None:
+        self.cell = nnx.LSTM(5, 4, rng=0)
+        self.last = nnx.Linear(4, 3, rng=1)
+
+    def forward(self, x: Any) -> Any:
+        xp = nnx.namespace(x, self.last.weight)
+        output, _ = self.cell(xp.stack([x, 2 * x], axis=1))
+        return self.last(output[:, -1, :])
+
+
+def attentive() -> Any:
+    first = [nnx.Linear(5, 8, rng=0), nnx.Unflatten(1, (2, 4)), nnx.TransformerEncoderBlock(4, 2, 8, rng=1)]
+    return nnx.Model([*first, nnx.Flatten(), nnx.Linear(8, 3, rng=2)])
+
+
+def rerun() -> Any:
+    inner = nnx.Model([nnx.Linear(5, 7, rng=0), nnx.Tanh(), nnx.Dropout(0.5, seed=3)])
+    return nnx.Model([nnx.Remat(inner), nnx.Linear(7, 3, rng=1)])
+
+
+MODELS = {f.__name__: f for f in (perceptron, normalized, convolutional, Recurrent, attentive, rerun)}
+
+
+def objective(model: Any, x: Any, target: Any) -> Any:
+    return nnx.functional.cross_entropy(model(x), target)
+
+
+def train_step(model: Any, optimizer: Any, x: Any, target: Any) -> Any:
+    value, gradients = nnx.value_and_grad(objective)(model, x, target)
+    optimizer.step(gradients)
+    return value
+
+
+def batches(xp: Any, count: int = 4, dtype: str = "float32") -> list[Any]:
+    rng = np.random.default_rng(0)
+    return [
+        (xp.asarray(rng.standard_normal((4, 5)), dtype), xp.asarray(rng.integers(0, 3, 4), "int64"))
+        for _ in range(count)
+    ]
+
+
+def same(xp: Any, first: Any, second: Any) -> None:
+    first, second = nnx.tree.tree_flatten(first), nnx.tree.tree_flatten(second)
+    assert first.keys() == second.keys()
+    for path, a in first.items():
+        a, b = (xp.to_numpy(v) if nnx.backend.is_array(v) else v for v in (a, second[path]))
+        if xp.name == "jax":  # whose compiler fuses, and so rounds otherwise
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6, err_msg=path)
+        else:
+            np.testing.assert_array_equal(a, b, err_msg=path)
+
+
+@pytest.mark.parametrize("optimizer", [nnx.SGD, nnx.Adam], ids=["SGD", "Adam"])
+@pytest.mark.parametrize("name", MODELS)
+def test_steps_are_those_of_the_function(xp: Any, name: str, optimizer: Callable[..., Any]) -> None:
+    models = [MODELS[name]().to(xp.spec) for _ in range(2)]
+    optimizers = [optimizer(model, learning_rate=0.1) for model in models]
+    compiled = nnx.compile(train_step)
+    for x, target in batches(xp):
+        eager = train_step(models[0], optimizers[0], x, target)
+        same(xp, eager, compiled(models[1], optimizers[1], x, target))
+        same(xp, models[0].state_dict(), models[1].state_dict())
+    same(xp, optimizers[0].state_dict(), optimizers[1].state_dict())
+
+
+class TestWhatIsRecordedAnew:
+    def step(self) -> tuple[Any, Any, list[Any]]:
+        calls = []
+
+        def forward(model: Any, x: Any) -> Any:
+            calls.append(1)
+            return model(x)
+
+        return nnx.compile(forward), perceptron(), calls
+
+    def test_after_the_second_call_nothing_is(self) -> None:
+        compiled, model, calls = self.step()
+        for _ in range(5):
+            compiled(model, np.ones((2, 5), "float32"))
+        assert len(calls) == 2
+
+    def test_another_shape_or_dtype(self) -> None:
+        compiled, model, calls = self.step()
+        for x in (np.ones((2, 5), "float32"), np.ones((3, 5), "float32"), np.ones((1, 2, 5), "float32")):
+            for _ in range(3):
+                np.testing.assert_array_equal(compiled(model.eval(), x), model(x))
+        assert len(calls) == 6
+
+    def test_the_mode_and_an_attribute(self) -> None:
+        compiled, model, _ = self.step()
+        x = np.ones((2, 5), "float32")
+        for change in (model.train, model.eval, lambda: setattr(model[2], "probability", 0.9), model.train):
+            change()
+            for _ in range(3):
+                other = pickle.loads(pickle.dumps(model))
+                np.testing.assert_array_equal(compiled(model, x), other(x))
+
+    def test_a_frozen_parameter(self) -> None:
+        model = perceptron()
+        gradients = nnx.compile(lambda model, x: nnx.grad(lambda m: nnx.functional.mse(m(x), 0.0 * x[:, :3]))(model))
+        x = np.ones((2, 5), "float32")
+        for _ in range(3):
+            assert len(gradients(model, x)) == 4
+        nnx.freeze(model, "0.*")
+        for _ in range(3):
+            assert len(gradients(model, x)) == 2
+
+    def test_the_kernels(self) -> None:
+        compiled, model, calls = self.step()
+        for tier in ("portable", "native", "portable"):
+            with nnx.use_kernels(tier):
+                compiled(model, np.ones((2, 5), "float32"))
+        assert len(calls) == 3
+
+    def test_new_values_of_parameters_are_read(self) -> None:
+        compiled, model, calls = self.step()
+        model.eval()
+        x = np.ones((2, 5), "float32")
+        for scale in (1.0, 2.0, 3.0, 4.0):
+            model[0].weight = scale * model[0].weight
+            np.testing.assert_array_equal(compiled(model, x), model(x))
+        assert len(calls) == 2
+
+    def test_other_models_are_no_change(self) -> None:
+        compiled, model, calls = self.step()
+        for _ in range(5):
+            compiled(model, np.ones((2, 5), "float32"))
+            perceptron()
+        assert len(calls) == 2
+
+
+class TestWhatItCanHold:
+    def check(self, xp: Any, function: Any, *args: Any, calls: int = 4) -> None:
+        compiled = nnx.compile(function)
+        for _ in range(calls):
+            same(xp, function(*args), compiled(*args))
+
+    def test_plain_array_code(self, xp: Any) -> None:
+        def function(x: Any, y: Any) -> Any:
+            ns = nnx.namespace(x, y)
+            top = ns.argmax(x, axis=1)
+            big = ns.where((x > 0) & (y[:, :1] < 1), x, -y)
+            parts = {
+                "take": ns.take(y, top[:2], axis=0),
+                "cast": ns.astype(x > 0, ns.int32),
+            }
+            joined = ns.concat([big, x], axis=1)
+            joined += 1.0
+            return parts, [joined, ns.sort(y, axis=1), abs(-x) ** 2], ns.sum(ns.astype(x > 0, ns.int64))
+
+        rng = np.random.default_rng(0)
+        self.check(xp, function, *(xp.asarray(rng.standard_normal((4, 3)), "float64") for _ in range(2)))
+
+    def test_derivatives_of_derivatives(self, xp: Any) -> None:
+        def function(x: Any) -> Any:
+            ns = nnx.namespace(x)
+            return ns.sum(ns.tanh(x) ** 3 + nnx.functional.softplus(x))
+
+        x = xp.asarray([0.5, -1.0, 2.0], "float64")
+        self.check(xp, nnx.grad(lambda x: nnx.namespace(x).sum(nnx.grad(function)(x) ** 2)), x)
+        self.check(xp, nnx.hessian(function), x)
+        self.check(xp, lambda x: nnx.jvp(nnx.grad(function), (x,), (x,)), x)
+        self.check(xp, lambda x: nnx.hvp(function, x, x), x)
+
+    def test_trees_names_and_what_is_no_array(self, xp: Any) -> None:
+        def function(batch: Any, *, scale: float, name: str | None = None) -> Any:
+            return {"y": batch["x"] * scale, "name": name, "none": None, "n": 3}
+
+        compiled = nnx.compile(function)
+        for scale in (2.0, 2.0, 3.0, 2.0, 3.0):
+            x = xp.asarray([scale, 1.0])
+            same(xp, function({"x": x}, scale=scale, name="a"), compiled({"x": x}, scale=scale, name="a"))
+
+    def test_an_array_from_outside_is_given_away_as_a_copy(self) -> None:
+        constant = np.ones(2)
+        compiled = nnx.compile(lambda x: (constant, x + constant))
+        for _ in range(4):
+            first, _ = compiled(np.zeros(2))
+            first += 5.0
+            np.testing.assert_array_equal(first, 6.0)
+        np.testing.assert_array_equal(constant, 1.0)
+
+    def test_gradients_may_be_written_into(self) -> None:
+        compiled = nnx.compile(nnx.grad(lambda x: nnx.namespace(x).sum(x)))
+        for _ in range(4):
+            gradient = compiled(np.zeros(2))
+            np.testing.assert_array_equal(gradient, 1.0)
+            gradient += 5.0
+
+    def test_inside_a_transform_and_inside_another(self, xp: Any) -> None:
+        square = nnx.compile(lambda x: x * x)
+        x = xp.asarray([3.0])
+        self.check(xp, lambda x: square(square(x)), x)
+        for _ in range(3):
+            same(xp, 2 * x, nnx.grad(lambda x: nnx.namespace(x).sum(square(x)))(x))
+
+    def test_open_sizes_are_settled_first(self) -> None:
+        models = [nnx.Model([nnx.Linear(None, 3, rng=0)]) for _ in range(2)]
+        compiled = nnx.compile(lambda model, x: model(x))
+        for _ in range(4):
+            np.testing.assert_array_equal(compiled(models[0], np.ones((1, 2), "f")), models[1](np.ones((1, 2), "f")))
+
+    def test_schedules_and_groups(self, xp: Any) -> None:
+        models = [perceptron().to(xp.spec) for _ in range(2)]
+        optimizers = [
+            nnx.AdamW(model, nnx.schedules.Cosine(0.1, 5), groups=[{"paths": "*bias", "learning_rate": 0.5}])
+            for model in models
+        ]
+        compiled = nnx.compile(train_step)
+        for x, target in batches(xp, 5):
+            same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
+        same(xp, models[0].state_dict(), models[1].state_dict())
+
+    def test_a_learning_rate_that_is_assigned_counts(self, xp: Any) -> None:
+        models = [perceptron().to(xp.spec) for _ in range(2)]
+        optimizers = [nnx.SGD(model, 0.1) for model in models]
+        compiled = nnx.compile(train_step)
+        for rate, (x, target) in enumerate(batches(xp, 4)):
+            for optimizer in optimizers:
+                optimizer.learning_rate = 0.1 * rate
+            same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
+        same(xp, models[0].state_dict(), models[1].state_dict())
+
+
+class TestRefusals:
+    def test_what_is_no_function(self) -> None:
+        with pytest.raises(nnx.errors.ArgumentError, match="expected a function to compile, got int"):
+            nnx.compile(3)
+
+    @pytest.mark.parametrize("read", [float, int, bool], ids=lambda kind: kind.__name__)
+    def test_a_branch_on_a_value(self, read: Any) -> None:
+        with pytest.raises(nnx.errors.TraceError, match=r"an array inside nnx\.compile cannot become"):
+            nnx.compile(lambda x: x if read(x) else -x)(np.asarray(1.0))
+
+    def test_item_assignment(self) -> None:
+        def function(x: Any) -> Any:
+            x[0] = 1.0
+            return x
+
+        with pytest.raises(nnx.errors.TraceError, match=r"item assignment inside nnx\.compile is not recorded"):
+            nnx.compile(function)(np.ones(2))
+
+    def test_another_library(self) -> None:
+        with pytest.raises(nnx.errors.TraceError, match="handed to another library"):
+            nnx.compile(np.from_dlpack)(np.ones(2))
+        with pytest.raises(nnx.errors.TraceError, match="same function of the namespace"):
+            nnx.compile(np.exp)(np.ones(2))
+
+    def test_random_numbers_from_outside(self) -> None:
+        rng = np.random.default_rng(0)
+        compiled = nnx.compile(lambda x: x + rng.standard_normal())
+        compiled(np.ones(2))
+        with pytest.raises(nnx.errors.UsageError, match=r"what nnx\.compile recorded of .* at 'result'"):
+            compiled(np.ones(2))
+
+    def test_a_model_from_outside(self) -> None:
+        model = perceptron()
+        optimizer = nnx.SGD(model, 0.1)
+
+        def step(x: Any, target: Any) -> Any:
+            value, gradients = nnx.value_and_grad(objective)(model, x, target)
+            optimizer.step(gradients)
+            return value
+
+        x, target = np.ones((2, 5), "float32"), np.asarray([0, 1])
+        compiled = nnx.compile(step)
+        compiled(x, target)
+        with pytest.raises(nnx.errors.UsageError, match="pass it as an argument"):
+            compiled(x, target)
+
+    def test_an_array_that_was_stored(self) -> None:
+        kept = []
+        compiled = nnx.compile(lambda x: kept.append(x) or x)
+        compiled(np.ones(2))
+        with pytest.raises(nnx.errors.TraceError, match="has ended"):
+            _ = kept[0] + 1.0
+
+    def test_after_an_error_the_model_holds_its_arrays(self) -> None:
+        model = perceptron()
+
+        def fails(model: Any, x: Any) -> Any:
+            model(x)
+            raise RuntimeError("stop")
+
+        with pytest.raises(RuntimeError, match="stop"):
+            nnx.compile(fails)(model, np.ones((2, 5), "float32"))
+        assert all(type(value) is np.ndarray for value in model.parameters().values())
+        assert model[2].calls.value == 1
+
+
+def test_it_is_named_after_the_function() -> None:
+    assert nnx.compile(train_step).__name__ == "train_step"
+    assert nnx.compile(train_step).__doc__ == train_step.__doc__
+
+
+def test_few_programs_are_kept() -> None:
+    compiled = nnx.compile(lambda x: x + 1.0)
+    for n in range(40):
+        compiled(np.ones(n))
+    assert len(compiled._programs) == 16
