@@ -20,7 +20,7 @@ import numpy as np
 from nnx.cli.locking import LOCK, locked
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
 from nnx.io import CheckpointFolder, load_weights, replacing
-from nnx.io.files import remove_leftovers
+from nnx.io.files import advising, remove_leftovers
 from nnx.training import History, plot_confusion, plot_curves
 
 WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
@@ -31,6 +31,7 @@ WEIGHTS, HISTORY, CURVES, CONFUSION, CONFIG = FILES = (
     "config.json",
 )
 CHECKPOINTS, BEGUN = "checkpoints", "begun.json"
+_ADVICE = "choose a writable directory with --out"
 
 
 def begin(folder: Path, content: Mapping[str, Any]) -> None:
@@ -194,7 +195,7 @@ def open_run(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a run directory that nnx train wrote, got none; check the path")
     with ExitStack() as lock:
-        with _advising(folder):
+        with advising(folder, advice=_ADVICE):
             lock.enter_context(locked(folder))
         remove_leftovers(folder)
         remove_leftovers(folder / CHECKPOINTS)
@@ -204,7 +205,7 @@ def open_run(folder: Path) -> Iterator[Path]:
 def _next_folder(name: str, lock: ExitStack) -> tuple[Path, bool]:
     for number in count(1):
         folder = Path("runs", f"{name}-{number}")
-        with _advising(folder), ExitStack() as attempt:
+        with advising(folder, advice=_ADVICE), ExitStack() as attempt:
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 attempt.enter_context(locked(folder))
@@ -217,7 +218,7 @@ def _next_folder(name: str, lock: ExitStack) -> tuple[Path, bool]:
 
 
 def _open_folder(out: Path, overwrite: bool, lock: ExitStack) -> tuple[Path, bool]:
-    with _advising(out):
+    with advising(out, advice=_ADVICE):
         is_new = not out.exists()
         if not is_new and not out.is_dir():
             raise ArgumentError(f"{out} is a file; choose a directory for --out")
@@ -242,12 +243,3 @@ def _open_folder(out: Path, overwrite: bool, lock: ExitStack) -> tuple[Path, boo
 
 def _is_free(folder: Path) -> bool:
     return all(name == LOCK or name.endswith(".nnx-tmp") for name in os.listdir(folder))
-
-
-@contextmanager
-def _advising(folder: Path) -> Iterator[None]:
-    """Add advice to an error of the file system."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, f"{error.strerror}; choose a writable directory with --out", str(folder)) from error

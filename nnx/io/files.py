@@ -85,7 +85,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def advising(path: Path, *others: Path) -> Iterator[None]:
+def advising(path: Path, *others: Path, advice: str | None = None) -> Iterator[None]:
     """Add advice to an error of the system about a path, or about no path, such as that of a full disk.
 
     Parameters
@@ -94,6 +94,8 @@ def advising(path: Path, *others: Path) -> Iterator[None]:
         What the error is to name.
     *others : pathlib.Path
         What it may be about instead.
+    advice : str, optional
+        For every error in the block; by default it depends on the kind.
 
     Raises
     ------
@@ -103,10 +105,11 @@ def advising(path: Path, *others: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _ADVICE and error.filename in (None, *map(str, (path, *others)), path, *others):
-            text = f"{os.strerror(error.errno)}; {_ADVICE[error.errno]}"
-            raise OSError(error.errno, text, str(path)) from error
-        raise
+        if advice is None and error.filename in (None, *map(str, (path, *others)), path, *others):
+            advice = _ADVICE.get(error.errno or 0)
+        if advice is None:
+            raise
+        raise OSError(error.errno, f"{os.strerror(error.errno or 0)}; {advice}", str(path)) from error
 
 
 def remove_leftovers(folder: Path) -> None:
