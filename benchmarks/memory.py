@@ -11,8 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from peak import rise
 
 
 @dataclass(frozen=True)
@@ -132,22 +133,13 @@ def step_of_torch(row):
     return step, torch.ones
 
 
-def resident(field):
-    """Return a size of this process in bytes: now (VmRSS), or at most since it was reset (VmHWM)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
 def measure(name, library):
     """Print the rise of a step in this process, in bytes."""
     row = ROWS[name]
     step, ones = {"nnx": step_of_nnx, "torch": step_of_torch}[library](row)
     step(ones(row.shape(1)))
     x = ones(row.shape(row.batch))
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
-    step(x)
-    print(resident("VmHWM") - before)
+    print(rise(lambda: step(x)))
 
 
 def main():

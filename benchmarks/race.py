@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-import nnx
-from benchmarks.contestants.of_nnx import EAGER, REPLAYED, tier_of
+from benchmarks.contestants.of_nnx import EAGER, REPLAYED, in_tier
 from benchmarks.timing import Spread, interleaved
 from benchmarks.workload import Step, Workload
 
@@ -34,12 +33,15 @@ class Result:
         Why a contestant did not run.
     differences : dict
         By how much at most what a contestant returned in its first steps differs from the first one's, relatively.
+    peaks : dict
+        By how many bytes a step raises the memory of a process, where that was measured.
     """
 
     name: str
     times: dict[str, list[float]]
     left_out: dict[str, str] = field(default_factory=dict)
     differences: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
 
     def spread(self, name: str) -> Spread:
         """Return the median time of a contestant with its quartiles."""
@@ -72,7 +74,7 @@ def race(
         If one of them computes something else, or the steps change nothing.
     """
     steps, left_out = _steps(workload, peers)
-    around = {name: partial(nnx.use_kernels, tier) for name in steps if (tier := tier_of(name))}
+    around = {name: partial(in_tier, name) for name in steps}
     differences = _compare(workload, steps, around)
     return Result(workload.name, interleaved(steps, around=around, **timing), left_out, differences)
 
@@ -93,7 +95,7 @@ def _compare(workload: Workload, steps: dict[str, Step], around: dict) -> dict[s
     first, *others = [name for name in steps if name != "floor"]
     values = {}
     for name in (first, *others):
-        with around[name]() if name in around else nnx.use_kernels("compiled"):
+        with around[name]():
             values[name] = [np.array(steps[name](), np.float64) for _ in range(STEPS)]
     return check_agreement(workload, values)
 

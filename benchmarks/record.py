@@ -38,6 +38,7 @@ def of_workload(workload: Workload, result: Result) -> dict[str, Any]:
         "seconds": {name: result.spread(name)._asdict() | {"rounds": len(result.times[name])} for name in result.times},
         "differences": result.differences,
         "left_out": result.left_out,
+        "peak_bytes": result.peaks,
         "ratios": ratios,
     }
 

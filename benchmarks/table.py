@@ -1,11 +1,20 @@
 """Tables of what was measured, in Markdown, so that they can stand in a page as they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from benchmarks.peak import SMALLEST
 from benchmarks.race import Result
 from benchmarks.workload import Target, Workload
 
 COLUMNS = ("torch", "jax", "by hand", "floor", "autograd", "advect", "sklearn", "post")
+
+
+def heading(where: Mapping[str, Any]) -> str:
+    """Return the machine, the versions and the date in a few lines."""
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    place = f"{where['date']}, {where['processor']}, core {where['core']}, {where['clock']} time"
+    return "\n".join([place, "; ".join(where["blas"]), versions])
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -52,6 +61,36 @@ def times(pairs: Sequence[tuple[Workload, Result]]) -> str:
                 [workload.name, name, median, f"{lower} to {upper}", f"{result.differences.get(name, 0.0):.0e}"]
             )
     return markdown(["workload", "contestant", "median", "quartiles", "differs by"], rows)
+
+
+def peaks(pairs: Sequence[tuple[Workload, Result]]) -> str:
+    """Return the table of peaks of memory; the ratio to PyTorch's has the target 1."""
+    rows = []
+    for workload, result in pairs:
+        base = result.peaks.get("torch", 0)
+        for name, size in result.peaks.items():
+            ratio = f"{size / base:.2f}" if min(size, base) >= SMALLEST else ""
+            is_missed = ratio and name.startswith("nnx") and size > base
+            rows.append([workload.name, name, in_megabytes(size), ratio + (" **missed**" if is_missed else "")])
+    return markdown(["peak memory of a step", "contestant", "rise", "/ torch (1)"], rows)
+
+
+def in_megabytes(size: int) -> str:
+    """Return a size; what is smaller than some pages is not told apart."""
+    return f"{size / 2**20:,.1f} MB" if size >= SMALLEST else "under 1 MB"
+
+
+def footprint(found: Mapping[str, Any]) -> str:
+    """Return the table of what an import takes and of what packages take on disk, with the targets of nnx."""
+    seconds, sizes = found["import_seconds"], found["installed_bytes"]
+    rows = []
+    for name in dict.fromkeys([*seconds, *sizes]):
+        time = seconds[name]["median"] if name in seconds else None
+        of_numpy = "" if time is None else f"{time / seconds['numpy']['median']:.2f}"
+        shown = "" if time is None else in_units(time)
+        rows.append([name, shown, of_numpy + " (1.5)" * (name == "nnx"), in_megabytes(sizes[name])])
+        rows[-1][-1] += " (3 MB)" * (name == "nnx")
+    return markdown(["package", "import", "/ numpy", "installed"], rows)
 
 
 def missed(pairs: Sequence[tuple[Workload, Result]]) -> list[str]:

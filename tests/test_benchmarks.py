@@ -43,10 +43,20 @@ def test_a_quick_run_of_everything(tmp_path):
             assert 0 < times["lower"] <= times["median"] <= times["upper"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux keeps the peak of a process")
+def test_memory_and_footprint(tmp_path):
+    ended = run("4-16-3", "--quick", "--peers", "", "--parts", "memory,footprint", "--json", tmp_path / "found.json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert set(found["workloads"]["4-16-3, batch 8, SGD"]["peak_bytes"]) == {"nnx native", "by hand"}
+    assert set(found["footprint"]["import_seconds"]) == {"numpy", "nnx"}
+    assert found["footprint"]["installed_bytes"]["nnx"] < 4e6
+
+
 def test_unknown_peers_are_refused():
     ended = run("--peers", "torch,keras")
     assert ended.returncode == 2
-    assert "unknown peers keras; there are torch,jax,sklearn,autograd,advect,post" in ended.stderr
+    assert "unknown: keras; there are torch, jax, sklearn, autograd, advect, post" in ended.stderr
 
 
 def test_contestants_that_agree(race, workload):

@@ -1,6 +1,7 @@
 """nnx on NumPy arrays: eager with each tier of kernels, and replayed."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -13,9 +14,9 @@ EAGER = ("nnx portable", "nnx native", "nnx compiled")
 REPLAYED = "nnx replayed"
 
 
-def tier_of(name: str) -> str | None:
-    """Return the tier that a contestant is held to; a replayed step takes the best."""
-    return name.removeprefix("nnx ") if name in EAGER else None
+def in_tier(name: str) -> AbstractContextManager[object]:
+    """Return what a contestant is run in: the tier of its name for an eager one, all tiers for any other."""
+    return nnx.use_kernels(name.removeprefix("nnx ") if name in EAGER else "compiled")
 
 
 def has_compiled_kernels() -> bool:

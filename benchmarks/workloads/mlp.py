@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 import nnx
-from benchmarks.contestants import by_hand, floor, of_jax, of_nnx, of_post, of_sklearn, of_torch
+from benchmarks.contestants import by_hand, floor, of_nnx, of_post, of_sklearn, of_torch, usual
 from benchmarks.workload import Makers, Rule, Target, Task, Workload
 
 SGD, ADAM = Rule("SGD", 0.01), Rule("Adam", 1e-4)
@@ -68,12 +68,9 @@ def training(rule: Rule, widths: tuple[int, ...], batch: int) -> Makers:
         products=products_of(widths, batch),
     )
     makers = {
-        **of_nnx.training(task),
-        "torch": partial(of_torch.training_step, task),
-        "jax": partial(of_jax.training_step, task),
+        **usual.training(task),
         "sklearn": partial(of_sklearn.training_step, task.weights, x, target, rule),
         "by hand": partial(by_hand.training_step, task.weights, x, target, rule),
-        "floor": partial(floor.training_floor, task),
     }
     if rule.name == "SGD":
         makers["post"] = partial(of_post.training_step, task.weights, x, target, rule.rate)

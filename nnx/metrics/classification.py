@@ -7,9 +7,8 @@ from nnx.backend import dtype_name, is_cheap_to_read, namespace, to_numpy
 from nnx.errors import ArgumentError, NonFiniteError
 from nnx.functional.checks import counted
 from nnx.metrics.base import Metric
-from nnx.metrics.of_one_batch import count_cells, count_examples
+from nnx.metrics.of_one_batch import count_cells, count_examples, fraction_of
 from nnx.metrics.predictions import Predictions, compare, count, is_among_largest
-from nnx.metrics.sums import ratio
 from nnx.types import Array
 
 
@@ -17,7 +16,13 @@ class Accuracy(Metric):
     """The fraction of examples whose largest output is that of the target's class; see :func:`nnx.metrics.accuracy`.
 
     :meth:`~nnx.metrics.Metric.compute` returns it in the widest floating-point dtype of the device. If an output was
-    NaN it raises NonFiniteError, or returns NaN where reading that would wait for a device.
+    NaN it raises NonFiniteError, or returns NaN where reading that would wait for a device. Without an example to count
+    it is NaN too.
+
+    Parameters
+    ----------
+    ignore_index : int
+        Examples with this class index are not counted, such as padding; the default is that of the losses.
 
     Examples
     --------
@@ -29,16 +34,20 @@ class Accuracy(Metric):
     0.75
     """
 
-    sums = ("correct", "undefined", "examples")
+    sums = ("correct", "undefined", "ignored", "examples")
+
+    def __init__(self, *, ignore_index: int = -100) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
 
     def measure(self, output: Array, target: Array) -> dict[str, Any]:
         """Count what is correct among outputs (batch, classes, ...) and targets as in :func:`accuracy`."""
-        found = compare(output, target)
+        found = compare(output, target, self.ignore_index)
         return _counts(found, found.predicted == found.true)
 
-    def result(self, correct: Array, undefined: Array, examples: int) -> Array:
+    def result(self, correct: Array, undefined: Array, ignored: Array, examples: int) -> Array:
         """Return the fraction of correct examples."""
-        return _fraction(correct, undefined, examples)
+        return _fraction(correct, undefined, ignored, examples)
 
 
 class TopKAccuracy(Metric):
@@ -50,6 +59,8 @@ class TopKAccuracy(Metric):
     ----------
     k : int
         At least 1.
+    ignore_index : int
+        Examples with this class index are not counted.
 
     Raises
     ------
@@ -67,19 +78,21 @@ class TopKAccuracy(Metric):
 
     sums = Accuracy.sums
 
-    def __init__(self, k: int = 5) -> None:
+    def __init__(self, k: int = 5, *, ignore_index: int = -100) -> None:
+        super().__init__()
         if not isinstance(k, int) or k < 1:
             raise ArgumentError(f"expected k to be an integer of at least 1, got {k!r}")
         self.k = k
+        self.ignore_index = ignore_index
 
     def measure(self, output: Array, target: Array) -> dict[str, Any]:
         """Count what is correct among outputs (batch, classes, ...) and targets as in :func:`accuracy`."""
-        found = compare(output, target)
+        found = compare(output, target, self.ignore_index)
         return _counts(found, is_among_largest(output, found, self.k))
 
-    def result(self, correct: Array, undefined: Array, examples: int) -> Array:
+    def result(self, correct: Array, undefined: Array, ignored: Array, examples: int) -> Array:
         """Return the fraction."""
-        return _fraction(correct, undefined, examples)
+        return _fraction(correct, undefined, ignored, examples)
 
 
 class ConfusionMatrix(Metric):
@@ -91,6 +104,8 @@ class ConfusionMatrix(Metric):
     ----------
     classes : int, optional
         The number of rows and columns; default the number of outputs.
+    ignore_index : int
+        Examples with this class index are not counted.
 
     Examples
     --------
@@ -105,14 +120,16 @@ class ConfusionMatrix(Metric):
 
     sums = ("cells", "examples")
 
-    def __init__(self, classes: int | None = None) -> None:
+    def __init__(self, classes: int | None = None, *, ignore_index: int = -100) -> None:
+        super().__init__()
         if classes is not None and (not isinstance(classes, int) or classes < 1):
             raise ArgumentError(f"expected classes to be an integer of at least 1, got {classes!r}")
         self.classes = classes
+        self.ignore_index = ignore_index
 
     def measure(self, output: Array, target: Array) -> dict[str, Any]:
         """Count the pairs of classes in outputs (batch, classes) and their targets."""
-        found = compare(output, target)
+        found = compare(output, target, self.ignore_index)
         cells = count_cells(output, found, self.classes or output.shape[1])
         return {"cells": cells, "examples": count_examples(found)}
 
@@ -130,18 +147,22 @@ class ConfusionMatrix(Metric):
 
 def _counts(found: Predictions, correct: Array) -> dict[str, Any]:
     correct = correct & ~found.undefined
-    return {"correct": count(correct), "undefined": count(found.undefined), "examples": count_examples(found)}
+    return {
+        "correct": count(correct),
+        "undefined": count(found.undefined),
+        "ignored": count(found.ignored),
+        "examples": count_examples(found),
+    }
 
 
-def _fraction(correct: Array, undefined: Array, examples: int) -> Array:
+def _fraction(correct: Array, undefined: Array, ignored: Array, examples: int) -> Array:
     _expect_countable(correct, examples)
     if is_cheap_to_read(undefined) and int(to_numpy(undefined)):
         raise NonFiniteError(
             f"expected scores that are numbers, got NaN for {int(to_numpy(undefined))} of "
             f"{counted(examples, 'example')}; nnx.layer_outputs(model, x) shows in which layer it begins"
         )
-    xp, fraction = namespace(correct), ratio(correct, examples)
-    return xp.where(undefined > 0, xp.full_like(fraction, float("nan")), fraction)
+    return fraction_of(correct, examples - ignored, undefined)
 
 
 def _expect_countable(counts: Array, examples: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from nnx.backend import is_array, namespace, widest_dtype
 from nnx.errors import ArgumentError
 from nnx.functional import cross_entropy
+from nnx.functional.checks import as_class_indices
 from nnx.metrics.base import Metric
 from nnx.metrics.predictions import count
 from nnx.metrics.sums import ratio
@@ -66,7 +67,7 @@ class Perplexity(Metric):
         xp = namespace(output, target)
         terms = cross_entropy(output, target, axis=self.axis, ignore_index=self.ignore_index, reduction="none")
         total = xp.sum(xp.astype(terms, widest_dtype(terms, "real floating")))
-        return {"total": total, "tokens": count(target != self.ignore_index)}
+        return {"total": total, "tokens": count(as_class_indices(target) != self.ignore_index)}
 
     def result(self, total: Array, tokens: Any) -> Array:
         """Return the exponential of the mean."""

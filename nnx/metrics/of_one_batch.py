@@ -3,14 +3,15 @@
 import math
 
 from nnx.autodiff import stop_gradient
-from nnx.backend import device_of, is_cheap_to_read, namespace, scatter_add, to_numpy, widest_dtype
+from nnx.backend import is_cheap_to_read, namespace, scatter_add, to_numpy
 from nnx.errors import ArgumentError, NonFiniteError, ShapeError
 from nnx.functional.checks import counted
 from nnx.metrics.predictions import Predictions, compare, count
+from nnx.metrics.sums import ratio
 from nnx.types import Array
 
 
-def accuracy(output: Array, target: Array) -> Array:
+def accuracy(output: Array, target: Array, *, ignore_index: int = -100) -> Array:
     r"""Return the fraction of examples whose largest output is that of the target's class.
 
     .. math:: \frac{1}{n} \sum_i [\operatorname{argmax}_k x_{ik} = t_i]
@@ -24,11 +25,14 @@ def accuracy(output: Array, target: Array) -> Array:
     target : array
         With an integer dtype, class indices of shape (batch, ...). With a floating-point dtype, one-hot vectors of the
         shape of ``output``.
+    ignore_index : int
+        Examples with this class index are not counted, as in :func:`nnx.functional.cross_entropy`.
 
     Returns
     -------
     accuracy : array, shape ()
-        In [0, 1], of the dtype of ``output``; it is not read from the device. NaN if an output is NaN.
+        In [0, 1], of the dtype of ``output``; it is not read from the device. NaN if an output is NaN, or if all
+        examples are ignored.
 
     Raises
     ------
@@ -47,26 +51,30 @@ def accuracy(output: Array, target: Array) -> Array:
     0.75
     """
     output, target = stop_gradient(output), stop_gradient(target)
-    found = compare(output, target)
+    found = compare(output, target, ignore_index)
     _expect_defined(found)
-    xp = namespace(output)
-    correct = count(found.predicted == found.true)
-    fraction = xp.astype(correct, widest_dtype(output, "real floating")) / count_examples(found)
-    fraction = xp.astype(fraction, output.dtype)
-    return xp.where(xp.any(found.undefined), xp.full_like(fraction, float("nan")), fraction)
+    fraction = fraction_of(count(found.predicted == found.true), count(~found.ignored), count(found.undefined))
+    return namespace(output).astype(fraction, output.dtype)
 
 
-def count_correct(output: Array, target: Array) -> Array:
+def fraction_of(correct: Array, counted: Array, undefined: Array) -> Array:
+    """Return a fraction of the examples that are counted, NaN if there is none, or if one is undefined."""
+    xp = namespace(correct)
+    fraction = ratio(correct, xp.where(counted == 0, 1, counted))
+    return xp.where((undefined > 0) | (counted == 0), xp.full_like(fraction, float("nan")), fraction)
+
+
+def count_correct(output: Array, target: Array, *, ignore_index: int = -100) -> Array:
     """Return how many examples :func:`accuracy` would count as correct: an integer array of shape ().
 
     An example with NaN in its output does not count as correct, or raises NonFiniteError as in :func:`accuracy`.
     """
-    found = compare(stop_gradient(output), stop_gradient(target))
+    found = compare(stop_gradient(output), stop_gradient(target), ignore_index)
     _expect_defined(found)
     return count((found.predicted == found.true) & ~found.undefined)
 
 
-def confusion_matrix(output: Array, target: Array, classes: int | None = None) -> Array:
+def confusion_matrix(output: Array, target: Array, classes: int | None = None, *, ignore_index: int = -100) -> Array:
     """Count for each class of the target which class was predicted.
 
     The matrices of several batches add up to that of all examples, which is :class:`nnx.metrics.ConfusionMatrix`.
@@ -79,6 +87,8 @@ def confusion_matrix(output: Array, target: Array, classes: int | None = None) -
         Class indices, or one-hot vectors.
     classes : int, optional
         The number of rows and columns; default the number of outputs.
+    ignore_index : int
+        Examples with this class index are not counted.
 
     Returns
     -------
@@ -101,12 +111,14 @@ def confusion_matrix(output: Array, target: Array, classes: int | None = None) -
            [1, 1]], dtype=int32)
     """
     output, target = stop_gradient(output), stop_gradient(target)
-    found = compare(output, target)
+    found = compare(output, target, ignore_index)
     classes = output.shape[1] if classes is None else classes
     cells = count_cells(output, found, classes)
     if int(to_numpy(cells[-1])):
         _expect_defined(found, read=True)
-        for what, index in (("target", found.true), ("output", found.predicted)):
+        xp = namespace(found.true, found.predicted)
+        true, predicted = (xp.where(found.ignored, 0, index) for index in (found.true, found.predicted))
+        for what, index in (("target", true), ("output", predicted)):
             _check_range(what, index, classes)
     return namespace(cells).reshape(cells[:-1], (classes, classes))
 
@@ -116,19 +128,18 @@ def count_cells(output: Array, found: Predictions, classes: int) -> Array:
     if output.ndim != 2:
         raise ShapeError(f"expected output of shape (batch, classes), got {tuple(output.shape)}")
     true, predicted = found.true, found.predicted
-    xp, device = namespace(true, predicted), device_of(true)
+    xp = namespace(true, predicted)
     predicted = xp.astype(predicted, true.dtype)
     is_known = xp.logical_not(found.undefined)
     for index in (true, predicted):
         is_known = xp.logical_and(is_known, xp.logical_and(index >= 0, index < classes))
     cell = true * classes + predicted
     cell = xp.where(is_known, cell, xp.full_like(cell, classes * classes))
-    ones = xp.ones(cell.shape, dtype=xp.int32, device=device)
-    return scatter_add(ones, (classes * classes + 1,), cell)
+    return scatter_add(xp.astype(~found.ignored, xp.int32), (classes * classes + 1,), cell)
 
 
 def count_examples(found: Predictions) -> int:
-    """Return how many examples were compared."""
+    """Return how many examples there are, with those that are ignored."""
     return math.prod(found.true.shape)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from nnx.backend import device_of, is_cheap_to_read, namespace, scatter_add, to_numpy, widest_dtype
+from nnx.backend import is_cheap_to_read, namespace, scatter_add, to_numpy, widest_dtype
 from nnx.errors import ArgumentError
 from nnx.functional.checks import counted, expect_choice
 from nnx.metrics.base import Metric
@@ -16,23 +16,26 @@ class _PerClass(Metric):
 
     sums: ClassVar[tuple[str, ...]] = ("hits", "predicted", "true", "examples")
 
-    def __init__(self, average: str = "macro") -> None:
+    def __init__(self, average: str = "macro", *, ignore_index: int = -100) -> None:
         super().__init__()
         expect_choice(average, ("macro", "micro", "none"), "average")
         self.average = average
+        self.ignore_index = ignore_index
 
     def measure(self, output: Array, target: Array) -> dict[str, Any]:
         """Count for each class, among outputs (batch, classes, ...) and targets as in :func:`accuracy`.
 
         The last of each vector counts the examples that cannot be counted.
         """
-        found = compare(output, target)
+        found = compare(output, target, self.ignore_index)
         xp, classes = namespace(output), output.shape[1]
         true, predicted = found.true, xp.astype(found.predicted, found.true.dtype)
         is_known = xp.logical_and(xp.logical_and(true >= 0, true < classes), xp.logical_not(found.undefined))
         is_hit = xp.logical_and(is_known, true == predicted)
         sums = {"hits": (is_hit, true), "predicted": (is_known, predicted), "true": (is_known, true)}
-        counts = {name: _count(xp.where(mask, index, classes), classes) for name, (mask, index) in sums.items()}
+        counts = {
+            name: _count(xp.where(mask, index, classes), classes, found.ignored) for name, (mask, index) in sums.items()
+        }
         return {**counts, "examples": count_examples(found)}
 
     def result(self, hits: Array, predicted: Array, true: Array, examples: int) -> Array:
@@ -66,6 +69,8 @@ class Precision(_PerClass):
     average : {"macro", "micro", "none"}
         ``"macro"``, the default, is the mean over the classes; ``"micro"`` divides the sums over the classes, which
         gives the accuracy; ``"none"`` returns an array with the value of each class.
+    ignore_index : int
+        Examples with this class index are not counted.
 
     Raises
     ------
@@ -131,8 +136,8 @@ class F1(_PerClass):
         return 2 * hits, predicted + true
 
 
-def _count(index: Array, classes: int) -> Array:
-    """Return how often each index from 0 to ``classes`` occurs."""
+def _count(index: Array, classes: int, ignored: Array) -> Array:
+    """Return how often each index from 0 to ``classes`` occurs, where it is not ignored."""
     xp = namespace(index)
-    flat = xp.reshape(index, (-1,))
-    return scatter_add(xp.ones(flat.shape, dtype=xp.int32, device=device_of(flat)), (classes + 1,), flat)
+    ones = xp.astype(xp.reshape(~ignored, (-1,)), xp.int32)
+    return scatter_add(ones, (classes + 1,), xp.reshape(index, (-1,)))

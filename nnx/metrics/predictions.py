@@ -9,20 +9,33 @@ from nnx.types import Array
 
 
 class Predictions(NamedTuple):
-    """The predicted and the true class of each example, and where a NaN leaves it undefined; of shape (batch, ...)."""
+    """The predicted and the true class of each example, of shape (batch, ...), and which examples are of no use.
+
+    Attributes
+    ----------
+    predicted, true : arrays of class indices
+        The true class of an example that is ignored is -1.
+    undefined : array of bool
+        Where a NaN leaves the prediction undefined, unless the example is ignored.
+    ignored : array of bool
+        Where the target is the index to ignore.
+    """
 
     predicted: Array
     true: Array
     undefined: Array
+    ignored: Array
 
 
-def compare(output: Array, target: Array) -> Predictions:
+def compare(output: Array, target: Array, ignore_index: int) -> Predictions:
     """Return the predicted and the true class of each example; at a tie the lowest class counts as predicted.
 
     Parameters
     ----------
     output : array, shape (batch, classes, ...)
     target : array, shape (batch, ...) of integers or the shape of ``output`` and floating-point
+    ignore_index : int
+        Examples with this class index are ignored.
 
     Raises
     ------
@@ -36,10 +49,13 @@ def compare(output: Array, target: Array) -> Predictions:
     undefined = xp.any(xp.isnan(output), axis=1)
     if tuple(target.shape) == shape and is_floating(target):
         undefined = xp.logical_or(undefined, xp.any(xp.isnan(target), axis=1))
-        return Predictions(xp.argmax(output, axis=1), xp.argmax(target, axis=1), undefined)
+        return Predictions(xp.argmax(output, axis=1), xp.argmax(target, axis=1), undefined, xp.zeros_like(undefined))
     indices = (shape[0], *shape[2:])
     if tuple(target.shape) == indices and not is_floating(target):
-        return Predictions(predicted := xp.argmax(output, axis=1), _like_indices(target, predicted), undefined)
+        predicted = xp.argmax(output, axis=1)
+        true = _like_indices(target, predicted)
+        ignored = true == ignore_index
+        return Predictions(predicted, xp.where(ignored, -1, true), undefined & ~ignored, ignored)
     raise _misfit(target, shape, indices)
 
 

@@ -100,7 +100,7 @@ def test_config_and_repr():
         "TopKAccuracy()",
         "Mean()",
     ]
-    assert TopKAccuracy().config() == {"type": "TopKAccuracy", "k": 5}
+    assert TopKAccuracy().config() == {"type": "TopKAccuracy", "k": 5, "ignore_index": -100}
     for metric in metrics:
         again = nnx.from_config(json.loads(json.dumps(metric.config())))
         assert (type(again), repr(again)) == (type(metric), repr(metric))

@@ -42,7 +42,7 @@ def _declined(x: Any) -> Declined | None:
 @native(convolution, _check)
 @in_float32_on_host
 def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
-    axes, windows, groups = plan_convolution(x, weight, bias, **options)
+    axes, windows, groups, _ = plan_convolution(x, weight, bias, **options)
     x = torch.movedim(x, -1, 1) if axes.last else x
     if any(before != after for before, after in windows.padding):
         x = torch.nn.functional.pad(x, [width for pair in reversed(windows.padding) for width in pair])
@@ -57,7 +57,7 @@ def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
 @native(transposed_convolution, _check_transposed)
 @in_float32_on_host
 def _(x: Any, weight: Any, bias: Any = None, **options: Any) -> Any:
-    axes, windows, groups = plan_transposed(x, weight, bias, **options)
+    axes, windows, groups, _ = plan_transposed(x, weight, bias, **options)
     x = torch.movedim(x, -1, 1) if axes.last else x
     padding = [before for before, _ in windows.padding]
     again = zip(windows.output, windows.stride, windows.kernel, windows.dilation, padding, windows.sizes, strict=True)
