@@ -1,9 +1,10 @@
 """Learning rates that were assigned in a run, as a part of an optimizer's state."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from nnx.errors import ArgumentError, CheckpointError
+from nnx.errors import CheckpointError
 from nnx.functional.checks import as_nonnegative
 from nnx.optimizers.hyperparameters import Rate
 
@@ -60,13 +61,13 @@ def taken_from(state: Any, configured: Sequence[Rate], owner: str) -> tuple[Any,
 
 
 def _parsed(entry: Any, count: int, owner: str) -> tuple[list[Any], list[Any]]:
-    try:
-        columns = [
-            [None if rate is None else as_nonnegative(rate, ENTRY) for rate in entry[name]]
-            for name in ("configured", "assigned")
-        ]
-    except (KeyError, TypeError, ArgumentError):
-        columns = []
+    columns: list[list[Any]] = []
+    if isinstance(entry, Mapping):
+        with suppress(LookupError, TypeError, ValueError):
+            columns = [
+                [None if rate is None else as_nonnegative(rate, ENTRY) for rate in entry[name]]
+                for name in ("configured", "assigned")
+            ]
     if [len(column) for column in columns] != [count, count]:
         raise CheckpointError(
             f"the saved values do not fit {owner}: {ENTRY}: expected {count} configured and {count} assigned, numbers "

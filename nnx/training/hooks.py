@@ -172,7 +172,7 @@ class Hooks:
                 continue
             try:
                 callback.load_state_dict(state[name])
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except (LookupError, TypeError, AttributeError, ValueError) as error:
                 if isinstance(error, NnxError):
                     raise
                 raise CheckpointError(

@@ -150,7 +150,9 @@ class Resumable:
         except BaseException as error:
             self._load(before)
             self._update.is_whole, self._goes_on = is_whole, goes_on
-            if isinstance(error, (KeyError, TypeError, AttributeError, ValueError)) and not isinstance(error, NnxError):
+            if isinstance(error, (LookupError, TypeError, AttributeError, ValueError)) and not isinstance(
+                error, NnxError
+            ):
                 raise CheckpointError(f"expected the state of a trainer, got another ({error!r})") from error
             raise
 

@@ -124,7 +124,8 @@ class Trainer(Resumable):
         super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
-        self.objective = self._stated = as_objective(loss)  # a callback may put another function around the first
+        self._stated = as_objective(loss)
+        self.objective: Callable[[Any, Any], Any] = self._stated  # a callback may put another function around it
 
     def fit(self, data: Any, validation: Any = None, *, epochs: int, batch_size: int = 32, seed: int = 0) -> History:
         """Train for a number of epochs, and evaluate after each.

@@ -1,5 +1,7 @@
 """What is not the state of a trainer is one clear line, and changes nothing."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -143,3 +145,44 @@ def test_the_state_of_a_callback(callback, entry, value, message):
     with pytest.raises(CheckpointError, match=f"the state of {type(callback).__name__} with .*, got one without"):
         callback.load_state_dict({})
     assert callback.state_dict() == before
+
+
+def paths_of(tree, path=()):
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, part in items:
+        yield (*path, key)
+        yield from paths_of(part, (*path, key))
+
+
+def replaced(tree, path, value):
+    if not path:
+        return value
+    copy = dict(tree) if isinstance(tree, dict) else list(tree)
+    copy[path[0]] = replaced(copy[path[0]], path[1:], value)
+    return copy
+
+
+@pytest.mark.parametrize("value", [None, -1, "x", [], {}, np.zeros(3), float("nan")], ids=repr)
+def test_whatever_stands_in_the_place_of_any_entry(value):
+    """It is loaded, or it is a CheckpointError, and then all is as it was."""
+
+    def made(epochs):
+        model = nnx.Model([nnx.Linear(1, 2, rng=0), nnx.BatchNorm1d(2), nnx.Linear(2, 1, rng=1)])
+        callbacks = [EarlyStopping("loss", patience=9), ReduceOnPlateau("loss", patience=0, least_change=9.0)]
+        trainer = nnx.Trainer(
+            model, nnx.MSE(), nnx.Adam(model), callbacks=callbacks, accumulate=2, average=nnx.EMA(model)
+        )
+        trainer.fit(DATA, epochs=epochs)
+        return trainer
+
+    state, trainer = made(2).state_dict(), made(1)
+    assert "learning_rates" in state["optimizer"]
+    before, refused = trainer.state_dict(), 0
+    for path in paths_of(state):
+        with suppress(CheckpointError):
+            trainer.load_state_dict(replaced(state, path, value))
+            trainer.load_state_dict(before)
+            continue
+        refused += 1
+        assert_close(trainer.state_dict(), before, rtol=0.0, atol=0.0)
+    assert refused > 20
