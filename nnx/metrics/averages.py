@@ -13,7 +13,8 @@ from nnx.types import Array
 class Mean(Metric):
     r"""The weighted mean of a value: :math:`\sum_i w_i v_i / \sum_i w_i`.
 
-    Such as the loss of an epoch, ``mean.update(loss, len(x))``: weighted by samples, so that a short batch counts less.
+    Such as the loss of an epoch, ``mean.update(value, loss.divisor(outputs, target))``, so that a short batch counts
+    less.
     It stays accurate over any number of batches: sums are kept in float64 or, on a device without float64, in float32
     together with their rounding errors.
 

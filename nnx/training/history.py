@@ -26,9 +26,9 @@ def is_smaller_better(name: str) -> bool:
 class History:
     """The rows of a run.
 
-    A row has the metrics of the epoch's batches, each with the weights of its time and weighted by samples, so that a
-    short last batch counts less; and, under ``validation_...``, those of the validation data with the weights at the
-    end of the epoch. Times are not part of it, so that a run that is repeated has the same history.
+    A row has the loss and the metrics of the epoch's samples, as of one batch, but each with the weights of its time;
+    and, under ``validation_...``, those of the validation data with the weights at the end of the epoch. Times are not
+    part of it, so that a run that is repeated has the same history.
 
     Attributes
     ----------

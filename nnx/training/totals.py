@@ -145,8 +145,14 @@ class _Loss(Mean):
 
     def measure(self, value: Array, weight: Any = None) -> dict[str, Any]:
         """Return the loss times its divisor, and the divisor."""
-        found = super().measure(value, 1 if weight is None else weight)
-        return {**found, "weight": 0} if weight is None else found
+        found = super().measure(value)
+        if weight is None or isinstance(weight, int):
+            return {"total": found["total"] * (1 if weight is None else weight), "weight": weight or 0}
+        if not is_array(weight):
+            return super().measure(value, weight)
+        total = found["total"]
+        weight = namespace(total, weight).astype(weight, total.dtype, copy=False)
+        return {"total": total * weight, "weight": weight}
 
     def result(self, total: Array, weight: Any) -> Array:
         """Return the quotient of the sums."""

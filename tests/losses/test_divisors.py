@@ -30,6 +30,7 @@ FURTHER = [
     _row("cross-entropy-ignored", nnx.CrossEntropy(label_smoothing=0.1), LOGITS, labels(4, ignored=-100)),
     _row("cross-entropy-sequences", nnx.CrossEntropy(axis=-1, ignore_index=7), SEQUENCES, labels(4, 5, ignored=7)),
     _row("cross-entropy-probabilities", nnx.CrossEntropy(axis=-1), SEQUENCES, probabilities(4, 5)),
+    _row("bce-weight", nnx.BCEWithLogits(WEIGHT, pos_weight=WEIGHT), normal((4, CLASSES)), uniform((4, CLASSES))),
     _row("kl-sequences-mean", nnx.KLDivergence(reduction="mean"), SEQUENCES, probabilities(4, 5)),
     _row("kl-sequences-batchmean", nnx.KLDivergence(), SEQUENCES, probabilities(4, 5)),
     _row("dice-rows", nnx.Dice(axis=-1), uniform((4, 3)), uniform((4, 3))),
@@ -56,9 +57,12 @@ def each_row(test):
     return pytest.mark.parametrize("row", marked)(pytest.mark.parametrize("reduction", ["mean", "sum"])(test))
 
 
-def reduced(row, reduction):
-    loss = copy.copy(row.call)
-    return loss if reduction == "mean" else vars(loss).update(reduction=reduction) or loss
+def reduced(row, reduction, xp):
+    """Return the loss of a row, with its arrays on a library, as a mean, which may have a name of its own, or a sum."""
+    loss = copy.copy(row.call).eval().to(xp.spec)
+    if reduction == "sum":
+        loss.reduction = reduction
+    return loss
 
 
 class Rows:
@@ -87,7 +91,7 @@ def by_hand(values, divisors):
 
 @each_row
 def test_batches_of_different_size_add_up_to_the_large_one(xp, row, reduction):
-    loss = reduced(row, reduction).eval()
+    loss = reduced(row, reduction, xp)
     accumulation, parts, values, divisors = Accumulation(every=2), (slice(0, 1), slice(1, 4)), [], []
 
     def differentiate(args):
@@ -120,7 +124,7 @@ def test_batches_of_different_size_add_up_to_the_large_one(xp, row, reduction):
 
 @each_row
 def test_weights_of_one_change_nothing_and_weights_are_repetitions(xp, row, reduction):
-    loss = reduced(row, reduction).eval()
+    loss = reduced(row, reduction, xp)
     if len(arguments(row, xp)) != 2:
         return
     objective, (input, target) = supervised(loss), arguments(row, xp)

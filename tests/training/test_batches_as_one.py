@@ -33,10 +33,9 @@ def prepare(xp, name, **options):
     return nnx.Trainer(model, loss, nnx.SGD(model, 0.1), **options)
 
 
-@pytest.mark.parametrize("weighted", [True, pytest.param(False, marks=pytest.mark.further)])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "classes" else pytest.mark.further) for name in LOSSES]
-)
+@pytest.mark.further
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("name", LOSSES)
 def test_batches_add_up(xp, name, weighted):
     several, one = prepare(xp, name, accumulate=3), prepare(xp, name)
     small, large = batches(xp, weighted), batches(xp, weighted, [slice(None)])
