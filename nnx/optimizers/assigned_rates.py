@@ -69,9 +69,9 @@ def _parsed(entry: Any, count: int, owner: str) -> tuple[list[Any], list[Any]]:
                 for name in ("configured", "assigned")
             ]
     if [len(column) for column in columns] != [count, count]:
+        got = " ".join(repr(entry).split())[:200]  # of arrays it has several lines
         raise CheckpointError(
             f"the saved values do not fit {owner}: {ENTRY}: expected {count} configured and {count} assigned, numbers "
-            f"or None, got {entry!r}"[:400]
-            + "; make the optimizer with the groups that it had"
+            f"or None, got {got}; make the optimizer with the groups that it had"
         )
     return columns[0], columns[1]

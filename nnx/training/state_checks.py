@@ -137,5 +137,5 @@ _OLDER = {"batches": None}  # what an older version did not save
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())  # of arrays it has several lines
     return text if len(text) <= 60 else f"a {type(value).__name__}"

@@ -114,7 +114,7 @@ def test_a_batch_that_is_undone_takes_its_rate_along(xp):
         None,
         3,
         [0.1, 0.3],
-        np.zeros(3),
+        np.zeros((3, 3)),
         {"configured": 1.0, "assigned": 0.1},
         {"configured": [1.0, 0.5], "assigned": [np.zeros(3), None]},
         {"configured": [1.0], "assigned": [0.1]},
@@ -128,6 +128,9 @@ def test_error_for_rates_of_other_groups(entry):
     optimizer = made()
     step(optimizer)
     before = optimizer.state_dict()
-    with pytest.raises(CheckpointError, match=r"do not fit SGD: learning_rates: expected 2 configured and 2 assigned"):
+    with pytest.raises(
+        CheckpointError, match=r"do not fit SGD: learning_rates: expected 2 configured and 2 assigned"
+    ) as caught:
         optimizer.load_state_dict(before | {"step": 7, "learning_rates": entry})
+    assert "\n" not in str(caught.value)
     assert optimizer.state_dict() == before

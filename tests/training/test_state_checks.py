@@ -68,6 +68,7 @@ def test_what_is_no_state():
     expect_refused(trained(), 5, "a dict, got 5; load a checkpoint")
     expect_refused(trained(), {}, "in format 1, got None")
     expect_refused(trained(), {"format": np.ones(2)}, r"in format 1, got array\(\[1., 1.\]\)")
+    expect_refused(trained(), {"format": np.ones((2, 2))}, r"in format 1, got array\(\[\[1., 1.\], \[1., 1.\]\]\)")
     state = trained(1).state_dict()
     expect_refused(trained(), {name: state[name] for name in state if name != "stopped"}, "with stopped, got one witho")
     expect_refused(trained(), state | {"start": 9}, "start <= epoch and batch <= step, got start 9, epoch 1")
