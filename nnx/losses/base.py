@@ -9,6 +9,7 @@ from nnx.autodiff import TracedArray, vjp
 from nnx.backend import copied, is_array, namespace, one_like
 from nnx.errors import ArgumentError, NnxError, UsageError
 from nnx.functional.checks import expect_choice
+from nnx.functional.class_targets import count_each
 from nnx.functional.loss_terms import REDUCTIONS
 from nnx.layers import Module
 from nnx.layers.links import MADE_FOR, Origin, origin_of
@@ -173,6 +174,21 @@ class ElementwiseLoss(Loss):
     def counts(self, *args: Any) -> Shape | Array:
         """Return the shape of the first argument."""
         return tuple(args[0].shape)
+
+
+class ClassLoss(Loss):
+    """Base class of losses of class indices, which have weights of the classes and an index to ignore."""
+
+    def __init__(self, weight: Array | None, axis: int, reduction: str, ignore_index: int) -> None:
+        super().__init__(reduction)
+        self.weight = expect_array_or_none(weight, "weight")
+        self.axis = axis
+        self.ignore_index = ignore_index
+
+    def counts(self, *args: Any) -> Shape | Array:
+        """Return the weight of each example's class, 0 if it is ignored; for probabilities the examples' shape."""
+        prediction, target = args
+        return count_each(prediction, target, self.weight, self.axis, self.ignore_index)
 
 
 def expect_array_or_none(value: Any, name: str) -> Array | None:

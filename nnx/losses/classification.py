@@ -1,12 +1,11 @@
 """Losses of classifiers."""
 
 from nnx import functional
-from nnx.functional.class_targets import count_each
-from nnx.losses.base import Loss, expect_array_or_none
-from nnx.types import Array, Shape
+from nnx.losses.base import ClassLoss
+from nnx.types import Array
 
 
-class CrossEntropy(Loss):
+class CrossEntropy(ClassLoss):
     """Cross-entropy of logits with class indices or probabilities; see :func:`nnx.functional.cross_entropy`.
 
     Parameters
@@ -39,10 +38,7 @@ class CrossEntropy(Loss):
         ignore_index: int = -100,
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction)
-        self.weight = expect_array_or_none(weight, "weight")
-        self.axis = axis
-        self.ignore_index = ignore_index
+        super().__init__(weight, axis, reduction, ignore_index)
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Array, target: Array) -> Array:
@@ -57,12 +53,8 @@ class CrossEntropy(Loss):
             label_smoothing=self.label_smoothing,
         )
 
-    def counts(self, logits: Array, target: Array) -> Array | Shape:
-        """Return the weight of each example's class, 0 if it is ignored; for probabilities the examples' shape."""
-        return count_each(logits, target, self.weight, self.axis, self.ignore_index)
 
-
-class NLL(Loss):
+class NLL(ClassLoss):
     """Negative log-likelihood of log-probabilities; see :func:`nnx.functional.nll`. For logits: :class:`CrossEntropy`.
 
     Parameters
@@ -88,10 +80,7 @@ class NLL(Loss):
     def __init__(
         self, weight: Array | None = None, *, axis: int = 1, reduction: str = "mean", ignore_index: int = -100
     ) -> None:
-        super().__init__(reduction)
-        self.weight = expect_array_or_none(weight, "weight")
-        self.axis = axis
-        self.ignore_index = ignore_index
+        super().__init__(weight, axis, reduction, ignore_index)
 
     def forward(self, log_probabilities: Array, target: Array) -> Array:
         """Return the loss of log-probabilities (batch, classes, ...) and class indices (batch, ...)."""
@@ -103,7 +92,3 @@ class NLL(Loss):
             reduction=self.reduction,
             ignore_index=self.ignore_index,
         )
-
-    def counts(self, log_probabilities: Array, target: Array) -> Array | Shape:
-        """Return the weight of each example's class, 0 if it is ignored."""
-        return count_each(log_probabilities, target, self.weight, self.axis, self.ignore_index)

@@ -1,13 +1,12 @@
 """Losses for dense predictions in which most examples are easy, or of one class."""
 
 from nnx import functional
-from nnx.functional.class_targets import count_each
 from nnx.functional.overlap import dice_axes
-from nnx.losses.base import ElementwiseLoss, Loss, expect_array_or_none
+from nnx.losses.base import ClassLoss, ElementwiseLoss, Loss
 from nnx.types import Array, Shape
 
 
-class Focal(Loss):
+class Focal(ClassLoss):
     """Cross-entropy in which examples that are right already count less; see :func:`nnx.functional.focal`.
 
     Parameters
@@ -38,11 +37,8 @@ class Focal(Loss):
         reduction: str = "mean",
         ignore_index: int = -100,
     ) -> None:
-        super().__init__(reduction)
-        self.weight = expect_array_or_none(weight, "weight")
+        super().__init__(weight, axis, reduction, ignore_index)
         self.gamma = gamma
-        self.axis = axis
-        self.ignore_index = ignore_index
 
     def forward(self, logits: Array, target: Array) -> Array:
         """Return the loss of logits (batch, classes, ...) and class indices (batch, ...)."""
@@ -55,10 +51,6 @@ class Focal(Loss):
             reduction=self.reduction,
             ignore_index=self.ignore_index,
         )
-
-    def counts(self, logits: Array, target: Array) -> Array | Shape:
-        """Return the weight of each example's class, 0 if it is ignored."""
-        return count_each(logits, target, self.weight, self.axis, self.ignore_index)
 
 
 class BinaryFocal(ElementwiseLoss):
