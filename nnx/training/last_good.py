@@ -33,15 +33,25 @@ class LastGood:
         self._trees: dict[str, _Kept] = {}
         self._forgotten = 0  # how many batches were found good, and dropped
 
-    def add(self, trees: Mapping[str, Tree], value: Array, is_finite: Array) -> int:
-        """Add what a batch met, its loss, and whether it is good; return how many copies of one tree there are."""
+    @property
+    def kinds(self) -> int:
+        """How many copies there are of the tree that has the most."""
+        return max((kept.kinds for kept in self._trees.values()), default=0)
+
+    @property
+    def batches(self) -> int:
+        """Of how many batches something is kept."""
+        return max((kept.trees for kept in self._trees.values()), default=0)
+
+    def add(self, trees: Mapping[str, Tree], value: Array, is_finite: Array) -> None:
+        """Add what a batch met, its loss, and whether it is good."""
         xp, was_bad = namespace(value), self._is_bad
-        kinds = [self._trees.setdefault(name, _Kept()).add(tree, was_bad) for name, tree in trees.items()]
+        for name, tree in trees.items():
+            self._trees.setdefault(name, _Kept()).add(tree, was_bad)
         # In this order: the flag from before this batch decides whether its loss is the one to keep.
         self._value = xp.where(was_bad, self._value, value)
         self._is_bad = xp.logical_or(was_bad, xp.logical_not(is_finite))
         self._good = self._good + xp.astype(xp.logical_not(self._is_bad), xp.int32)
-        return max(kinds)
 
     def flags(self) -> list[Array]:
         """Return whether a batch was bad, how many were good before it, and its loss."""
@@ -70,13 +80,23 @@ class _Kept:
         self._forms: list[Tree] = []  # of each kind, a tree without its leaves
         self._met: list[tuple[int, Any]] = []  # of each tree its kind, and its leaves on the host
 
-    def add(self, tree: Tree, flag: Array) -> int:
-        """Add a tree, unless the flag is up; return how many copies there are."""
+    @property
+    def kinds(self) -> int:
+        """How many copies there are."""
+        return len(self._copies)
+
+    @property
+    def trees(self) -> int:
+        """How many trees were added."""
+        return len(self._met)
+
+    def add(self, tree: Tree, flag: Array) -> None:
+        """Add a tree, unless the flag is up."""
         leaves, rebuild = tree_split(tree)
         arrays = {path: leaf for path, leaf in leaves.items() if is_here(leaf, flag)}
         if not arrays:
             self._met.append((_ON_HOST, rebuild(list(leaves.values()))))
-            return len(self._copies)
+            return
         kind = (*leaves, *((path, tuple(x.shape), dtype_name(x.dtype)) for path, x in arrays.items()))
         number = self._kinds.setdefault(kind, len(self._copies))
         if number == len(self._copies):
@@ -85,7 +105,6 @@ class _Kept:
         else:
             self._copies[number] = choose(flag, self._copies[number], arrays)
         self._met.append((number, tuple(leaf for path, leaf in leaves.items() if path not in arrays)))
-        return len(self._copies)
 
     def tree(self, index: int) -> Tree:
         """Return the last tree that was added while the flag was down, given its index."""

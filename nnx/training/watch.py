@@ -2,8 +2,9 @@
 
 The loss of a batch and its gradients are examined before the update. Where values are cheap to read, that is all: the
 first that is not finite ends the epoch, with the weights still as they were for that batch. On other devices nothing
-may be read before the end of the epoch. There, the state that the first such batch met is kept (``last_good.py``), and
-put back at the end. To skip bad batches instead, one flag is read in each step, on any device.
+may be read before the end of the epoch, or of some thousand batches. There, the state that the first such batch met is
+kept (``last_good.py``), and put back at the end. To skip bad batches instead, one flag is read in each step, on any
+device.
 """
 
 import math
@@ -21,6 +22,7 @@ from nnx.tree import tree_flatten
 from nnx.types import Array, Tree
 
 _KINDS_KEPT = 8  # after so many batches of different shapes, the flag is read and they are dropped
+_BATCHES_KEPT = 4096  # after so many it is read too, so that what the host keeps of each does not grow with the epoch
 
 State = Mapping[str, Any]
 
@@ -98,7 +100,8 @@ class Watch:
         if self._holds_all or not (self._trains or is_cheap_to_read(value)):
             self._record = self._record or LastGood(value)
             met = {"batch": batch, **self._before}
-            if self._record.add(met, value, finite(value, gradients)) > _KINDS_KEPT:
+            self._record.add(met, value, finite(value, gradients))
+            if self._record.kinds > _KINDS_KEPT or self._record.batches >= _BATCHES_KEPT:
                 self.finish(self.flags())
         elif not (math.isfinite(value) and (gradients is None or all(map(is_finite, gradients.values())))):
             self._fail(self._number, batch, float(value), gradients)

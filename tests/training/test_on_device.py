@@ -218,3 +218,14 @@ def test_a_state_that_is_saved_in_an_epoch_lets_go_of_what_was_kept(device):
     assert "epoch 1, batch 5 (step 5)" in message
     assert kept == [{}]
     assert trainer.batch == 4
+
+
+def test_a_long_epoch_is_looked_at_before_its_end(device, monkeypatch):
+    expected, message = failed(23, callbacks=callbacks())
+    device()
+    monkeypatch.setattr("nnx.training.watch._BATCHES_KEPT", 2)
+    seen = []
+    found, same = failed(23, callbacks=[*callbacks(), At(4, seen.append)])
+    assert (seen, same) == ([], message)
+    assert_same(found.state_dict()["model"], expected.state_dict()["model"])
+    assert (found.step, found.batch) == (2, 2)
