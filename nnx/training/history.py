@@ -122,7 +122,8 @@ def monitored(monitor: str | Sequence[str] | None, columns: Sequence[str]) -> tu
         names = ("validation_loss" if "validation_loss" in columns else "loss",)
     if unknown := [name for name in names if name not in columns]:
         needs_data = str(unknown[0]).startswith("validation_") and "validation_loss" not in columns
-        advice = "; give fit the validation data" if needs_data else nearest(unknown[0], columns)
+        near = nearest(re.sub("^val_", "validation_", str(unknown[0])), columns)
+        advice = "; give fit the validation data" if needs_data else near
         raise ArgumentError(f"expected a metric of this run to monitor, {', '.join(columns)}, got {unknown[0]}{advice}")
     return names
 

@@ -1,9 +1,11 @@
 """Callbacks: what may happen around the steps of a trainer."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
+from nnx.functional.checks import nearest
 from nnx.types import Array, Tree
 
 
@@ -16,6 +18,7 @@ class Callback:
     :meth:`on_fit_end` is still called, so that it is saved. What came to an end, a batch, an epoch or the fit, is told
     to all callbacks, even if one of them raises.
 
+    A method named ``on_...`` that is none of the hooks, or takes other arguments, is an error when the trainer is made.
     In each hook ``trainer`` is the :class:`nnx.Trainer`.
 
     Attributes
@@ -96,8 +99,9 @@ class Hooks:
     """The hooks that a list of callbacks defines; those that none defines cost nothing."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
+        _check(callbacks)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.is_last)  # stable: else in their order
-        names = [name for name in vars(Callback) if name.startswith("on_")]
+        names = [*filter(_is_hook, vars(Callback))]
         self._defined = {
             name: [c for c in self.callbacks if getattr(type(c), name) is not getattr(Callback, name)] for name in names
         }
@@ -214,6 +218,41 @@ def _own_names(callbacks: Sequence[Callback]) -> list[str]:
             raise ArgumentError(f"expected callbacks with names that differ, got {name!r} twice; name one differently")
         names.append(name)
     return names
+
+
+def _check(callbacks: Any) -> None:
+    """Raise ArgumentError unless these are callbacks, each one once, whose hooks can be called."""
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError(f"expected a list of callbacks, got {callbacks!r}")
+    seen: set[int] = set()
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ArgumentError(f"expected callbacks, nnx.training.Callback, got {callback!r}")
+        if id(callback) in seen:
+            raise ArgumentError(f"expected each callback once, got one {type(callback).__name__} twice; make another")
+        seen.add(id(callback))
+        for name in filter(_is_hook, dir(type(callback))):
+            _check_hook(type(callback), name)
+
+
+def _check_hook(kind: type[Callback], name: str) -> None:
+    if name not in vars(Callback):
+        hooks = [*filter(_is_hook, vars(Callback))]
+        raise ArgumentError(
+            f"{kind.__name__}: expected methods on_... that are hooks, {', '.join(hooks)}, got {name}"
+            f"{nearest(name, hooks)}"
+        )
+    arguments = [*inspect.signature(getattr(Callback, name)).parameters]
+    try:
+        inspect.signature(getattr(kind, name)).bind(*arguments)
+    except TypeError:
+        raise ArgumentError(
+            f"expected {kind.__name__}.{name}({', '.join(arguments[1:])}), got other parameters"
+        ) from None
+
+
+def _is_hook(name: str) -> bool:
+    return name.startswith("on_")
 
 
 def _as_note(error: BaseException) -> str:

@@ -102,7 +102,9 @@ def predict(
     ----------
     model : Module
     data : array, arrays, DataLoader or iterable of batches
-        One array is the model's input. Of tuples and dicts the target is left out, as in :meth:`nnx.Trainer.fit`.
+        One array is the model's input. Of tuples and dicts the target is left out, as in :meth:`nnx.Trainer.fit`. A
+        loader that shuffles gives its samples in the order of its first epoch, and so are the outputs; give it
+        ``shuffle=False`` for those of the data.
     batch_size : int
         For arrays.
     policy : Policy or str

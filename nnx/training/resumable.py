@@ -1,6 +1,7 @@
 """Everything that a fit needs to go on: where it is, and the parts that have a state of their own."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from nnx.errors import ArgumentError, CheckpointError, NnxError, UsageError
@@ -28,7 +29,7 @@ class Resumable:
         metrics: Any,
         callbacks: Sequence[Callback],
     ) -> None:
-        _check(model, loss, update.optimizer, update.average, callbacks)
+        _check(model, loss, update.optimizer, update.average)
         self.model, self.loss, self._update = model, loss, update
         self.metrics = as_metrics(metrics)
         self.history = History()
@@ -43,7 +44,7 @@ class Resumable:
         self._totals = Totals(self.metrics)
         self._watch: Watch | None = None  # during an epoch
         self._start = 0  # the epoch in which the current fit began
-        self._is_rest = False
+        self._is_rest = self._is_running = False
         self._goes_on = False  # whether the next fit is the rest of one that was interrupted or saved
         self._position: dict[str, Any] | None = None  # of the data, after the last whole batch
 
@@ -217,8 +218,21 @@ class Resumable:
         if "model" in state:
             self._update.is_whole = True
 
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
+
     def _begin(self, loader: Any, *, validates: bool) -> int:
         """Prepare a fit; return the epoch in which it began."""
+        if self._is_running:
+            raise UsageError(
+                "expected Trainer.fit after the fit that is running, got a call in it, as from a callback; make a "
+                "trainer of its own for that"
+            )
         measured = ["loss", *self.metrics]
         measured += [f"validation_{name}" for name in measured] if validates else []
         self.columns = ("epoch", *measured, *(name for callback in self.callbacks for name in callback.columns))
@@ -240,7 +254,7 @@ class Resumable:
         return self._start
 
 
-def _check(model: Any, loss: Any, optimizer: Any, average: Any, callbacks: Any) -> None:
+def _check(model: Any, loss: Any, optimizer: Any, average: Any) -> None:
     if not isinstance(model, Module):
         raise ArgumentError(f"expected a model, an nnx.Module, got {type(model).__name__}")
     if not callable(loss) or isinstance(loss, type):
@@ -256,8 +270,3 @@ def _check(model: Any, loss: Any, optimizer: Any, average: Any, callbacks: Any) 
         raise ArgumentError("expected an average made for this model, got one for another; write nnx.EMA(model)")
     if getattr(optimizer, "model", model) is not model:
         raise ArgumentError("expected an optimizer made for this model, got one for another; make one for each model")
-    if not isinstance(callbacks, Iterable):
-        raise ArgumentError(f"expected a list of callbacks, got {callbacks!r}")
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise ArgumentError(f"expected callbacks, nnx.training.Callback, got {callback!r}")

@@ -189,4 +189,4 @@ def _cut(metric: Metric, totals: Mapping[str, Any]) -> dict[str, Any]:
 
 def _name_of(metric: Any) -> str:
     name = getattr(metric, "__name__", type(metric).__name__)
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -157,15 +157,17 @@ class Trainer(Resumable):
             If the data have no batch.
         ArgumentError
             If an argument is out of range.
+        UsageError
+            If a fit of this trainer is running, as where a callback calls it.
         KeyboardInterrupt, SystemExit
             After Ctrl-C or SIGTERM, once the batch is finished, also one of validation, which is then repeated when the
             fit goes on; a second signal does not wait.
         """
         loader = as_batches(data, as_integer(batch_size, "batch_size", least=1), shuffle=True, seed=seed)
         validating = None if validation is None else as_batches(validation, batch_size, shuffle=False)
-        goal = self._begin(loader, validates=validation is not None) + as_integer(epochs, "epochs", least=1)
+        goal = as_integer(epochs, "epochs", least=1) + self._begin(loader, validates=validation is not None)
         self._goes_on, self.error = True, None  # until the fit has ended well
-        with modes_restored(self.model, self.loss), deferred() as interruption:
+        with self._running(), modes_restored(self.model, self.loss), deferred() as interruption:
             if not self.model.training:
                 self.model.train()
             try:

@@ -462,3 +462,9 @@ def test_an_overflow_of_the_loss_alone_is_told_apart():
     x = np.full((2, 3), 1e30, np.float32)
     with pytest.raises(NonFiniteError, match="the output of every layer is finite: MSE overflowed"):
         evaluate(nnx.ReLU(), nnx.MSE(), DataLoader((x, np.zeros_like(x)), 2))
+
+
+def test_metrics_without_a_name_are_named_by_their_classes():
+    metrics = [Accuracy(), nnx.metrics.TopKAccuracy(3), nnx.metrics.AUC()]
+    trainer = make_trainer(nnx.Linear(64, 10, rng=0), metrics=metrics)
+    assert list(trainer.metrics) == ["accuracy", "top_k_accuracy", "auc"]
