@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.contestants.of_nnx import EAGER, REPLAYED, in_tier
 from benchmarks.timing import Spread, interleaved
 from benchmarks.workload import Step, Workload
+from nnx.errors import NnxError
 
 PEERS = ("torch", "jax", "sklearn", "autograd", "advect", "post")
 STEPS = 5
@@ -60,44 +61,37 @@ class Result:
         return REPLAYED if ours == "replayed" else min(eager, REPLAYED, key=lambda name: self.spread(name).median)
 
 
-def race(
-    workload: Workload,
-    *,
-    peers: Collection[str] = PEERS,
-    **timing: Any,
-) -> Result:
+def race(workload: Workload, *, peers: Collection[str] = PEERS, **timing: Any) -> Result:
     """Build, compare and time the contestants of a workload; the options are those of ``interleaved``.
+
+    A contestant is left out if its library is not installed, or if nnx says that it cannot do this.
 
     Raises
     ------
     DisagreementError
         If one of them computes something else, or the steps change nothing.
     """
-    steps, left_out = _steps(workload, peers)
-    around = {name: partial(in_tier, name) for name in steps}
-    differences = _compare(workload, steps, around)
-    return Result(workload.name, interleaved(steps, around=around, **timing), left_out, differences)
-
-
-def _steps(workload: Workload, peers: Collection[str]) -> tuple[dict[str, Step], dict[str, str]]:
-    steps, left_out = {}, {}
+    steps: dict[str, Step] = {}
+    values: dict[str, list[np.ndarray]] = {}
+    left_out = {}
     for name, make in workload.build(**workload.sizes).items():
         if name in PEERS and name not in peers:
             continue
         try:
-            steps[name] = make()
-        except ImportError as error:
+            step = make()
+            if name != "floor":
+                values[name] = _first_values(name, step)
+            steps[name] = step
+        except (ImportError, NnxError) as error:
             left_out[name] = str(error)
-    return steps, left_out
+    differences = check_agreement(workload, values)
+    around = {name: partial(in_tier, name) for name in steps}
+    return Result(workload.name, interleaved(steps, around=around, **timing), left_out, differences)
 
 
-def _compare(workload: Workload, steps: dict[str, Step], around: dict) -> dict[str, float]:
-    first, *others = [name for name in steps if name != "floor"]
-    values = {}
-    for name in (first, *others):
-        with around[name]():
-            values[name] = [np.array(steps[name](), np.float64) for _ in range(STEPS)]
-    return check_agreement(workload, values)
+def _first_values(name: str, step: Step) -> list[np.ndarray]:
+    with in_tier(name):
+        return [np.array(step(), np.float64) for _ in range(STEPS)]
 
 
 def check_agreement(workload: Workload, values: dict[str, list[np.ndarray]]) -> dict[str, float]:

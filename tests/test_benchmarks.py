@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nnx
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -32,11 +34,12 @@ def run(*arguments):
 
 
 def test_a_quick_run_of_everything(tmp_path):
-    ended = run("--quick", "--peers", "", "--json", tmp_path / "found.json")
+    ended = run("--quick", "--peers", "", "--json", tmp_path / "found.json", "--plot", tmp_path / "found.png")
     assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     names = run("--list").stdout.splitlines()
     assert list(found["workloads"]) == names
+    assert (tmp_path / "found.png").stat().st_size
     for name, entry in found["workloads"].items():
         assert {"nnx portable", "nnx native"} <= set(entry["seconds"]), name
         for times in entry["seconds"].values():
@@ -84,3 +87,51 @@ def test_functions_take_turns(race):
     times = race.interleaved(functions, rounds=9, shortest=0.0)
     assert [len(column) for column in times.values()] == [9, 9]
     assert called[6:] == list("abba" * 4 + "ab")
+
+
+def test_targets(race):
+    from benchmarks import record, table
+    from benchmarks.workload import Target, Workload
+
+    times = {
+        "nnx native": [2.0, 2.0, 2.0],
+        "nnx replayed": [1.0, 1.0, 1.0],
+        "torch": [4.0, 4.0, 2.0],
+        "floor": [0.5] * 3,
+    }
+    result = race.Result("a walk", times)
+    targets = tuple(Target(ours, {"torch": 0.4, "jax": 1.0}) for ours in ("eager", "replayed", "best"))
+    pairs = [(Workload("a walk", lambda: {}, {}, {}, targets), result)]
+    rows = [[cell.strip() for cell in line.split("|")][2:6] for line in table.ratios(pairs).splitlines()[2:]]
+    assert rows == [
+        ["nnx native", "2,000.0 ms", "0.50 (0.4) **missed**", "not run (1)"],
+        *[["nnx replayed", "1,000.0 ms", "0.25 (0.4)", "not run (1)"]] * 2,
+    ]
+    assert table.missed(pairs) == [
+        "a walk: nnx native / torch is 0.50, the target 0.4",
+        *["a walk: jax did not run"] * 3,
+    ]
+    assert [ratio["is_met"] for ratio in record.of_workload(*pairs[0])["ratios"]] == [False, False, *[True, False] * 2]
+
+
+def test_eager_stands_in_where_nothing_replays(race):
+    result = race.Result("a walk", {"nnx portable": [3.0], "nnx native": [2.0], "nnx compiled": [1.0]})
+    assert {result.way_of(ours) for ours in ("eager", "replayed", "best")} == {"nnx compiled"}
+
+
+def test_who_cannot_run_is_left_out(race):
+    def not_installed():
+        raise ImportError("No module named 'torch'")
+
+    def refuses():
+        raise nnx.errors.UsageError("this step reads a value")
+
+    def walk():
+        numbers = iter(range(100))
+        return lambda: np.asarray(next(numbers))
+
+    makers = {"nnx native": walk, "nnx replayed": lambda: refuses, "torch": not_installed, "jax": walk, "floor": walk}
+    workload = race.Workload("a walk", lambda: makers, {}, {})
+    result = race.race(workload, peers=["torch"], rounds=7, shortest=0.0)
+    assert set(result.times) == {"nnx native", "floor"}
+    assert result.left_out == {"nnx replayed": "this step reads a value", "torch": "No module named 'torch'"}

@@ -41,14 +41,15 @@ def sgd(arrays, gradients, rule: Rule):
 
 
 class Adam:
-    """Adam, whose arrays of state and of work are made once."""
+    """Adam, whose arrays of state and of work are made in the first step."""
 
-    def __init__(self, arrays, rule: Rule):
+    def __init__(self, rule: Rule):
         self.rule, self.count = rule, 0
-        self.first, self.second, self.work = ([np.zeros_like(array) for array in arrays] for _ in range(3))
 
     def __call__(self, arrays, gradients):
         """Update arrays in place."""
+        if not self.count:
+            self.first, self.second, self.work = ([np.zeros_like(array) for array in arrays] for _ in range(3))
         self.count += 1
         rate, root = self.rule.rate / (1 - 0.9**self.count), (1 - 0.999**self.count) ** 0.5
         for w, g, m, v, work in zip(arrays, gradients, self.first, self.second, self.work, strict=True):
@@ -70,7 +71,7 @@ def training_step(parameters: dict[str, np.ndarray], x: np.ndarray, target: np.n
     arrays = [array.copy() for array in parameters.values()]
     weights, biases = arrays[::2], arrays[1::2]
     ordered = [*weights, *biases]
-    adam = Adam(ordered, rule)
+    adam = Adam(rule)
 
     def step():
         value, of_weights, of_biases = loss_and_gradients(weights, biases, x, target)

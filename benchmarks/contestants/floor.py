@@ -1,35 +1,36 @@
 """The floor: what a step cannot avoid, the matrix products and one pass over parameters and state, in NumPy's BLAS."""
 
+import itertools
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.timing import seconds
 from benchmarks.workload import Step, Task
 
 
 class Product(NamedTuple):
-    """A product of (rows, inner) by (inner, columns) matrices, done ``count`` times; either may be given transposed."""
+    """A product of (rows, inner) by (inner, columns) matrices, done ``count`` times."""
 
     rows: int
     inner: int
     columns: int
     count: int = 1
-    is_first_transposed: bool = False
-    is_second_transposed: bool = False
 
 
 def linear_products(rows: int, features_in: int, features_out: int, *, first: bool = False, count: int = 1) -> list:
     """Return the products of a linear map, forward and backward; the first layer needs no gradient of its input."""
     forward = Product(rows, features_in, features_out, count)
-    of_weight = Product(features_in, rows, features_out, count, is_first_transposed=True)
-    of_input = Product(rows, features_out, features_in, count, is_second_transposed=True)
+    of_weight = Product(features_in, rows, features_out, count)
+    of_input = Product(rows, features_out, features_in, count)
     return [forward, of_weight] if first else [forward, of_weight, of_input]
 
 
 def floor_step(products: Iterable[Product], arrays: Sequence[np.ndarray] = ()) -> Step:
     """Return a step of nothing but products, into memory that is there, and a read and write of each array."""
-    ready = [(product.count, *_operands(product)) for product in products]
+    ready = [(product.count, *_fastest(*product[:3])) for product in products]
     arrays = [array.copy() for array in arrays]
 
     def step():
@@ -48,14 +49,15 @@ def training_floor(task: Task) -> Step:
     return floor_step(task.products, [array for array in weights for _ in range(1 + task.rule.state_size)])
 
 
-def _operands(product: Product) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fastest(rows: int, inner: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return two matrices and the memory of their product, each stored by rows or by columns as BLAS is fastest at."""
     rng = np.random.default_rng(0)
-
-    def matrix(rows: int, columns: int, is_transposed: bool) -> np.ndarray:
-        shape = (columns, rows) if is_transposed else (rows, columns)
-        array = rng.standard_normal(shape, dtype=np.float32)
-        return array.T if is_transposed else array
-
-    a = matrix(product.rows, product.inner, product.is_first_transposed)
-    b = matrix(product.inner, product.columns, product.is_second_transposed)
-    return a, b, np.empty((product.rows, product.columns), np.float32)
+    shapes = (rows, inner), (inner, columns), (rows, columns)
+    matrices = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    found = []
+    for orders in itertools.product("CF", repeat=3):
+        a, b, out = (np.asarray(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))
+        took = min(seconds(lambda a=a, b=b, out=out: np.matmul(a, b, out=out), time.process_time) for _ in range(4))
+        found.append((took, orders))
+    orders = min(found)[1]
+    return tuple(np.array(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))

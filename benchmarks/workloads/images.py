@@ -19,9 +19,6 @@ def convolution_products(images: int, size: int, channels_in: int, channels_out:
     return linear_products(images * size * size, 9 * channels_in, channels_out, first=first)
 
 
-# ------------------------------------------------------------------------------------------------------------ LeNet
-
-
 def lenet_layers(library: Any, size: int, width: int, hidden: int, **options: Any) -> list:
     """Return the layers; their names are the same in both libraries."""
     pool = nnx.MaxPool2d if library is nnx else library.MaxPool2d
@@ -85,9 +82,6 @@ def lenet(batch: int, size: int, width: int, hidden: int) -> Makers:
             products=tuple(products),
         )
     )
-
-
-# ----------------------------------------------------------------------------------------------------------- ResNet
 
 
 class Block(nnx.Module):
@@ -177,9 +171,6 @@ def resnet(batch: int, size: int, channels: int, blocks: int) -> Makers:
             products=tuple(products),
         )
     )
-
-
-# ------------------------------------------------------------------------------------------------------------- both
 
 
 def images(shape: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -18,9 +18,6 @@ def text(batch: int, context: int) -> dict[str, np.ndarray]:
     return {"x": tokens, "target": following}
 
 
-# ------------------------------------------------------------------------------------------------------ transformer
-
-
 class Transformer(nnx.Module):
     """Causal blocks that normalize first, between an embedding and a linear map."""
 
@@ -119,9 +116,6 @@ def transformer(batch: int, context: int, features: int, heads: int, blocks: int
     )
 
 
-# ------------------------------------------------------------------------------------------------------------- LSTM
-
-
 class Recurrent(nnx.Module):
     """An LSTM between an embedding and a linear map."""
 
@@ -180,8 +174,8 @@ def lstm(batch: int, context: int, embedded: int, hidden: int) -> Makers:
     products = [
         *linear_products(rows, embedded, 4 * hidden),
         Product(batch, hidden, 4 * hidden, context),
-        Product(hidden, rows, 4 * hidden, is_first_transposed=True),
-        Product(batch, 4 * hidden, hidden, context, is_second_transposed=True),
+        Product(hidden, rows, 4 * hidden),
+        Product(batch, 4 * hidden, hidden, context),
         *linear_products(rows, hidden, CHARACTERS),
     ]
     return training(
