@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from nnx.backend import is_array, is_finite, to_numpy
+from nnx.backend import is_finite
 from nnx.errors import DataError, NonFiniteError
 from nnx.layers import Module, layer_outputs
 from nnx.training.step import parts_of
@@ -29,8 +29,6 @@ def raise_not_finite(model: Module, loss: Any, batch: Tree, value: float, where:
     cause, advice = f"{name} overflowed", _ADVICE
     if wrong:
         cause, advice = f"the {wrong[0]} holds NaN or infinity", "check the data"
-    elif is_array(weight) and not to_numpy(weight).any():
-        cause, advice = "each 'sample_weight' is 0", "leave the batch out"
     raise NonFiniteError(f"{what}, though the output of every layer is finite: {cause}; {advice}")
 
 

@@ -278,11 +278,10 @@ def test_a_buffer_that_forward_writes_into_is_put_back_too(xp):
     assert float(model[1].calls.value[0]) == 2.0
 
 
-@pytest.mark.parametrize(("weight", "message"), [(0.0, "each 'sample_weight' is 0; leave"), (np.nan, "holds NaN")])
-def test_weights_of_the_samples_are_blamed(xp, weight, message):
+def test_weights_of_the_samples_are_blamed(xp):
     x = xp.asarray(np.ones((2, 1)))
     with nnx.use_backend(xp.spec):
         model = nnx.Linear(1, 1, rng=0)
-    batch = {"input": x, "target": x, "sample_weight": xp.asarray([weight, weight])}
-    with pytest.raises(NonFiniteError, match=message):
+    batch = {"input": x, "target": x, "sample_weight": xp.asarray([np.nan, 1.0])}
+    with pytest.raises(NonFiniteError, match="the sample_weight holds NaN or infinity; check the data"):
         nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1)).fit([batch], epochs=1)
