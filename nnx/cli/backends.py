@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from nnx.backend import BACKENDS, get_backend
+from nnx.backend.registry import find_backend
 from nnx.cli import OK
 from nnx.cli.display import print_table
 from nnx.errors import BackendError
@@ -20,7 +21,7 @@ def choose_device(backend: str | None, device: str | None) -> tuple[str, str]:
         backend, _, selected = get_backend()
         found = selected if device is None else BACKENDS[backend].device(device)
     else:
-        found = BACKENDS[backend].device(device)
+        found = find_backend(backend).device(device)
     return backend, next(name for name, one in BACKENDS[backend].devices().items() if one == found)
 
 

@@ -146,6 +146,9 @@ class BatchReader:
                 raise ArgumentError(f"expected at most 1 worker for a stream, got {self.workers}; it is read in order")
         elif not len(self.dataset):
             raise DataError("expected a data set with samples, got one with none; check what was loaded or selected")
+        for name in ("collate", "transform"):
+            if (function := getattr(self, name)) is not None and not callable(function):
+                raise ArgumentError(f"expected {name} to be a function, got {function!r}")
         if self.prefetch and not self.workers:
             raise ArgumentError(
                 f"expected workers to read {counted(self.prefetch, 'batch')} ahead, got 0; pass workers=1 or more"

@@ -124,7 +124,8 @@ class Hooks:
         except Exception as error:
             if trainer.error is None:
                 raise
-            for note in (_as_note(error), *getattr(error, "__notes__", ())):
+            is_same = (type(error), str(error)) == (type(trainer.error), str(trainer.error))  # as of a folder twice
+            for note in ([] if is_same else [_as_note(error)]) + getattr(error, "__notes__", []):
                 trainer.error.add_note(note)
 
     def _call_all(self, name: str, args: tuple[Any, ...]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 import nnx
 from nnx.callbacks import Callback, Checkpoints, KeepBest
+from nnx.errors import CheckpointError
 from nnx.testing import assert_close
 
 HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
@@ -142,3 +143,10 @@ def test_two_callbacks_of_one_class_keep_a_state_each(tmp_path):
     trainer, _ = run(tmp_path, counts[:1])
     assert {"Counts", "Counts-2"} <= trainer.state_dict()["callbacks"].keys()
     np.testing.assert_equal(saved(tmp_path)["callbacks"]["Counts-2"], {"batches": 18, "epochs": 3})
+
+
+def test_the_same_error_at_the_end_is_told_once(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="file: expected a folder of checkpoints, got") as found:
+        run(tmp_path / "file")
+    assert not hasattr(found.value, "__notes__")

@@ -125,6 +125,7 @@ def test_the_nearest_name():
         ("data = 5\n" + MODEL, "expected data to be a string, got 5"),
         ('policy = "bfloat16"\n' + MODEL, "numpy has no bfloat16, which torch and JAX have"),
         (MODEL + '[[callbacks]]\ntype = "KeepBest"\nmonitor = "acuracy"', "got acuracy; did you mean accuracy?"),
+        ('backend = "nump"\n' + MODEL, "unknown backend 'nump'; known are numpy, cupy"),
         ('policy = "float8"\n' + MODEL, "expected policy to be float32 or bfloat16 or float16, got 'float8'"),
         ('model = {preset = "perceptrn"}', "expected the preset perceptron or lenet, got 'perceptrn'; did you mean"),
         ('model = {preset = "lenet", hidden = [3]}', "the preset lenet takes no hidden"),

@@ -254,6 +254,8 @@ def test_bad_weights(weights):
     [
         ({"workers": -1}, "expected workers to be an integer of at least 0, got -1"),
         ({"workers": 1, "prefetch": 0}, "expected prefetch to be an integer of at least 1, got 0"),
+        ({"transform": 3}, "expected transform to be a function, got 3"),
+        ({"collate": "sum"}, "expected collate to be a function, got 'sum'"),
         ({"prefetch": 2}, "expected workers to read 2 batches ahead, got 0; pass workers=1 or more"),
     ],
 )
