@@ -51,7 +51,7 @@ def test_memory_and_footprint(tmp_path):
     ended = run("4-16-3", "--quick", "--peers", "", "--parts", "memory,footprint", "--json", tmp_path / "found.json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert set(found["workloads"]["4-16-3, batch 8, SGD"]["peak_bytes"]) == {"nnx native", "by hand"}
+    assert {"nnx native", "by hand"} <= set(found["workloads"]["4-16-3, batch 8, SGD"]["peak_bytes"])
     assert set(found["footprint"]["import_seconds"]) == {"numpy", "nnx"}
     assert found["footprint"]["installed_bytes"]["nnx"] < 4e6
 

@@ -3,11 +3,12 @@
 import itertools
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.timing import seconds
+from benchmarks.timing import seconds, turn
 from benchmarks.workload import Step, Task
 
 
@@ -57,7 +58,9 @@ def _fastest(rows: int, inner: int, columns: int) -> tuple[np.ndarray, np.ndarra
     found = []
     for orders in itertools.product("CF", repeat=3):
         a, b, out = (np.asarray(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))
-        took = min(seconds(lambda a=a, b=b, out=out: np.matmul(a, b, out=out), time.process_time) for _ in range(4))
+        product = partial(np.matmul, a, b, out=out)
+        repeat = max(1, round(2e-3 / max(seconds(product, time.process_time), 1e-6)))
+        took = min(turn(product, repeat, time.process_time) for _ in range(5))
         found.append((took, orders))
     orders = min(found)[1]
     return tuple(np.array(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))
