@@ -1,6 +1,7 @@
 """The floor: what a step cannot avoid, the matrix products and one pass over parameters and state, in NumPy's BLAS."""
 
 import itertools
+import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -30,8 +31,14 @@ def linear_products(rows: int, features_in: int, features_out: int, *, first: bo
 
 
 def floor_step(products: Iterable[Product], arrays: Sequence[np.ndarray] = ()) -> Step:
-    """Return a step of nothing but products, into memory that is there, and a read and write of each array."""
-    ready = [(product.count, *_fastest(*product[:3])) for product in products]
+    """Return a step of nothing but products, into memory that is there, and a read and write of each array.
+
+    All products have their matrices in the same memory: what a layer multiplies has just been written by the one
+    before it, so that a step need not wait for it to come from further than the caches.
+    """
+    products = list(products)
+    memory = _Memory(products)
+    ready = [(product.count, *memory.fastest(product)) for product in products]
     arrays = [array.copy() for array in arrays]
 
     def step():
@@ -50,17 +57,30 @@ def training_floor(task: Task) -> Step:
     return floor_step(task.products, [array for array in weights for _ in range(1 + task.rule.state_size)])
 
 
-def _fastest(rows: int, inner: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return two matrices and the memory of their product, each stored by rows or by columns as BLAS is fastest at."""
-    rng = np.random.default_rng(0)
-    shapes = (rows, inner), (inner, columns), (rows, columns)
-    matrices = [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
-    found = []
-    for orders in itertools.product("CF", repeat=3):
-        a, b, out = (np.asarray(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))
-        product = partial(np.matmul, a, b, out=out)
-        repeat = max(1, round(2e-3 / max(seconds(product, time.process_time), 1e-6)))
-        took = min(turn(product, repeat, time.process_time) for _ in range(5))
-        found.append((took, orders))
-    orders = min(found)[1]
-    return tuple(np.array(matrix, order=order) for matrix, order in zip(matrices, orders, strict=True))
+def _shapes(product: Product) -> tuple[tuple[int, int], ...]:
+    rows, inner, columns, _ = product
+    return (rows, inner), (inner, columns), (rows, columns)
+
+
+class _Memory:
+    """Memory for two matrices and their product, of the largest of some products."""
+
+    def __init__(self, products: Sequence[Product]):
+        rng = np.random.default_rng(0)
+        largest = [max(map(math.prod, shapes)) for shapes in zip(*map(_shapes, products), strict=True)]
+        self._parts = [rng.standard_normal(size, dtype=np.float32) for size in largest]
+
+    def fastest(self, product: Product) -> list[np.ndarray]:
+        """Return the three as views, each stored by rows or by columns as BLAS is fastest at."""
+        return min(map(partial(self._views, product), itertools.product("CF", repeat=3)), key=_time_of)
+
+    def _views(self, product: Product, orders: Sequence[str]) -> list[np.ndarray]:
+        each = zip(self._parts, _shapes(product), orders, strict=True)
+        return [part[: math.prod(shape)].reshape(shape, order=order) for part, shape, order in each]
+
+
+def _time_of(matrices: Sequence[np.ndarray]) -> float:
+    a, b, out = matrices
+    product = partial(np.matmul, a, b, out=out)
+    repeat = max(1, round(2e-3 / max(seconds(product, time.process_time), 1e-6)))
+    return min(turn(product, repeat, time.process_time) for _ in range(5))
