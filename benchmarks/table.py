@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.contestants.of_nnx import EAGER, REPLAYED
 from benchmarks.peak import SMALLEST
 from benchmarks.race import Result
 from benchmarks.workload import Target, Workload
@@ -64,15 +65,20 @@ def times(pairs: Sequence[tuple[Workload, Result]]) -> str:
 
 
 def peaks(pairs: Sequence[tuple[Workload, Result]]) -> str:
-    """Return the table of peaks of memory; the ratio to PyTorch's has the target 1."""
-    rows = []
-    for workload, result in pairs:
-        base = result.peaks.get("torch", 0)
-        for name, size in result.peaks.items():
-            ratio = f"{size / base:.2f}" if min(size, base) >= SMALLEST else ""
-            is_missed = ratio and name.startswith("nnx") and size > base
-            rows.append([workload.name, name, in_megabytes(size), ratio + (" **missed**" if is_missed else "")])
-    return markdown(["peak memory of a step", "contestant", "rise", "/ torch (1)"], rows)
+    """Return the table of peaks of memory; those of nnx with the ratio to PyTorch's, whose target is 1."""
+    measured = {name for _, result in pairs for name in result.peaks}
+    names = [name for name in (*EAGER, REPLAYED, "torch", "by hand") if name in measured]
+    rows = [[workload.name, *(_peak(result.peaks, name) for name in names)] for workload, result in pairs]
+    return markdown(["peak memory of a step", *names], rows)
+
+
+def _peak(found: Mapping[str, int], name: str) -> str:
+    if name not in found:
+        return ""
+    shown, size, base = in_megabytes(found[name]), found[name], found.get("torch", 0)
+    if not name.startswith("nnx") or min(size, base) < SMALLEST:
+        return shown
+    return f"{shown}, {size / base:.2f}" + (" **missed**" if size > base else "")
 
 
 def in_megabytes(size: int) -> str:

@@ -14,27 +14,31 @@ from benchmarks.workload import Step, Task
 
 
 class Product(NamedTuple):
-    """A product of (rows, inner) by (inner, columns) matrices, done ``count`` times."""
+    """A product of (rows, inner) by (inner, columns) matrices, done ``count`` times.
+
+    ``parameter`` says which of the three, 0, 1 or the output 2, is a parameter or the gradient of one, if any.
+    """
 
     rows: int
     inner: int
     columns: int
     count: int = 1
+    parameter: int | None = None
 
 
 def linear_products(rows: int, features_in: int, features_out: int, *, first: bool = False, count: int = 1) -> list:
     """Return the products of a linear map, forward and backward; the first layer needs no gradient of its input."""
-    forward = Product(rows, features_in, features_out, count)
-    of_weight = Product(features_in, rows, features_out, count)
-    of_input = Product(rows, features_out, features_in, count)
+    forward = Product(rows, features_in, features_out, count, 1)
+    of_weight = Product(features_in, rows, features_out, count, 2)
+    of_input = Product(rows, features_out, features_in, count, 1)
     return [forward, of_weight] if first else [forward, of_weight, of_input]
 
 
 def floor_step(products: Iterable[Product], arrays: Sequence[np.ndarray] = ()) -> Step:
     """Return a step of nothing but products, into memory that is there, and a read and write of each array.
 
-    All products have their matrices in the same memory: what a layer multiplies has just been written by the one
-    before it, so that a step need not wait for it to come from further than the caches.
+    Parameters and their gradients have memory of their own. All other matrices share one piece: what a layer multiplies
+    has just been written by the one before it, so that a step need not wait for it to come from beyond the caches.
     """
     products = list(products)
     memory = _Memory(products)
@@ -58,7 +62,7 @@ def training_floor(task: Task) -> Step:
 
 
 def _shapes(product: Product) -> tuple[tuple[int, int], ...]:
-    rows, inner, columns, _ = product
+    rows, inner, columns, *_ = product
     return (rows, inner), (inner, columns), (rows, columns)
 
 
@@ -75,8 +79,12 @@ class _Memory:
         return min(map(partial(self._views, product), itertools.product("CF", repeat=3)), key=_time_of)
 
     def _views(self, product: Product, orders: Sequence[str]) -> list[np.ndarray]:
-        each = zip(self._parts, _shapes(product), orders, strict=True)
-        return [part[: math.prod(shape)].reshape(shape, order=order) for part, shape, order in each]
+        found = []
+        for number, (part, shape) in enumerate(zip(self._parts, _shapes(product), strict=True)):
+            flat = part[: math.prod(shape)]
+            flat = flat.copy() if number == product.parameter else flat
+            found.append(flat.reshape(shape, order=orders[number]))
+        return found
 
 
 def _time_of(matrices: Sequence[np.ndarray]) -> float:

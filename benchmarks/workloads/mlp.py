@@ -118,7 +118,7 @@ def inference(widths: tuple[int, ...], batch: int) -> Makers:
 
         return step
 
-    forward_only = [floor.Product(batch, *pair) for pair in itertools.pairwise(widths)]
+    forward_only = [floor.Product(batch, *pair, 1, 1) for pair in itertools.pairwise(widths)]
     return {
         **of_nnx.contestants(of_nnx_step),
         "torch": torch_step,

@@ -99,8 +99,7 @@ def transformer(batch: int, context: int, features: int, heads: int, blocks: int
     rows, width, pairs = batch * context, features // heads, batch * heads
     block = [
         *linear_products(rows, features, features, count=4),
-        *linear_products(context, width, context // 2, count=pairs),
-        *linear_products(context, context // 2, width, count=pairs),
+        *(3 * [Product(context, width, context // 2, pairs), Product(context, context // 2, width, pairs)]),
         *linear_products(rows, features, 4 * features),
         *linear_products(rows, 4 * features, features),
     ]
@@ -173,9 +172,9 @@ def lstm(batch: int, context: int, embedded: int, hidden: int) -> Makers:
     rows = batch * context
     products = [
         *linear_products(rows, embedded, 4 * hidden),
-        Product(batch, hidden, 4 * hidden, context),
-        Product(hidden, rows, 4 * hidden),
-        Product(batch, 4 * hidden, hidden, context),
+        Product(batch, hidden, 4 * hidden, context, 1),
+        Product(hidden, rows, 4 * hidden, 1, 2),
+        Product(batch, 4 * hidden, hidden, context, 1),
         *linear_products(rows, hidden, CHARACTERS),
     ]
     return training(
