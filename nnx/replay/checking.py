@@ -22,7 +22,7 @@ def checked(program: Callable[[], Any], function: Callable[[], Any], parts: Sequ
     Raises
     ------
     UsageError
-        If a result or a state differs. The state is then that of the function.
+        If a result or a state differs. The state is then that before the call.
     """
     before = [copied_state(part) for part in parts]
     found = {"result": program(), "state": [copied_state(part) for part in parts]}
@@ -30,6 +30,8 @@ def checked(program: Callable[[], Any], function: Callable[[], Any], parts: Sequ
         part.load_state_dict(state)
     expected = {"result": function(), "state": [copied_state(part) for part in parts]}
     if different := _differences(tree_flatten(found), tree_flatten(expected)):
+        for part, state in zip(parts, before, strict=True):
+            part.load_state_dict(state)
         raise UsageError(
             f"what nnx.compile recorded of {name} does not give what {name} gives, at {different[0]!r}: something in "
             "it changes from call to call and is not among the arguments, such as a model, an optimizer, a number or "

@@ -86,7 +86,7 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function: the first time as it is, recording it, then by the record."""
         arrays: list[Any] = []
-        key = signature((args, kwargs) if kwargs else args, arrays)
+        key = signature((*args, kwargs) if kwargs else args, arrays)
         found = self._programs.get(key)
         if found is not None and ACTIVE.recorder is None and found.holds():
             return found.run(*arrays)

@@ -36,9 +36,9 @@ class Program:
         calls = list(_needed(calls, outputs))
         lines = [f"def run({', '.join(_name(ref) for ref in inputs)}):"]
         dropped = _last_uses(calls, outputs)
-        told: dict[int, bool] = {}
+        varied = _varied(calls)
         for i, call in enumerate(calls):
-            lines += [f"    {line}" for line in self._lines(call, told)]
+            lines += [f"    {line}" for line in self._lines(call, varied)]
             if dropped[i]:
                 lines.append(f"    {' = '.join(f'v{number}' for number in dropped[i])} = None")
         lines.append(f"    return {self._text(outputs)}")
@@ -46,11 +46,11 @@ class Program:
         exec(compile(self.source, "<nnx.compile>", "exec"), self._globals)
         self.run: Callable[..., Any] = self._globals["run"]
 
-    def _lines(self, call: Call, told: dict[int, bool]) -> Iterator[str]:
+    def _lines(self, call: Call, varied: set[int]) -> Iterator[str]:
         if call.overwrites is not None:
             wanted, may = call.overwrites
-            if told.get(id(wanted), False) is not may:
-                told[id(wanted)] = may
+            wanted.may_overwrite = may
+            if id(wanted) in varied:
                 yield f"{self._constant(wanted, 'w')}.may_overwrite = {may}"
         arguments = [*map(self._text, call.args)]
         arguments += [f"{name}={self._text(value)}" for name, value in call.options.items()]
@@ -133,6 +133,16 @@ def _needed(calls: Sequence[Call], outputs: Any) -> Iterator[Call]:
             kept.append(call)
             used |= _uses(call)
     return reversed(kept)
+
+
+def _varied(calls: Sequence[Call]) -> set[int]:
+    """Return the ids of what pullbacks are told by that are called more than once, and not told the same each time."""
+    told: dict[int, set[bool]] = {}
+    for call in calls:
+        if call.overwrites is not None:
+            wanted, may = call.overwrites
+            told.setdefault(id(wanted), set()).add(may)
+    return {key for key, found in told.items() if len(found) > 1}
 
 
 def _last_uses(calls: Sequence[Call], outputs: Any) -> list[list[int]]:

@@ -13,26 +13,49 @@ from nnx.layers.plan import plan_of
 
 _NUMBERS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 _INTERNAL = frozenset({"_kept", "_gradients", "_arguments", "_plan"})
+_KINDS: dict[type, str] = {}  # filled below; an entry depends only on the type, so threads write the same ones
 
 
-def signature(value: Any, arrays: list[Any]) -> Any:
-    """Return a key for an argument, equal for arguments that one program serves, and gather the arrays in it.
+def signature(values: Iterable[Any], arrays: list[Any]) -> tuple[Any, ...]:
+    """Return a key for arguments, equal for those that one program serves, and gather the arrays in them.
 
     Arrays count by type, shape, dtype and device, numbers and strings by their value, everything else as the very
     object that it is.
     """
+    key: list[Any] = []
+    for value in values:
+        kind = type(value)
+        what = _KINDS.get(kind) or _kind_of(value)
+        key.append(kind)
+        if what == "host":
+            arrays.append(value)
+            key.append(value.shape)
+            key.append(value.dtype)
+        elif what == "object":
+            key.append(id(value))
+        elif what == "number":
+            key.append(value)
+        elif what == "array":
+            arrays.append(value)
+            key.append((value.shape, value.dtype, str(device_of(value))))
+        elif what == "dict":
+            key.append((*value, *signature(value.values(), arrays)))
+        else:
+            key.append(signature(value, arrays))
+    return tuple(key)
+
+
+def _kind_of(value: Any) -> str:
+    """Return what a value is to a signature, and remember that for its type."""
     kind = type(value)
     if kind in _NUMBERS:
-        return kind, value
-    if kind is dict:
-        return kind, tuple([(key, signature(part, arrays)) for key, part in value.items()])
-    if isinstance(value, (list, tuple)):
-        return kind, tuple([signature(part, arrays) for part in value])
-    if is_array(value):
-        arrays.append(value)
-        place = None if kind.__module__ == "numpy" else str(device_of(value))
-        return kind, value.shape, value.dtype, place
-    return kind, id(value)
+        found = "number"
+    elif is_array(value):
+        found = "host" if kind.__module__ == "numpy" else "array"
+    else:
+        found = "dict" if kind is dict else "sequence" if issubclass(kind, (list, tuple)) else "object"
+    _KINDS[kind] = found
+    return found
 
 
 def mapped(change: Callable[[Any], Any], value: Any) -> Any:
