@@ -100,7 +100,10 @@ def is_cheap_to_read(x: Array) -> bool:
     """Return whether values can be read without waiting for a device: plain arrays in the host's memory.
 
     Read them with :func:`to_numpy` first: inside ``jax.jit`` whatever JAX computes, even of constants, has no values.
+    Nor are traced arrays for a check: of one that is recorded to be repeated, the next values would not be read.
     """
+    if getattr(type(x), "namespace_varies", False):
+        return False
     library = library_name(namespace(x))
     if library == "numpy":
         return True

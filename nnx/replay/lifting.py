@@ -25,6 +25,7 @@ class Lifted:
         self.recorder = recorder
         self._cells = [*cells_of(modules)]
         self._entries: list[int] = []
+        self._values: list[Any] = []  # what was there when it was last lifted
 
     def __enter__(self) -> Lifted:
         self._outer, ACTIVE.recorder = ACTIVE.recorder, self
@@ -33,13 +34,18 @@ class Lifted:
 
     def __exit__(self, kind: Any, error: Any, where: Any) -> None:
         ACTIVE.recorder = self._outer
-        self._lower()
+        if kind is None:
+            self._lower()
+        else:  # nothing was written but what an optimizer did in between
+            for cell, value in zip(self._cells, self._values, strict=True):
+                cell.write(value)
         self.recorder.closed = True
 
     def outside(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function that changes a model or an optimizer, on plain arrays, and record the call as it is."""
         ACTIVE.recorder = self._outer
         self._lower()
+        self._values = []  # which would count as holders, so that an optimizer could not write in place
         try:
             output = function(*self.recorder.plain(args))
             self.recorder.calls.append(Call(function, self.recorder.lowered(args), {}, None, is_effect=True))
@@ -50,9 +56,9 @@ class Lifted:
 
     def _lift(self) -> None:
         """Put variables in the place of the values, and record that these are read."""
-        self._entries = []
-        for cell in self._cells:
-            variable = self.recorder.variable(cell.as_array(cell.read()))
+        self._entries, self._values = [], [cell.read() for cell in self._cells]
+        for cell, value in zip(self._cells, self._values, strict=True):
+            variable = self.recorder.variable(cell.as_array(value))
             function, args = cell.reading
             self.recorder.calls.append(Call(function, args, {}, Ref(variable.entry)))
             cell.write(variable)

@@ -83,7 +83,15 @@ def make_step(
     >>> float(value)
     0.0
     """
-    differentiate = value_and_grad(as_objective(objective), has_aux=True)
+    return step_from(value_and_grad(as_objective(objective), has_aux=True), optimizer, before_update)
+
+
+def step_from(
+    differentiate: Callable[[Module, Tree], Any],
+    optimizer: Optimizer,
+    before_update: Callable[[Tree, Array, Any, Any], Mapping[str, Array] | None] | None,
+) -> Callable[[Module, Tree], tuple[Array, Any]]:
+    """Return the function of :func:`make_step`, from one that returns ``((value, outputs), gradients)``."""
 
     def step(model: Module, batch: Tree) -> tuple[Array, Any]:
         (value, outputs), gradients = differentiate(model, batch)

@@ -17,8 +17,9 @@ from nnx.training.inference import evaluate_batches, predict
 from nnx.training.interruption import Interruption, deferred
 from nnx.training.mixed_precision import Policy
 from nnx.training.modes import modes_restored
+from nnx.training.replaying import Replay
 from nnx.training.resumable import Resumable
-from nnx.training.step import Optimizer, as_objective, make_step, settle_on
+from nnx.training.step import Optimizer, as_objective, settle_on, step_from
 from nnx.training.totals import Metrics, Totals, as_metrics, as_row
 from nnx.training.update import Update
 from nnx.training.watch import Watch
@@ -66,6 +67,9 @@ class Trainer(Resumable):
         What to do with a batch whose loss or gradient is NaN or infinite: end the fit with an error that names the
         batch and the layer, the run as it was before that batch; or leave the batch out, count it, and warn once an
         epoch. To skip, one flag is read from the device in each step.
+    compile : bool, optional
+        Whether gradients come from :func:`nnx.compile`; by default where that gives the same bits and is safe: for
+        small models and losses of the library.
 
     Attributes
     ----------
@@ -83,6 +87,8 @@ class Trainer(Resumable):
         Why the fit was ended by :meth:`stop`.
     paused : str or None
         Why it was ended by :meth:`pause`.
+    replay : Replay
+        Its ``why`` says why gradients do not come from :func:`nnx.compile`; it is empty if they do.
     error : BaseException or None
         For callbacks, at the end of a fit: what ended it.
 
@@ -120,10 +126,12 @@ class Trainer(Resumable):
         accumulate: int = 1,
         average: WeightAverage | None = None,
         not_finite: str = "raise",
+        compile: bool | None = None,
     ) -> None:
         super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
+        self.replay = Replay(model, loss, compile)
         self._stated = as_objective(loss)
         self.objective: Callable[[Any, Any], Any] = self._stated  # a callback may put another function around it
 
@@ -214,7 +222,7 @@ class Trainer(Resumable):
             self.batch,
             skips=self.not_finite == "skip",
         )
-        step = make_step(self._update.objective(self.objective), self._update, before_update=self._examine)
+        step = step_from(self.replay.of(self._update, self.objective), self._update, self._examine)
         for batch in rest_of_epoch(loader, self.batch, self.device):
             self._hooks.call("on_batch_start", self, batch)
             if not self.step:
