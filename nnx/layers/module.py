@@ -231,6 +231,7 @@ class Module(Graph):
                 elif is_array(value):
                     vars(module)[name] = converted(value, device, dtype)
             module.__dict__["_kept"] = module.__dict__["_gradients"] = None
+        STAMP.values = object()
         return self
 
     def summary(self, *args: Any) -> str:

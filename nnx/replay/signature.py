@@ -109,11 +109,11 @@ def _leaves(value: Any) -> list[Any]:
 
 
 class Constants:
-    """Everything in some models besides their parameters and buffers, as it was when a program was made."""
+    """Everything in some models besides the numbers in their arrays, as it was when a program was made."""
 
     def __init__(self, models: Sequence[Module]) -> None:
         self._models = models
-        self._marks = STAMP.structure, STAMP.constants
+        self._marks = _marks()
         self._limit = LIMIT.get()
         self._found = self._read()
 
@@ -121,10 +121,10 @@ class Constants:
         """Return whether they are unchanged; in the usual case by comparing two marks."""
         if self._limit != LIMIT.get():
             return False
-        structure, constants = self._marks
-        if structure is STAMP.structure and constants is STAMP.constants:
+        values, constants = self._marks
+        if values is STAMP.values and constants is STAMP.constants:
             return True
-        marks = STAMP.structure, STAMP.constants  # before the reading: what another thread changes meanwhile counts
+        marks = _marks()  # before the reading: what another thread changes meanwhile counts
         if not _are_equal(self._found, self._read()):
             return False
         self._marks = marks
@@ -140,8 +140,23 @@ class Constants:
                 parameters = module._parameter_names
                 found.append(module)
                 found += [v for name, v in values.items() if name not in _INTERNAL and name not in parameters]
-                found += [v.value for v in values.values() if isinstance(v, Buffer) and v.constant]
+                found += [_kind_of_array(values[name]) for name in parameters]
+                found += [_of_buffer(v) for v in values.values() if isinstance(v, Buffer)]
         return found
+
+
+def _marks() -> tuple[object, object]:
+    return STAMP.values, STAMP.constants  # the first changes with the structure too
+
+
+def _kind_of_array(x: Any) -> Any:
+    return type(x), x.dtype, tuple(x.shape)
+
+
+def _of_buffer(buffer: Buffer) -> Any:
+    """Return the value of a constant, the kind of an array, and of a counter its type."""
+    value = buffer.value
+    return value if buffer.constant else _kind_of_array(value) if is_array(value) else type(value)
 
 
 def _are_equal(first: Sequence[Any], second: Sequence[Any]) -> bool:

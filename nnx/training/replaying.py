@@ -29,7 +29,7 @@ class Replay:
     model : Module
     loss : Module or callable
     choice : bool or None
-        Whether they come from a record; ``None`` leaves it to :meth:`why_not`.
+        Whether they come from a record; ``None`` leaves it to what is known of the model and the loss.
 
     Attributes
     ----------
@@ -39,6 +39,8 @@ class Replay:
 
     def __init__(self, model: Module, loss: Any, choice: bool | None) -> None:
         self._model, self._loss, self._choice = model, loss, choice
+        self._stated: Any = None
+        self._made: Differentiate
         self.why: str | None = None
 
     def of(self, update: Update, stated: Any) -> Differentiate:
@@ -46,12 +48,16 @@ class Replay:
 
         ``stated`` is the objective of the trainer, or what a callback has put in its place.
         """
+        if stated is self._stated:  # the epoch before has recorded it
+            return self._made
         differentiate = value_and_grad(update.objective(stated), has_aux=True)
         if self._choice is False:
             self.why = "it was not wanted"
         if update.scale is not None:
             self.why = "the loss is scaled by a factor that changes"
-        return differentiate if self.why else self._replayed(differentiate, stated)
+        self._stated = stated
+        self._made = differentiate if self.why else self._replayed(differentiate, stated)
+        return self._made
 
     def _why_not(self, stated: Any) -> str:
         # A record holds what a step takes from elsewhere than its arguments as a constant. So by default it is made
@@ -60,7 +66,7 @@ class Replay:
         if not isinstance(stated, Supervised) or not isinstance(loss, Loss):
             return "the objective is not a loss of nnx, and may depend on what is not known"
         for _, module in (*model.named_modules(), *loss.named_modules()):
-            if not type(module).__module__.startswith("nnx."):
+            if not _is_ours(type(module)) or not _is_ours(type(module).forward):
                 return f"{type(module).__name__} is not a class of nnx, and may depend on what is not known"
         parameters = [*model.parameters().values()]
         if sum(math.prod(w.shape) for w in parameters) > MOST_PARAMETERS:
@@ -81,11 +87,13 @@ class Replay:
             if not self.why and not (isinstance(batch, dict) and WEIGHT in batch):
                 try:
                     return step(model, constants, batch)
-                except (
-                    TraceError,
-                    UsageError,
-                ) as error:  # nothing has changed; if it is the step's own, it comes again
+                except (TraceError, UsageError) as error:  # nothing has changed; a step's own comes again
                     self.why = error.message
             return differentiate(model, batch)
 
         return run
+
+
+def _is_ours(thing: Any) -> bool:
+    """Return whether a class or function is the library's, and none that somebody has put in its place."""
+    return str(thing.__module__).startswith("nnx.")

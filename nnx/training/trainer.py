@@ -68,8 +68,7 @@ class Trainer(Resumable):
         batch and the layer, the run as it was before that batch; or leave the batch out, count it, and warn once an
         epoch. To skip, one flag is read from the device in each step.
     compile : bool, optional
-        Whether gradients come from :func:`nnx.compile`; by default where that gives the same bits and is safe: for
-        small models and losses of the library.
+        Whether gradients come from :func:`nnx.compile`; by default for small models and losses of the library.
 
     Attributes
     ----------
@@ -83,12 +82,10 @@ class Trainer(Resumable):
         How many batches were left out.
     columns : tuple of str
         What a row of the current fit has, those that callbacks add included.
-    stopped : str or None
-        Why the fit was ended by :meth:`stop`.
-    paused : str or None
-        Why it was ended by :meth:`pause`.
+    stopped, paused : str or None
+        Why the fit was ended by :meth:`stop` or :meth:`pause`.
     replay : Replay
-        Its ``why`` says why gradients do not come from :func:`nnx.compile`; it is empty if they do.
+        Its ``why`` says why gradients do not come from a record; it is empty if they do.
     error : BaseException or None
         For callbacks, at the end of a fit: what ended it.
 

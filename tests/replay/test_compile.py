@@ -155,6 +155,15 @@ class TestWhatIsRecordedAnew:
             perceptron()
         assert len(calls) == 2
 
+    def test_another_dtype_of_the_model(self) -> None:
+        compiled = nnx.compile(lambda model, x: model(nnx.namespace(x).astype(x, model[0].weight.dtype)))
+        model, x = perceptron().eval(), np.ones((2, 5), "float32")
+        for dtype in ("float32", "float64", "float32"):
+            model.to(dtype=dtype)
+            for _ in range(3):
+                assert compiled(model, x).dtype == dtype
+                np.testing.assert_array_equal(compiled(model, x), model(x.astype(dtype)))
+
 
 class TestWhatItCanHold:
     def check(self, xp: Any, function: Any, *args: Any, calls: int = 4) -> None:
