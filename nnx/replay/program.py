@@ -64,6 +64,7 @@ class Program:
             yield "if type(made) is not tuple:"
             yield f"    made = {self._constant(call.fallback, 'f')}({text})"
             yield f"{target} = made"
+            yield "made = _ = None"  # they hold residuals and parameters, which then cannot be updated in place
 
     def _text(self, value: Any) -> str:
         """Return an expression for a value."""

@@ -15,7 +15,7 @@ from nnx.autodiff.namespace import TracedNamespace, traced_namespace
 from nnx.autodiff.primitives import Primitive, Pullback
 from nnx.autodiff.tape import escaped
 from nnx.autodiff.traced import Trace, TracedArray
-from nnx.autodiff.wanted import Wanted
+from nnx.autodiff.wanted import NOTHING, Wanted
 from nnx.backend import copied, is_array
 from nnx.errors import TraceError
 from nnx.types import Array
@@ -94,6 +94,16 @@ class Recorder(Trace):
                 return arg.trace.record(primitive, args, options)
         if primitive.is_transparent:
             return primitive.function(*args, **options)
+        self._refuse_closed(primitive)
+        values, given = self.plain(args), self.plain(options)
+        for rule, _ in primitive.bodies(values) if primitive.may_have_kernels else ():
+            made = rule(NOTHING, *values, **given)
+            if type(made) is tuple:
+                call = Call(rule, (NOTHING, *self.lowered(args)), self.lowered(options), None, _Fallback(primitive))
+                traced = self._traced(made[0])
+                call.output = (_refs(traced), None)
+                self.calls.append(call)
+                return traced
         return self.call(primitive, args, options)
 
     def call(self, function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
