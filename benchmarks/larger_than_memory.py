@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from memory import resident
+from peak import resident
 
 import nnx
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import re
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -238,7 +239,7 @@ def test_repr(row):
 def test_summary_counts_the_parameters(row):
     module = row.make("float32")
     count = sum(np.size(w) for w in module.parameters().values())
-    assert f"total: {count:,} parameters" in module.summary()
+    assert re.search(rf"^total: {count:,} parameter{'' if count == 1 else 's'}\b", module.summary(), re.MULTILINE)
 
 
 @each(FUNCTIONS)  # of which layers and losses are made
