@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from types import CellType
 from typing import Any
 
 from nnx.autodiff.outside import ACTIVE
@@ -13,6 +14,7 @@ from nnx.backend import library_name, namespace
 from nnx.backend.engines import engine_for
 from nnx.errors import ArgumentError
 from nnx.layers import Module
+from nnx.optimizers.optimizer import Optimizer
 from nnx.replay.checking import checked
 from nnx.replay.jitted import Jitted
 from nnx.replay.lifting import Lifted
@@ -29,8 +31,8 @@ class Recorded:
 
     Attributes
     ----------
-    value
-        What the first call returned.
+    first
+        What the first call returned; whoever returns it lets go of it here.
     run : callable
         Repeats the program with other arrays.
     """
@@ -41,12 +43,12 @@ class Recorded:
         recorder = Recorder()
         with Lifted(recorder, models):
             variables = [recorder.variable(array) for array in arrays]
+            inputs = [Ref(variable.entry) for variable in variables]  # now: += makes other variables of them
             given, named = arguments.filled(variables)
             output = function(*given, **named)
             # A constant array is copied at each repetition: the caller may write into what a function returns.
             owned = mapped(lambda x: x if type(x) is TracedArray else recorder.constant(x), output)
-        self.value = recorder.plain(owned)
-        inputs = [Ref(variable.entry) for variable in variables]
+        self.first = recorder.plain(owned)
         self.program = Program(inputs, recorder.calls, recorder.lowered(owned))
         self.run = self._checked
         self._function, self._arguments, self._models = function, arguments, models
@@ -78,7 +80,7 @@ class Compiled:
     """A function whose calls are recorded, one program for each kind of arguments; see :func:`compile`."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self._function = function
         self._programs: dict[Any, Recorded | Jitted] = {}
         self._lock = threading.RLock()
@@ -94,8 +96,10 @@ class Compiled:
 
     def _first(self, key: Any, args: Any, kwargs: Any, arrays: list[Any]) -> Any:
         arguments = Arguments(args, kwargs)
+        arguments.objects += state_of(self._function)
         models = models_in(arguments.objects)
-        is_traced = ACTIVE.recorder is not None or TracedArray in map(type, arrays)  # whoever traces it sees it all
+        # Whoever traces the call sees all that it does; copies of models are made by transforms.
+        is_traced = ACTIVE.recorder is not None or TracedArray in map(type, arrays) or any(m._is_copy for m in models)
         if is_traced or any(model.plan().unsettled for model in models):
             return self._function(*args, **kwargs)
         engine = engine_for(library_of(arrays, models))
@@ -104,9 +108,20 @@ class Compiled:
                 del self._programs[next(iter(self._programs))]
             if engine is None:
                 made = self._programs[key] = Recorded(self._function, arguments, arrays, models)
-                return made.value
+                value, made.first = made.first, None
+                return value
             jitted = self._programs[key] = Jitted(self._function, engine, arguments, models)
             return jitted.run(*arrays)
+
+
+def state_of(function: Any) -> list[Any]:
+    """Return the models and optimizers that a function uses from outside: its own object, closure and global names."""
+    code = getattr(function, "__code__", None)
+    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != CellType()]
+    names = getattr(function, "__globals__", {})
+    found = [function, getattr(function, "__self__", None), *cells]
+    found += [names[name] for name in getattr(code, "co_names", ()) if name in names]
+    return [part for part in found if isinstance(part, (Module, Optimizer))]
 
 
 def models_in(parts: Sequence[Any]) -> list[Module]:
@@ -131,8 +146,10 @@ def compile(function: Callable[..., Any]) -> Compiled:
     Parameters
     ----------
     function : callable
-        Such as a step of training. Modules and optimizers among its arguments are its state, which each call reads and
-        changes; what else it uses from outside is a constant.
+        Such as a step of training. Modules and optimizers among its arguments, or that it names itself, are its state,
+        which each call reads and changes; what else it uses from outside is a constant. So are numbers that it reads
+        from an optimizer, attributes of other objects, and what is inside lists, dicts and arrays that are attributes
+        of a module and no parameters or buffers.
 
     Returns
     -------
@@ -157,8 +174,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
     two calls only. JAX arrays are given to ``jax.jit`` instead, which rounds otherwise than single operations do, and
     is not compared. Under a transform, such as ``nnx.grad`` of a compiled function, the function itself is called.
 
-    A compiled function keeps the models among its arguments alive, and its last 16 programs. Only one thread at a time
-    may call it with the same model.
+    A compiled function keeps the models among its arguments alive, and its last 16 programs. No other thread may use
+    the model during its first two calls.
 
     Examples
     --------

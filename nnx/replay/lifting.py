@@ -7,6 +7,7 @@ from typing import Any
 
 from nnx.autodiff.outside import ACTIVE
 from nnx.autodiff.traced import TracedArray
+from nnx.backend import is_array
 from nnx.layers import Module
 from nnx.replay.cells import Cell, cells_of
 from nnx.replay.recorder import Call, Recorder, Ref
@@ -28,8 +29,8 @@ class Lifted:
         self._values: list[Any] = []  # what was there when it was last lifted
 
     def __enter__(self) -> Lifted:
-        self._outer, ACTIVE.recorder = ACTIVE.recorder, self
         self._lift()
+        self._outer, ACTIVE.recorder = ACTIVE.recorder, self
         return self
 
     def __exit__(self, kind: Any, error: Any, where: Any) -> None:
@@ -57,8 +58,9 @@ class Lifted:
     def _lift(self) -> None:
         """Put variables in the place of the values, and record that these are read."""
         self._entries, self._values = [], [cell.read() for cell in self._cells]
-        for cell, value in zip(self._cells, self._values, strict=True):
-            variable = self.recorder.variable(cell.as_array(value))
+        arrays = [cell.as_array(value) for cell, value in zip(self._cells, self._values, strict=True)]
+        for cell, array in zip(self._cells, arrays, strict=True):
+            variable = self.recorder.variable(array)
             function, args = cell.reading
             self.recorder.calls.append(Call(function, args, {}, Ref(variable.entry)))
             cell.write(variable)
@@ -70,7 +72,10 @@ class Lifted:
             held = cell.read()
             is_variable = type(held) is TracedArray
             if cell.writing is not None and not (is_variable and held.entry == entry):
-                self._record_writing(cell, Ref(held.entry) if is_variable else held)
+                # A constant array is copied each time: what the buffer holds may be written into.
+                copied = not is_variable and is_array(held)
+                written = self.recorder.constant(held) if copied else held
+                self._record_writing(cell, Ref(written.entry) if type(written) is TracedArray else written)
             if is_variable:
                 cell.write(cell.kept(held.value))
 

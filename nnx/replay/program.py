@@ -73,9 +73,9 @@ class Program:
             return _name(value)
         if kind in _LITERALS:
             return repr(value)
-        if kind is list and _has_refs(value):
+        if kind is list:  # made anew at each call, as the function would
             return f"[{', '.join(map(self._text, value))}]"
-        if kind is dict and _has_refs(value):
+        if kind is dict:
             return "{" + ", ".join(f"{self._text(k)}: {self._text(v)}" for k, v in value.items()) + "}"
         if isinstance(value, tuple) and _has_refs(value):
             items = "".join(f"{self._text(item)}, " for item in value)

@@ -81,7 +81,7 @@ class Recorder(Trace):
 
     def constant(self, value: Array) -> TracedArray:
         """Return an array that is the same in each repetition; each of them gets a copy, which it may write into."""
-        return self._made(Call(copied, (value,), {}, None), copied(value))
+        return self._made(Call(copied, (copied(value),), {}, None), copied(value))
 
     def namespace(self, array: TracedArray) -> TracedNamespace:
         """Return the functions for an array of this trace."""
@@ -152,7 +152,7 @@ class Recorder(Trace):
             return value.value
         if isinstance(value, dict):
             return {key: self.plain(v) for key, v in value.items()}
-        return _like(value, [self.plain(v) for v in value]) if type(value) in (list, tuple) else value
+        return _like(value, [self.plain(v) for v in value]) if isinstance(value, (list, tuple)) else value
 
     def lowered(self, value: Any) -> Any:
         """Return a value with references instead of the arrays traced here."""
@@ -160,7 +160,7 @@ class Recorder(Trace):
             return Ref(value.entry)
         if isinstance(value, dict):
             return {key: self.lowered(v) for key, v in value.items()}
-        return _like(value, [self.lowered(v) for v in value]) if type(value) in (list, tuple) else value
+        return _like(value, [self.lowered(v) for v in value]) if isinstance(value, (list, tuple)) else value
 
     def read(self, array: TracedArray, name: str, kind: str) -> NoReturn:
         """Refuse: what depends on the number would be the same in each repetition."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nnx.backend import device_of, is_array
 from nnx.backend.tiers import LIMIT
+from nnx.errors import ArgumentError
 from nnx.layers import Buffer, Module
 from nnx.layers.node import STAMP
 from nnx.layers.plan import plan_of
@@ -50,6 +51,8 @@ def _kind_of(value: Any) -> str:
     kind = type(value)
     if kind in _NUMBERS:
         found = "number"
+    elif isinstance(value, Mapping) and kind is not dict:
+        raise ArgumentError(f"expected dicts, lists and tuples around the arrays for nnx.compile, got {kind.__name__}")
     elif is_array(value):
         found = "host" if kind.__module__ == "numpy" else "array"
     else:
@@ -164,4 +167,11 @@ def _are_equal(first: Sequence[Any], second: Sequence[Any]) -> bool:
 
 
 def _is_equal(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and not is_array(a) and not isinstance(a, (Module, Buffer)) and bool(a == b)
+    if type(a) is not type(b) or is_array(a) or isinstance(a, (Module, Buffer)):
+        return False
+    if isinstance(a, (list, tuple)):
+        return _are_equal(a, b)
+    try:
+        return bool(a == b)
+    except Exception:
+        return False

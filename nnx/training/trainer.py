@@ -67,8 +67,8 @@ class Trainer(Resumable):
         What to do with a batch whose loss or gradient is NaN or infinite: end the fit with an error that names the
         batch and the layer, the run as it was before that batch; or leave the batch out, count it, and warn once an
         epoch. To skip, one flag is read from the device in each step.
-    compile : bool, optional
-        Whether gradients come from :func:`nnx.compile`; by default for small models and losses of the library.
+    compile : bool
+        Whether gradients come from a step recorded by :func:`nnx.compile`, whose limits are then those of the loss.
 
     Attributes
     ----------
@@ -123,12 +123,12 @@ class Trainer(Resumable):
         accumulate: int = 1,
         average: WeightAverage | None = None,
         not_finite: str = "raise",
-        compile: bool | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
-        self.replay = Replay(model, loss, compile)
+        self.replay = Replay(loss, compile)
         self._stated = as_objective(loss)
         self.objective: Callable[[Any, Any], Any] = self._stated  # a callback may put another function around it
 
