@@ -54,7 +54,7 @@ def tree_split(
     if isinstance(tree, dict):
         return _joined(list(tree), list(tree.values()), _dict_like(tree), objects_as_dicts, all_arrays)
     if isinstance(tree, (list, tuple)):
-        return _joined(range(len(tree)), tree, _sequence_like(tree), objects_as_dicts, all_arrays)
+        return _joined(range(len(tree)), tree, sequence_like(tree), objects_as_dicts, all_arrays)
     if tree is None:
         return {}, lambda leaves: None
     split = getattr(type(tree), "__tree_split__", None)
@@ -232,6 +232,7 @@ def _dict_like(tree: dict[Any, Any]) -> Callable[[list[Tree]], Tree]:
     return make
 
 
-def _sequence_like(tree: Sequence[Any]) -> Callable[[list[Tree]], Tree]:
+def sequence_like(tree: Sequence[Any]) -> Callable[[list[Tree]], Tree]:
+    """Return the function that makes a list, tuple or named tuple like this one of a list of its elements."""
     kind = type(tree)
     return (lambda children: kind(*children)) if hasattr(tree, "_fields") else kind

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nnx.autodiff.primitives import Primitive
+from nnx.replay.nesting import nested_leaves
 from nnx.replay.recorder import Call, Ref
 
 _LITERALS = frozenset({bool, int, str, type(None)})
@@ -107,14 +108,7 @@ def _target(output: Any) -> str:
 
 
 def _refs(value: Any) -> Iterator[int]:
-    if type(value) is Ref:
-        yield value.number
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _refs(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _refs(part)
+    return (leaf.number for leaf in nested_leaves(value) if type(leaf) is Ref)
 
 
 def _has_refs(value: Any) -> bool:

@@ -18,6 +18,7 @@ from nnx.autodiff.traced import Trace, TracedArray
 from nnx.autodiff.wanted import NOTHING, Wanted
 from nnx.backend import copied, is_array
 from nnx.errors import TraceError
+from nnx.replay.nesting import nested_map
 from nnx.types import Array
 
 
@@ -146,21 +147,11 @@ class Recorder(Trace):
 
     def plain(self, value: Any) -> Any:
         """Return a value with the plain arrays instead of those traced here."""
-        if type(value) is TracedArray:
-            if value.trace is not self:
-                raise _foreign(value)
-            return value.value
-        if isinstance(value, dict):
-            return {key: self.plain(v) for key, v in value.items()}
-        return _like(value, [self.plain(v) for v in value]) if isinstance(value, (list, tuple)) else value
+        return nested_map(self._plain_leaf, value)
 
     def lowered(self, value: Any) -> Any:
         """Return a value with references instead of the arrays traced here."""
-        if type(value) is TracedArray:
-            return Ref(value.entry)
-        if isinstance(value, dict):
-            return {key: self.lowered(v) for key, v in value.items()}
-        return _like(value, [self.lowered(v) for v in value]) if isinstance(value, (list, tuple)) else value
+        return nested_map(lambda leaf: Ref(leaf.entry) if type(leaf) is TracedArray else leaf, value)
 
     def read(self, array: TracedArray, name: str, kind: str) -> NoReturn:
         """Refuse: what depends on the number would be the same in each repetition."""
@@ -182,10 +173,6 @@ class Recorder(Trace):
             "with xp = nnx.namespace(x), or leave this part out of the compiled function"
         )
 
-    def wrap_constant(self, output: Any) -> Any:
-        """Return a result as it is: whatever was computed here is traced here."""
-        return output
-
     def _made(self, call: Call, output: Any) -> Any:
         traced = self._traced(output)
         call.output = _refs(traced)
@@ -193,14 +180,22 @@ class Recorder(Trace):
         return traced
 
     def _traced(self, output: Any) -> Any:
-        if isinstance(output, (tuple, list)):
-            return _like(output, [self._traced(part) for part in output])
-        if type(output) is TracedArray:
+        return nested_map(self._traced_leaf, output)
+
+    def _plain_leaf(self, leaf: Any) -> Any:
+        if type(leaf) is not TracedArray:
+            return leaf
+        if leaf.trace is not self:
+            raise _foreign(leaf)
+        return leaf.value
+
+    def _traced_leaf(self, leaf: Any) -> Any:
+        if type(leaf) is TracedArray:
             raise TraceError(
                 "a function that nnx.compile records as one call, such as a primitive, used an array that is not among "
                 "its arguments; pass it as an argument"
             )
-        return self.variable(output) if is_array(output) else output
+        return self.variable(leaf) if is_array(leaf) else leaf
 
     def _is_inside(self, cotangent: Any) -> bool:
         parts = cotangent if isinstance(cotangent, (tuple, list)) else (cotangent,)
@@ -231,11 +226,6 @@ def _chosen(
             if type(made) is tuple:
                 return rule, made, fresh
     return primitive.plain_rule, primitive.plain_rule(wanted, *values, **options), primitive.fresh
-
-
-def _like(sequence: Any, values: list[Any]) -> Any:
-    kind = type(sequence)
-    return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
 def _refs(output: Any) -> Any:

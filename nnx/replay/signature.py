@@ -11,6 +11,7 @@ from nnx.errors import ArgumentError
 from nnx.layers import Buffer, Module
 from nnx.layers.node import STAMP
 from nnx.layers.plan import plan_of
+from nnx.replay.nesting import nested_leaves, nested_map
 
 _NUMBERS = frozenset({bool, int, float, complex, str, bytes, type(None)})
 _INTERNAL = frozenset({"_kept", "_gradients", "_arguments", "_plan"})
@@ -63,12 +64,7 @@ def _kind_of(value: Any) -> str:
 
 def mapped(change: Callable[[Any], Any], value: Any) -> Any:
     """Return a tree with each array in it changed; the order is that of :func:`signature`."""
-    if type(value) is dict:
-        return {key: mapped(change, part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        found = [mapped(change, part) for part in value]
-        return type(value)(*found) if hasattr(value, "_fields") else type(value)(found)
-    return change(value) if is_array(value) else value
+    return nested_map(lambda leaf: change(leaf) if is_array(leaf) else leaf, value)
 
 
 class Arguments:
@@ -82,33 +78,17 @@ class Arguments:
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._form = mapped(lambda array: _HOLE, (args, kwargs))
-        self.objects = [part for part in _leaves(self._form) if type(part) not in _NUMBERS and part is not _HOLE]
+        self.objects = [part for part in nested_leaves(self._form) if type(part) not in _NUMBERS and part is not _HOLE]
 
     def filled(self, arrays: Iterable[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return positional and named arguments with arrays in their places."""
         left = iter(arrays)
 
-        def walk(part: Any) -> Any:
-            if type(part) is dict:
-                return {key: walk(v) for key, v in part.items()}
-            if isinstance(part, (list, tuple)):
-                found = [walk(v) for v in part]
-                return type(part)(*found) if hasattr(part, "_fields") else type(part)(found)
-            return next(left) if part is _HOLE else part
-
-        args, kwargs = walk(self._form)
+        args, kwargs = nested_map(lambda leaf: next(left) if leaf is _HOLE else leaf, self._form)
         return args, kwargs
 
 
 _HOLE = object()
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return _leaves(list(value.values()))
-    if isinstance(value, (list, tuple)):
-        return [leaf for part in value for leaf in _leaves(part)]
-    return [value]
 
 
 class Constants:

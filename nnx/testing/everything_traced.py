@@ -18,6 +18,7 @@ from nnx.autodiff.traced import Trace, TracedArray
 from nnx.backend import is_array, is_floating, namespace
 from nnx.backend.registry import find_backend
 from nnx.errors import DTypeError, ShapeError
+from nnx.tree import sequence_like
 from nnx.types import Array, Device
 
 PULLBACKS = "NNX_TRACED_PULLBACKS"
@@ -89,7 +90,7 @@ class EverythingTrace(Trace):
     def wrap_constant(self, output: Any) -> Any:
         """Return an output with its arrays traced, including those in tuples and lists."""
         if isinstance(output, (tuple, list)):
-            return _like(output, map(self.wrap_constant, output))
+            return sequence_like(output)([*map(self.wrap_constant, output)])
         traced = type(output) is TracedArray or isinstance(output, type) or not is_array(output)
         return output if traced else TracedArray(output, self, None)
 
@@ -121,12 +122,7 @@ def plain(value: Any) -> Any:
         return value.untraced
     if isinstance(value, dict):
         return {key: plain(v) for key, v in value.items()}
-    return _like(value, map(plain, value)) if isinstance(value, (tuple, list)) else value
-
-
-def _like(sequence: Any, values: Any) -> Any:
-    kind = type(sequence)
-    return kind(*values) if hasattr(kind, "_fields") else kind(values)
+    return sequence_like(value)([*map(plain, value)]) if isinstance(value, (tuple, list)) else value
 
 
 def _members(xp: TracedNamespace, trace: EverythingTrace) -> dict[str, Any]:
