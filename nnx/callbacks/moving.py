@@ -36,6 +36,8 @@ class MoveBackend(Callback):
     """
 
     def __init__(self, places: Mapping[int, str]) -> None:
+        if not isinstance(places, Mapping):
+            raise ArgumentError(f'expected places by epoch from 1, such as {{2: "torch"}}, got {places!r}')
         for epoch, place in places.items():
             if not isinstance(epoch, int) or epoch < 1 or not isinstance(place, str):
                 raise ArgumentError(

@@ -1,5 +1,6 @@
 """Where the time goes, and a limit of it."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,6 +59,7 @@ class Timing(Callback):
         """Begin, and see where each forward pass ends."""
         objective = self._objective = trainer.objective
 
+        @functools.wraps(objective)  # it divides by what the objective does
         def timed(model: Any, batch: Any) -> Any:
             if self._phase == "data":  # of an epoch whose number of batches is not known
                 self._enter("validation")

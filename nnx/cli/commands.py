@@ -26,7 +26,10 @@ def _data(value: str) -> str:
     """Parse the name of a data set, a directory or a file."""
     is_file = Path(value).suffix in (".npz", ".csv") and Path(value).is_file()
     if value not in ("digits", "mnist") and not (value and (Path(value).is_dir() or is_file)):
-        raise click.BadParameter(f"expected digits, mnist, a directory, or a file .npz or .csv, got {value!r}")
+        from nnx.functional.checks import nearest  # only once something is wrong
+
+        near = nearest(value, ("digits", "mnist"))
+        raise click.BadParameter(f"expected digits, mnist, a directory, or a file .npz or .csv, got {value!r}{near}")
     return value if value in ("digits", "mnist") else str(Path(value).resolve())
 
 

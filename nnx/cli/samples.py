@@ -128,8 +128,10 @@ def load_samples(source: str, options: Mapping[str, Any] | None = None, *, quiet
 
 def _read(source: str, options: dict[str, Any]) -> list[tuple[Array, Array]]:
     path = Path(source)
-    if not source:
-        raise DataError("expected digits, mnist, a directory, or a file .npz or .csv as data, got an empty string")
+    near = "" if source in ("digits", "mnist") or path.exists() else nearest(source, ("digits", "mnist"))
+    if not source or near:
+        got = f"{source}{near}" if source else "an empty string"
+        raise DataError(f"expected digits, mnist, a directory, or a file .npz or .csv as data, got {got}")
     if source not in ("digits", "mnist") and path.suffix in (".npz", ".csv"):
         return [_read_npz(path, options) if path.suffix == ".npz" else _read_csv(path, options)]
     if source not in ("digits", "mnist") and not _idx_parts(path):

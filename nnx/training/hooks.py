@@ -1,6 +1,7 @@
 """Callbacks: what may happen around the steps of a trainer."""
 
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -165,14 +166,23 @@ class Hooks:
         return {name: callback.state_dict() for name, callback in self._named().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Hand each callback its state; one that is new starts afresh.
+        """Hand each callback its state; one that is new starts afresh, and the state of one that is missing is told.
 
         Raises
         ------
         CheckpointError
             If a callback cannot read its state.
         """
-        for name, callback in self._named().items():
+        named = self._named()
+        lost = [name for name, found in state.items() if isinstance(found, Mapping) and found and name not in named]
+        for name in lost:
+            warnings.warn(
+                f"the state of the callback {name} is left out, since the trainer has none of that name; give it the "
+                "callbacks that it had to keep it",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        for name, callback in named.items():
             if name not in state:
                 continue
             try:

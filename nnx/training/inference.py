@@ -13,7 +13,7 @@ from nnx.training.step import TARGET, WEIGHT, as_objective, call_model, parts_of
 from nnx.training.totals import Metrics, Totals, as_metrics
 from nnx.training.watch import Watch
 from nnx.tree import tree_map
-from nnx.types import Tree
+from nnx.types import Array, Tree
 
 
 def evaluate(
@@ -63,14 +63,16 @@ def evaluate(
     (0.8133, 0.5)
     """
     batches = as_batches(data, batch_size, shuffle=False)
-    objective = as_policy(policy).objective(as_objective(loss))
-    return evaluate_batches(model, loss, objective, batches, as_metrics(metrics), "batch")
+    stated = as_objective(loss)
+    objective = as_policy(policy).objective(stated)
+    return evaluate_batches(model, loss, objective, stated.divisor, batches, as_metrics(metrics), "batch")
 
 
 def evaluate_batches(
     model: Module,
     loss: Any,
     objective: Callable[[Any, Any], Any],
+    divisor: Callable[[Any, Any], int | Array | None],
     batches: Iterable[Tree],
     metrics: Metrics,
     where: str,
@@ -79,15 +81,16 @@ def evaluate_batches(
 ) -> dict[str, Any]:
     """Return the loss and metrics over batches, read once; ``where`` names the batches in errors.
 
+    ``divisor(batch, outputs)`` returns what the objective divided the loss of a batch by.
     What ``after_batch`` raises ends it; the model is then as it was.
     """
-    stated, totals, watch = as_objective(loss), Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
+    totals, watch = Totals(metrics), Watch(model, loss, lambda number: f"{where} {number}")
     with evaluating(model, loss):
         for batch in one_pass(batches, device):
             watch.begin(batch)
             value, outputs = objective(model, batch)
             watch.examine(batch, value)
-            totals.update(batch, value, outputs, stated.divisor(batch, outputs))
+            totals.update(batch, value, outputs, divisor(batch, outputs))
             if after_batch is not None:
                 after_batch()
         return totals.read(watch)

@@ -223,6 +223,14 @@ class _Own(DividedObjective):
         return namespace(weight).sum(weight) if is_array(weight) else samples_in(batch)
 
 
+def divisor_of(objective: Any, inner: DividedObjective) -> Callable[[Any, Any], int | Array | None]:
+    """Return the ``divisor`` of an objective, or of what it wraps by :func:`functools.wraps`.
+
+    If there is none, it is taken for a function around ``inner``, and divides by what that does.
+    """
+    return getattr(inspect.unwrap(objective), "divisor", inner.divisor)
+
+
 def settle_on(model: Module, batch: Any) -> None:
     """Settle the open sizes of a model, if it has any, on the inputs of a batch."""
     try:

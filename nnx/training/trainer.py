@@ -19,7 +19,7 @@ from nnx.training.mixed_precision import Policy
 from nnx.training.modes import modes_restored
 from nnx.training.replaying import Replay
 from nnx.training.resumable import Resumable
-from nnx.training.step import Optimizer, as_objective, settle_on, step_from
+from nnx.training.step import Optimizer, as_objective, divisor_of, settle_on, step_from
 from nnx.training.totals import Metrics, Totals, as_metrics, as_row
 from nnx.training.update import Update
 from nnx.training.watch import Watch
@@ -36,7 +36,7 @@ class Trainer(Resumable):
             for batch in loader:
                 value, outputs = step(model, batch)
 
-    On a GPU nothing is read before the end of an epoch.
+    On a GPU nothing is read before the end of an epoch, or of 4,096 of its batches.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ class Trainer(Resumable):
         if not watch.examine(batch, value, None if self._update.scale is not None else gradients):
             self.skipped += 1
             return None
-        divisor = self._stated.divisor(batch, outputs)
+        divisor = divisor_of(self.objective, self._stated)(batch, outputs)
         self._totals.update(batch, value, outputs, divisor)
         gathered = self._update.gather(gradients, divisor)
         return None if gathered is None else self._hooks.gradients(self, gathered)
@@ -275,7 +275,8 @@ class Trainer(Resumable):
     def _evaluate(self, batches: Any, metrics: Metrics, where: str, **options: Any) -> dict[str, Any]:
         with self.averaged():
             objective = self.policy.objective(self.objective)
-            return evaluate_batches(self.model, self.loss, objective, batches, metrics, where, self.device, **options)
+            what = (self.model, self.loss, objective, divisor_of(self.objective, self._stated), batches, metrics)
+            return evaluate_batches(*what, where, self.device, **options)
 
     def _end_epoch(self, loader: Any, validation: Any, watch: Watch, interruption: Interruption) -> None:
         if watch.first_skipped is not None and self._totals.is_empty:

@@ -63,6 +63,14 @@ def test_named_callbacks_may_change_places():
     assert (one.total, two.total) == (3, 6)
 
 
+def test_a_state_that_is_left_out_is_told():
+    first = trainer_of(Count(1, "one"), Count(2, "two"))
+    first.fit(DATA, epochs=2)
+    second = trainer_of(Count(1, "one"))
+    with pytest.warns(RuntimeWarning, match="the state of the callback two is left out, since the trainer has none of"):
+        second.load_state_dict(first.state_dict())
+
+
 @pytest.mark.parametrize("name", ["", 3, ["one"]])
 def test_what_is_no_name(name):
     with pytest.raises(ArgumentError, match="expected a string as the name of Count, or None, got "):

@@ -223,7 +223,7 @@ def test_a_run_that_moves_is_resumed_where_it_was(xp, tmp_path):
 
 
 def test_errors_of_moving():
-    for places in ({0: "numpy"}, {"2": "numpy"}, {2: 3}):
+    for places in ({0: "numpy"}, {"2": "numpy"}, {2: 3}, "torch"):
         with pytest.raises(ArgumentError, match="expected places by epoch from 1"):
             MoveBackend(places)
 

@@ -78,6 +78,7 @@ def test_a_pipe_is_not_waited_for(nnx_command, digits_run):
     ("data", "message"),
     [
         ("", "expected digits, mnist, a directory, or a file .npz or .csv as data, got an empty string"),
+        ("digts", "a file .npz or .csv as data, got digts; did you mean digits?"),
         ("nowhere", "nowhere: expected a readable data set, got No such file or directory; check the path"),
     ],
 )

@@ -231,6 +231,7 @@ class TestDirectories:
         (("--model", "lenet", "--hidden", "5"), "--hidden is for the perceptron: leave it out"),
         (("--hidden", "5,x"), "expected numbers of units such as 50 or 50,50, got '5,x'"),
         (("--hidden", "0"), "expected numbers of units"),
+        (("--data", "digts"), "or a file .npz or .csv, got 'digts'; did you mean digits?"),
         (("--data", "nowhere"), "expected digits, mnist, a directory, or a file .npz or .csv, got 'nowhere'"),
         (("--backend", "tensorflow"), "'tensorflow' is not one of"),
         (("a.toml", "extra"), "unexpected extra argument (extra)"),

@@ -101,3 +101,30 @@ def test_an_objective_may_tell_what_it_divides_by():
     values = [float(TokenMean()(model, batch)[0]) for batch in data]
     assert evaluate(model, TokenMean(), data)["loss"] == pytest.approx((values[0] + 5 * values[1]) / 6)
     assert evaluate(model, TokenMean().__call__, data)["loss"] == pytest.approx(sum(values) / 2)  # by samples
+
+
+@pytest.mark.further
+@pytest.mark.parametrize("timed", [True, False])
+def test_what_a_callback_puts_in_the_place_of_the_objective_divides_by_what_it_does(xp, timed):
+    stated = prepare(xp, "ignored", accumulate=2)
+
+    class Other(nnx.callbacks.Callback):
+        def on_fit_start(self, trainer):
+            trainer.objective = stated.objective
+
+    callbacks = [Other(), nnx.callbacks.Timing()] if timed else [Other()]
+    replaced = prepare(xp, "sum", callbacks=callbacks, accumulate=2)
+    data = batches(xp, False)
+    rows = [trainer.fit(data, data, epochs=2).rows for trainer in (stated, replaced)]
+    assert rows[0] == rows[1]
+
+
+def test_a_function_around_the_objective_divides_by_what_the_loss_does(xp):
+    class Around(nnx.callbacks.Callback):
+        def on_fit_start(self, trainer):
+            objective = trainer.objective
+            trainer.objective = lambda model, batch: objective(model, batch)
+
+    plain, around = (prepare(xp, "classes", accumulate=2, callbacks=chosen) for chosen in ([], [Around()]))
+    data = batches(xp, True)
+    assert plain.fit(data, data, epochs=2).rows == around.fit(data, data, epochs=2).rows
