@@ -12,6 +12,7 @@ import numpy as np
 
 from nnx.backend.in_place import copied
 from nnx.backend.namespaces import namespace
+from nnx.backend.tiers import COMPILED, LIMIT
 from nnx.backend.transfer import device_of
 from nnx.types import Array, DType
 
@@ -47,6 +48,14 @@ def spread(hyperparameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
             made[key] = {**hyperparameters, **dict(zip(varied, row, strict=True))}
     return [*map(made.__getitem__, keys)]
 
+
+FUSED: dict[str, Callable[..., bool]] = {}
+"""Rules as one compiled loop, by the name that a rule has as its attribute ``fused``.
+
+``fused(gradients, state, parameters, step, hyperparameters, flushed) -> bool`` writes what the rule gives into the
+arrays of state and parameters, after it has set the tiny values of flushed state to 0; or it returns False, since they
+are not NumPy arrays that it handles. Kernels stand above the rules, so that they put themselves here.
+"""
 
 BLOCK = 65_536
 """Large NumPy arrays are cut into blocks of so many elements: a rule's intermediate results then stay in the cache."""
@@ -86,8 +95,8 @@ def apply_rule(
     flushed : names of state
         Whose tiny values become 0 in every 16th step.
     """
-    if flushed and (not isinstance(step, int) or step % FLUSH_EVERY == 0):
-        rule = _flushing(rule, flushed)
+    if not flushed or (isinstance(step, int) and step % FLUSH_EVERY):
+        flushed = ()
     # A column for each kind of array: the parameters, then each kind of state.
     columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
     in_rows = False
@@ -99,6 +108,13 @@ def apply_rule(
             is_elementwise and type(parameter) is np.ndarray and parameter.size > BLOCK
         ):
             in_rows = True
+    fused = FUSED.get(getattr(rule, "fused", "")) if FUSED and LIMIT.get() == COMPILED else None
+    if fused is not None:
+        kept = dict(zip(state, columns[1:], strict=True))
+        if fused(gradients, kept, columns[0], step, hyperparameters, flushed):
+            return columns[0], kept
+    if flushed:
+        rule = _flushing(rule, flushed)
     if in_rows:
         _apply_in_rows(rule, gradients, state, columns, step, hyperparameters, is_elementwise)
     elif gradients:

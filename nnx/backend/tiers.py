@@ -10,6 +10,7 @@ from nnx.errors import ArgumentError
 
 TIERS = ("portable", "native", "compiled")
 """From bodies in the standard's own terms to kernels that need a compiler; each tier includes the ones before it."""
+COMPILED = TIERS.index("compiled")
 
 
 class use_kernels(Setting):  # noqa: N801  used like a function, or in a with statement

@@ -68,3 +68,6 @@ def descend(
         w -= own["learning_rate"] * direction
         new.append(w)
     return new, {"velocity": kept} if state else {}
+
+
+descend.fused = "descend"  # type: ignore[attr-defined]  # the name of its compiled loop

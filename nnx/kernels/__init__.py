@@ -6,18 +6,26 @@ environment variable ``NNX_KERNELS`` sets the highest tier for a process; by def
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nnx.autodiff.dispatch import Declined, Kernel, fits_device
 from nnx.autodiff.primitives import NOTHING, Primitive
-from nnx.backend.tiers import LIMIT, TIERS, use_kernels
+from nnx.backend.tiers import COMPILED, LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
+
+def _numpy() -> None:
+    importlib.import_module("nnx.kernels.numpy")
+    if LIMIT.get() == COMPILED and importlib.util.find_spec("numba") is not None:
+        importlib.import_module("nnx.kernels.numba")
+
+
 PROVIDERS: dict[str, Callable[[], Any]] = {
-    "numpy": lambda: importlib.import_module("nnx.kernels.numpy"),
+    "numpy": lambda: _numpy(),
     "torch": lambda: importlib.import_module("nnx.kernels.torch"),
     "jax": lambda: importlib.import_module("nnx.kernels.jax"),
 }

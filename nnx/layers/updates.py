@@ -1,7 +1,8 @@
 """Update the parameters of a model by a rule: either all gradients fit, or nothing is changed."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import repeat
+from itertools import repeat, starmap
+from operator import getitem
 from typing import Any, NoReturn
 
 from nnx.backend import device_of, dtype_name, is_array, library_name, namespace, renewed
@@ -93,7 +94,7 @@ def update_parameters(
     may_write = writable(slots)
     for i in range(count, len(slots)):  # in place only if the whole row is
         may_write[i % count] &= may_write[i]
-    parameters = [members[name] for members, name in slots[:count]]
+    parameters = [*starmap(getitem, slots[:count])]
     new, new_state = apply_rule(
         rule,
         ordered,

@@ -1,6 +1,7 @@
 """Adam and AdamW, also as AMSGrad."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nnx.backend import maximum_into
@@ -98,7 +99,7 @@ class Adam(Optimizer):
         return zeros(parameters, "first_moment", "second_moment", *largest)
 
     @staticmethod
-    @per_array
+    @partial(per_array, fused="adam")
     def rule(
         w: Array,
         g: Array,
@@ -183,7 +184,7 @@ class AdamW(Adam):
         return super()._current_arguments() | {"no_decay": self._spared}
 
     @staticmethod
-    @per_array
+    @partial(per_array, fused="adamw")
     def rule(
         w: Array,
         g: Array,

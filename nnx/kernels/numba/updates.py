@@ -1,0 +1,143 @@
+"""Update rules in one pass over the memory, in place, and with the bits of the rules that they stand for."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from math import sqrt
+from operator import methodcaller
+from typing import Any
+
+import numpy as np
+
+from nnx.backend.blocks import FUSED, TINY, PerParameter, spread
+from nnx.kernels.numba.compiling import compiled
+
+
+@compiled
+def _descend(w: Any, g: Any, rate: Any, decay: Any) -> None:
+    for i in range(w.size):
+        direction = g[i]
+        if decay != 0:
+            direction += decay * w[i]
+        w[i] -= rate * direction
+
+
+@compiled
+def _descend_with_momentum(w: Any, g: Any, v: Any, rate: Any, decay: Any, momentum: Any, nesterov: Any) -> None:
+    for i in range(w.size):
+        direction = g[i]
+        if decay != 0:
+            direction += decay * w[i]
+        v[i] = v[i] * momentum + direction
+        w[i] -= rate * (direction + momentum * v[i] if nesterov else v[i])
+
+
+@compiled
+def _adam(
+    w: Any, g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, root: Any, eps: Any, rate: Any,
+    penalty: Any, kept: Any,
+) -> None:  # fmt: skip
+    for i in range(w.size):
+        slope = g[i] if penalty == 0 else g[i] + penalty * w[i]
+        m[i] = m[i] * beta1 + rest1 * slope
+        v[i] = v[i] * beta2 + slope * slope * rest2
+        w[i] = w[i] * kept - m[i] / (sqrt(v[i]) / root + eps) * rate
+
+
+@compiled
+def _amsgrad(
+    w: Any, g: Any, m: Any, v: Any, largest: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, root: Any, eps: Any,
+    rate: Any, penalty: Any, kept: Any,
+) -> None:  # fmt: skip
+    for i in range(w.size):
+        slope = g[i] if penalty == 0 else g[i] + penalty * w[i]
+        m[i] = m[i] * beta1 + rest1 * slope
+        v[i] = v[i] * beta2 + slope * slope * rest2
+        largest[i] = np.maximum(largest[i], v[i])
+        w[i] = w[i] * kept - m[i] / (sqrt(largest[i]) / root + eps) * rate
+
+
+@compiled
+def _flush(x: Any, least: Any) -> None:
+    for i in range(x.size):
+        if not abs(x[i]) >= least:  # NaN too, which stays NaN
+            x[i] *= 0
+
+
+Chosen = tuple[Callable[..., None], int, tuple[Any, ...]]
+"""A loop ``loop(w, g, *state, *numbers)`` over flat arrays, how many arrays of state it takes, and its numbers."""
+
+
+def fused(name: str) -> Callable[[Callable[..., Chosen]], Callable[..., Chosen]]:
+    """Register the loop of a rule; a decorator of ``choose(own, step, kind) -> (loop, kept, numbers)``.
+
+    It is given the hyperparameters of a parameter, the number of steps before this one, and the type of the numbers.
+    """
+
+    def register(choose: Callable[..., Chosen]) -> Callable[..., Chosen]:
+        FUSED[name] = partial(_run, choose)
+        return choose
+
+    return register
+
+
+def _run(
+    choose: Callable[..., Chosen],
+    gradients: Sequence[Any],
+    state: Mapping[str, Sequence[Any]],
+    parameters: Sequence[Any],
+    step: int,
+    hyperparameters: Mapping[str, Any],
+    flushed: Collection[str],
+) -> bool:
+    rows = []
+    for row in zip(parameters, gradients, *state.values(), strict=True):
+        dtype = row[0].dtype
+        for x in row:
+            if type(x) is not np.ndarray or x.dtype != dtype or not x.flags.c_contiguous:
+                return False
+        if dtype not in _DTYPES:
+            return False
+        rows.append((*map(_flat, row),))
+    varied = PerParameter in map(type, hyperparameters.values())
+    before: Any = None
+    kind: Any = None
+    for row, own in zip(rows, spread(hyperparameters) if varied else repeat(hyperparameters), strict=False):
+        if own is not before or row[0].dtype.type is not kind:
+            before, kind = own, row[0].dtype.type
+            loop, kept, numbers = choose(own, step, kind)
+        for name, x in zip(state, row[2:], strict=True) if flushed else ():
+            if name in flushed:
+                _flush(x, kind(TINY * float(np.finfo(kind).smallest_normal)))
+        loop(*row[: 2 + kept], *numbers)
+    return True
+
+
+@fused("descend")
+def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
+    rate, decay, momentum = kind(own["learning_rate"]), kind(own["weight_decay"]), own["momentum"]
+    if not momentum:
+        return _descend, 0, (rate, decay)
+    return _descend_with_momentum, 1, (rate, decay, kind(momentum), own["nesterov"])
+
+
+@fused("adam")
+def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
+    return _with_moments(own, step, kind, own["weight_decay"], 1.0)
+
+
+@fused("adamw")
+def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
+    return _with_moments(own, step, kind, 0.0, 1.0 - own["learning_rate"] * own["weight_decay"])
+
+
+def _with_moments(own: Mapping[str, Any], step: int, kind: Any, penalty: float, share: float) -> Chosen:
+    (beta1, beta2), count = own["betas"], step + 1
+    root, rate = (1.0 - beta2**count) ** 0.5, own["learning_rate"] / (1.0 - beta1**count)
+    numbers = (beta1, 1.0 - beta1, beta2, 1.0 - beta2, root, own["eps"], rate, penalty, share)
+    loop, kept = (_amsgrad, 3) if own["amsgrad"] else (_adam, 2)
+    return loop, kept, (*map(kind, numbers),)
+
+
+_DTYPES = frozenset(map(np.dtype, "fd"))
+_flat = methodcaller("reshape", -1)
