@@ -1,8 +1,6 @@
 """What all optimizers share: refused gradients, states that do not fit, moving."""
 
 import copy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,27 +239,3 @@ class TestState:
         with pytest.raises(UsageError, match=r"gone .*, new"):
             optimizer.step(ones(model))
         nnx.SGD(model, 0.1, momentum=0.9).step(ones(model))
-
-
-def test_python_calls_of_a_step():
-    """Counted, since calls do not depend on the machine."""
-    root = str(Path(nnx.__file__).parent)
-    model = model_of()
-    optimizer, gradients = nnx.SGD(model, 0.1), ones(model)
-    nnx.kernels.load("numpy")
-    vars(model)["_gradients"] = gradients
-    for step in (lambda: optimizer.step(gradients), lambda: model.update(0.1)):
-        names = []
-
-        def count(frame, event, arg, names=names):
-            is_loop = frame.f_code.co_name.startswith("_descend")  # compiled, which reports itself as a call
-            if event == "call" and frame.f_code.co_filename.startswith(root) and not is_loop:
-                names.append(frame.f_code.co_name)
-
-        step()
-        sys.setprofile(count)
-        try:
-            step()
-        finally:
-            sys.setprofile(None)
-        assert len(names) <= 8, names
