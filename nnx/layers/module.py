@@ -20,7 +20,7 @@ from nnx.layers.plan import plan_of, usable_plan
 from nnx.layers.printing import description, text_of
 from nnx.layers.settling import settle_below, settle_itself
 from nnx.layers.state import load_state
-from nnx.layers.updates import update_parameters
+from nnx.layers.updates import fitted, write_update
 from nnx.types import Array, DType, Tree
 
 
@@ -137,7 +137,7 @@ class Module(Graph):
         """
         rate = as_nonnegative(learning_rate, "learning_rate")
         gradients = self.gradients() if self._gradients is None else self._gradients  # the method raises if None
-        update_parameters(self, descend, gradients, {**PLAIN, "learning_rate": rate}, {})
+        write_update(*fitted(self, gradients, {}), descend, {**PLAIN, "learning_rate": rate}, {})
 
     def settle(self, *args: Any, **kwargs: Any) -> Self:
         """Settle open sizes, as in ``Linear(None, 10)``, from an input; the first call does the same.

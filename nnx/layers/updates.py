@@ -10,44 +10,28 @@ from nnx.backend.blocks import Rule, State, apply_rule
 from nnx.backend.links import OWNERS
 from nnx.backend.ownership import Slot, writable
 from nnx.errors import ArgumentError, BackendError, DeviceError, DTypeError, NnxError, ShapeError, UsageError
-from nnx.layers.node import RUNNING
-from nnx.layers.plan import usable_plan
+from nnx.layers.node import RUNNING, STAMP
+from nnx.layers.plan import Plan, usable_plan
 from nnx.types import Array
 
 
-def update_parameters(
+def fitted(
     model: Any,
-    rule: Rule,
     gradients: Mapping[str, Array],
-    hyperparameters: dict[str, Any],
     state: State,
-    step: int = 0,
-    *,
     paths_of_state: Sequence[str] = (),
     shapes_of_state: Sequence[tuple[int, ...]] = (),
-    is_elementwise: bool = True,
-    flushed: Collection[str] = (),
-) -> None:
-    """Take one step with a rule, in place where nothing else refers to an array.
+) -> tuple[list[Slot], list[Array]]:
+    """Return the slots of the parameters, and the gradients in the same order: what :func:`write_update` takes.
 
     Parameters
     ----------
     model : Module
-    rule : callable
-        As in :class:`nnx.optimizers.Optimizer`.
     gradients : mapping from dotted path to array
-        One for each parameter. They are not changed.
-    hyperparameters : dict
+        One for each parameter.
     state : dict of lists
-        Lists by name, with one array per parameter; the new arrays replace the old ones in these lists.
-    step : int
-        The number of steps before this one.
     paths_of_state, shapes_of_state : sequences
         The paths and shapes of the parameters that the state was made for.
-    is_elementwise : bool
-        Whether each element of a result of the rule depends only on the same element of its arguments.
-    flushed : names of state
-        Whose tiny values become 0 in every 16th step, before they are subnormal.
 
     Raises
     ------
@@ -60,19 +44,19 @@ def update_parameters(
     """
     if model._is_copy or RUNNING.models is not None:
         model._refuse_change("update")
-    plan = usable_plan(model)
+    plan: Plan | None = model._plan
+    if plan is None or plan.values is not STAMP.values or plan.watched:  # the test in usable_plan, without a call
+        plan = usable_plan(model)
     paths, modules = plan.paths, (model, *plan.below)
-    count = len(paths)
-    if not isinstance(gradients, Mapping) or len(gradients) != count:
+    if not isinstance(gradients, Mapping) or len(gradients) != len(paths):
         _refuse_paths(gradients, paths)
     slots: list[Slot] = []
     ordered = []
-    parameter: Any = None
     for path, i, name in plan.trained:
         members = modules[i].__dict__
         slots.append((members, name))
         gradient: Any = gradients.get(path)
-        parameter = members[name]
+        parameter: Any = members[name]
         if type(gradient) is not type(parameter) or (
             gradient.shape != parameter.shape
             or (gradient.dtype is not parameter.dtype and gradient.dtype != parameter.dtype)
@@ -82,7 +66,6 @@ def update_parameters(
                 _refuse_paths(gradients, paths)
             _expect_like(gradient, parameter, f"the gradient of {path!r}")
         ordered.append(gradient)
-    parameter = None  # a variable is a holder too: none may refer to an array when writable() counts references
     if state and paths_of_state != paths:
         refuse_other_paths(paths_of_state, paths)
     for path, (members, name), shape in zip(paths, slots, shapes_of_state if state else (), strict=False):
@@ -90,6 +73,42 @@ def update_parameters(
             refuse_other_shape(path, shape, members[name])
     for name, column in state.items():
         expect_state("optimizer", name, column, slots, paths)
+    return slots, ordered
+
+
+def write_update(
+    slots: Sequence[Slot],
+    gradients: Sequence[Array],
+    rule: Rule,
+    hyperparameters: dict[str, Any],
+    state: State,
+    step: int = 0,
+    *,
+    is_elementwise: bool = True,
+    flushed: Collection[str] = (),
+) -> None:
+    """Take a step with a rule, in place where nothing else refers to an array.
+
+    Parameters
+    ----------
+    slots : sequence of (dict, key)
+        Where the parameters are.
+    gradients : sequence of arrays
+        In the same order, and of the same shapes, dtypes and devices. They are not changed.
+    rule : callable
+        As in :class:`nnx.optimizers.Optimizer`.
+    hyperparameters : dict
+    state : dict of lists
+        Lists by name, with one array per parameter; the new arrays replace the old ones in these lists.
+    step : int
+        The number of steps before this one.
+    is_elementwise : bool
+        Whether each element of a result of the rule depends only on the same element of its arguments.
+    flushed : names of state
+        Whose tiny values become 0 in every 16th step, before they are subnormal.
+    """
+    count, slots = len(slots), [*slots]
+    for column in state.values():
         slots.extend(zip(repeat(column, count), range(count), strict=True))
     may_write = writable(slots)
     for i in range(count, len(slots)):  # in place only if the whole row is
@@ -97,7 +116,7 @@ def update_parameters(
     parameters = [*starmap(getitem, slots[:count])]
     new, new_state = apply_rule(
         rule,
-        ordered,
+        gradients,
         state,
         parameters,
         step,
@@ -114,6 +133,13 @@ def update_parameters(
         members[name] = array
     for name, column in state.items():
         column[:] = new_state[name]
+
+
+def slots_of(model: Any) -> tuple[list[str], list[Slot]]:
+    """Return the paths of the trained parameters, and where they are, while the model keeps its structure."""
+    plan = usable_plan(model)
+    modules = (model, *plan.below)
+    return [path for path, _, _ in plan.trained], [(vars(modules[i]), name) for _, i, name in plan.trained]
 
 
 def ordered_gradients(model: Any, gradients: Mapping[str, Array]) -> list[Array]:

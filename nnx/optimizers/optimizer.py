@@ -12,7 +12,7 @@ from nnx.layers.config import config_of
 from nnx.layers.moving import converted, wide_dtype
 from nnx.layers.remembering import Configured
 from nnx.layers.state import fitting
-from nnx.layers.updates import refuse_other_model, refuse_other_paths, update_parameters
+from nnx.layers.updates import fitted, refuse_other_model, refuse_other_paths, slots_of, write_update
 from nnx.optimizers.assigned_rates import entry_of, taken_from
 from nnx.optimizers.hyperparameters import Rate
 from nnx.optimizers.rates_and_groups import RatesAndGroups
@@ -133,19 +133,18 @@ class Optimizer(RatesAndGroups, Configured):
             each of these cases nothing is changed.
         """
         if ACTIVE.recorder is not None:
-            return ACTIVE.recorder.outside(self.step, gradients)
+            return ACTIVE.recorder.outside(self.step, gradients, prepare=lambda: RepeatedStep(self))
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
         if owner is not None and owner() is not self.model:  # asked here: a common step enters no further function
             refuse_other_model(self.model, gradients, type(self).__name__)
-        update_parameters(
-            self.model,
+        hyperparameters = self._hyperparameters if self._is_plain else self._for_rule()
+        state = self._started() if self._state is None else self._state
+        write_update(
+            *fitted(self.model, gradients, state, self._paths, self._shapes),
             self.rule,
-            gradients,
-            self._hyperparameters if self._is_plain else self._for_rule(),
-            self._started() if self._state is None else self._state,
+            hyperparameters,
+            state,
             self._step,
-            paths_of_state=self._paths,
-            shapes_of_state=self._shapes,
             is_elementwise=self.is_elementwise,
             flushed=self.flushed,
         )
@@ -207,8 +206,9 @@ class Optimizer(RatesAndGroups, Configured):
         Optimizer
             This optimizer.
         """
-        for column in (self._state or {}).values():
-            column[:] = [converted(array, device, wide_dtype(dtype)) for array in column]
+        if self._state is not None:
+            wide = wide_dtype(dtype)
+            self._state = {name: [converted(x, device, wide) for x in column] for name, column in self._state.items()}
         return self
 
     def config(self) -> dict[str, Any]:
@@ -236,3 +236,32 @@ class Optimizer(RatesAndGroups, Configured):
         elif self._state and self._paths != (*parameters,):
             refuse_other_paths(self._paths, (*parameters,))
         return self._state
+
+
+class RepeatedStep:
+    """The steps of an optimizer in a recorded program: what was looked up and checked once is not, each time.
+
+    That holds while the model has the structure, and its parameters the shapes and dtypes, that they have now; the
+    gradients come from the program, and so fit.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer, self._state = optimizer, optimizer._started()
+        self._paths, self._slots = slots_of(optimizer.model)
+
+    def __call__(self, gradients: Mapping[str, Array]) -> None:
+        """Take a step."""
+        optimizer = self._optimizer
+        if optimizer._state is not self._state:  # loaded or moved, and to be checked
+            return optimizer.step(gradients)
+        write_update(
+            self._slots,
+            [*map(gradients.__getitem__, self._paths)],
+            optimizer.rule,
+            optimizer._hyperparameters if optimizer._is_plain else optimizer._for_rule(),
+            self._state,
+            optimizer._step,
+            is_elementwise=optimizer.is_elementwise,
+            flushed=optimizer.flushed,
+        )
+        optimizer._step += 1

@@ -102,7 +102,7 @@ class _Steps:
     def __exit__(self, kind: Any, error: Any, where: Any) -> None:
         ACTIVE.recorder = self._outer
 
-    def outside(self, function: Callable[..., Any], *args: Any) -> Any:
+    def outside(self, function: Callable[..., Any], *args: Any, prepare: Any = None) -> Any:
         """Take the step of an optimizer; nothing else that keeps a state of its own can be compiled."""
         optimizer: Any = getattr(function, "__self__", None)
         if id(optimizer) not in self._own:

@@ -42,14 +42,20 @@ class Lifted:
                 cell.write(value)
         self.recorder.closed = True
 
-    def outside(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function that changes a model or an optimizer, on plain arrays, and record the call as it is."""
+    def outside(
+        self, function: Callable[..., Any], *args: Any, prepare: Callable[[], Callable[..., Any]] | None = None
+    ) -> Any:
+        """Call a function that changes a model or an optimizer, on plain arrays, and record the call as it is.
+
+        If there is a ``prepare``, it is called afterwards, and what it returns is recorded instead.
+        """
         ACTIVE.recorder = self._outer
         self._lower()
         self._values = []  # which would count as holders, so that an optimizer could not write in place
         try:
             output = function(*self.recorder.plain(args))
-            self.recorder.calls.append(Call(function, self.recorder.lowered(args), {}, None, is_effect=True))
+            repeated = function if prepare is None else prepare()
+            self.recorder.calls.append(Call(repeated, self.recorder.lowered(args), {}, None, is_effect=True))
         finally:
             self._lift()
             ACTIVE.recorder = self

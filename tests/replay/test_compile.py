@@ -263,9 +263,34 @@ class TestWhatItCanHold:
             same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
         same(xp, models[0].state_dict(), models[1].state_dict())
 
+    def test_a_state_that_is_loaded_counts(self, xp: Any) -> None:
+        found = []
+        for prepare in (lambda step: step, nnx.compile):
+            model = perceptron().to(xp.spec)
+            optimizer, step, states = nnx.SGD(model, 0.1, momentum=0.9), prepare(train_step), []
+            for i, (x, target) in enumerate(batches(xp, 6)):
+                step(model, optimizer, x, target)
+                states.append(optimizer.state_dict())
+                if i == 4:
+                    optimizer.load_state_dict(states[2])
+            found.append(model.state_dict() | {"optimizer": optimizer.state_dict()})
+        same(xp, *found)
+
 
 class TestWhatIsWrittenInto:
     """What a call returns or keeps is its own: nothing that is done to it is seen in the next call."""
+
+    def test_an_array_of_a_parameter_that_somebody_else_has_is_left_as_it_is(self) -> None:
+        model, (x, target) = perceptron(), (np.ones((4, 5), np.float32), np.asarray([0, 1, 2, 2]))
+        optimizer = nnx.SGD(model, 0.1, momentum=0.9)
+        step = nnx.compile(train_step)
+        held = []
+        for _ in range(4):
+            step(model, optimizer, x, target)
+            held.append((model[0].weight, model[0].weight.copy()))
+        for array, copy in held:
+            np.testing.assert_array_equal(array, copy)
+        assert len({id(array) for array, _ in held}) == 4
 
     def test_containers_without_arrays(self) -> None:
         compiled = nnx.compile(lambda x: (x, {"n": 1}, []))

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from itertools import repeat
 from math import sqrt
-from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -90,26 +88,51 @@ def _run(
     hyperparameters: Mapping[str, Any],
     flushed: Collection[str],
 ) -> bool:
-    rows = []
-    for row in zip(parameters, gradients, *state.values(), strict=True):
-        dtype = row[0].dtype
-        for x in row:
-            if type(x) is not np.ndarray or x.dtype != dtype or not x.flags.c_contiguous:
-                return False
-        if dtype not in _DTYPES:
+    """Run the loop of a rule, if all arrays are contiguous, and those of a parameter of one dtype and size.
+
+    The loops would read and write beyond the end of an array that is smaller.
+    """
+    rows = [*zip(parameters, gradients, *state.values(), strict=True)]
+    for row in rows:
+        if type(row[0]) is not np.ndarray or row[0].dtype not in _DTYPES:
             return False
-        rows.append((*map(_flat, row),))
-    varied = PerParameter in map(type, hyperparameters.values())
-    before: Any = None
-    kind: Any = None
-    for row, own in zip(rows, spread(hyperparameters) if varied else repeat(hyperparameters), strict=False):
-        if own is not before or row[0].dtype.type is not kind:
-            before, kind = own, row[0].dtype.type
-            loop, kept, numbers = choose(own, step, kind)
-        for name, x in zip(state, row[2:], strict=True) if flushed else ():
+        dtype, size = row[0].dtype, row[0].size
+        for x in row:
+            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.c_contiguous:
+                return False
+            if x.size != size and (x.size or x is row[1]):  # it is empty where a parameter has no such state
+                return False
+    if flushed or PerParameter in map(type, hyperparameters.values()):
+        return _run_each(choose, rows, [*state], step, hyperparameters, flushed)
+    kinds: dict[Any, Chosen] = {}
+    for row in rows:
+        dtype = row[0].dtype
+        if dtype not in kinds:
+            kinds[dtype] = choose(hyperparameters, step, dtype.type)
+        loop, kept, numbers = kinds[dtype]
+        if kept:
+            loop(*map(_flat, row), *numbers)
+        else:
+            loop(row[0].ravel(), row[1].ravel(), *numbers)
+    return True
+
+
+def _run_each(
+    choose: Callable[..., Chosen],
+    rows: Sequence[Sequence[Any]],
+    names: Sequence[str],
+    step: int,
+    hyperparameters: Mapping[str, Any],
+    flushed: Collection[str],
+) -> bool:
+    """Do the same where hyperparameters differ, so that not all have all kinds of state, or state is flushed."""
+    for row, own in zip(rows, spread(hyperparameters), strict=False):
+        kind = row[0].dtype.type
+        loop, kept, numbers = choose(own, step, kind)
+        for name, x in zip(names, row[2:], strict=True):
             if name in flushed:
-                _flush(x, kind(TINY * float(np.finfo(kind).smallest_normal)))
-        loop(*row[: 2 + kept], *numbers)
+                _flush(x.ravel(), kind(TINY * float(np.finfo(kind).smallest_normal)))
+        loop(*map(_flat, row[: 2 + kept]), *numbers)
     return True
 
 
@@ -139,5 +162,5 @@ def _with_moments(own: Mapping[str, Any], step: int, kind: Any, penalty: float, 
     return loop, kept, (*map(kind, numbers),)
 
 
+_flat = np.ndarray.ravel  # of contiguous arrays, which gives a view
 _DTYPES = frozenset(map(np.dtype, "fd"))
-_flat = methodcaller("reshape", -1)
