@@ -32,14 +32,12 @@ def _(wanted: Sequence[Any], x: Any, **options: Any) -> tuple[Any, Pullback] | D
 def _pooled(
     function: Primitive[..., Any], wanted: Sequence[Any], x: Any, options: Any, axes: Axes, over: Windows
 ) -> tuple[Any, Pullback] | Declined:
-    if math.prod(over.kernel) > _SHORT:
-        return Declined(f"a window has more than {_SHORT} elements")
-    covered = _covered(x, axes, over)
-    if not wanted[0]:
-        return _maxima(covered, axes, over), lambda g: (None,)
-    y, tap = _numbered_maxima(covered, axes, over)
-    if y.size and not y.min() > -np.inf:
-        return Declined("a maximum is NaN, or the largest of infinities, among which those of the padding do not count")
+    if not wanted[0] and math.prod(over.kernel) <= _SHORT:
+        return _maxima(_covered(x, axes, over), axes, over), lambda g: (None,)
+    found = numbered_by_axis(x, axes, over)
+    if type(found) is Declined:
+        return found
+    y, tap = found
     shape = x.shape
 
     def pullback(g: Any) -> Sequence[Any]:
@@ -48,6 +46,16 @@ def _pooled(
         return (_spread(g, tap, axes, over, shape),)
 
     return y, pullback
+
+
+def numbered_by_axis(x: Any, axes: Axes, over: Windows) -> Any:
+    """Return the maxima, and the number of each in its window; or why not."""
+    if math.prod(over.kernel) > _SHORT:
+        return Declined(f"a window has more than {_SHORT} elements")
+    y, tap = _numbered_maxima(_covered(x, axes, over), axes, over)
+    if y.size and not y.min() > -np.inf:
+        return Declined("a maximum is NaN, or the largest of infinities, among which those of the padding do not count")
+    return y, tap
 
 
 def _covered(x: Any, axes: Axes, over: Windows) -> Any:
