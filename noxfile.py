@@ -28,7 +28,7 @@ TORCH = os.environ.get("NNX_TORCH") or "torch==2.13.0"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 KINDS = {
-    "tests": "NumPy, read-only NumPy, array-api-strict",
+    "tests": "NumPy with Numba, read-only NumPy, array-api-strict",
     "reference": "torch, and PyTorch as reference",
     "jax": "JAX",
 }
@@ -143,10 +143,12 @@ def pytest(session: nox.Session, *arguments: str, xla_flags: str = "") -> None:
     session.run("pytest", "--numprocesses=auto", "--maxprocesses=8", *arguments, *session.posargs, env=env)
 
 
-def run_column(session: nox.Session, *arguments: str, library: str | None = None, group: str = "tests") -> None:
+def run_column(
+    session: nox.Session, *arguments: str, library: str | None = None, group: str = "tests", extras: str = "cli"
+) -> None:
     """Run one column of the matrix, and keep how it ended for the report."""
     OUTCOMES[session.name] = "failed"
-    install(session, group)
+    install(session, group, extras=extras)
     if library:
         install_library(session, library)
     common = ("--ignore=tests/examples", *arguments)
@@ -160,8 +162,8 @@ def run_column(session: nox.Session, *arguments: str, library: str | None = None
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Test on NumPy, read-only NumPy and array-api-strict."""
-    run_column(session)
+    """Test on NumPy, with and without Numba's kernels, on read-only NumPy and array-api-strict."""
+    run_column(session, extras="cli,fast")
 
 
 @nox.session(python=PYTHONS)
