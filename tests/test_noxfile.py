@@ -83,7 +83,8 @@ def test_the_end_says_what_was_not_run_and_why(noxfile):
     lines, missing = noxfile.describe({"3.11": "no program"}, ["3.12", "3.13"], outcomes, ["tests", "reference"])
     ran, left_out = "\n".join(lines).split("The matrix, not run:\n")
     assert ran == (
-        "The matrix, run:\n  tests-3.13 (NumPy with Numba, read-only NumPy, array-api-strict): passed\n  jax-3.13 (JAX): failed\n"
+        "The matrix, run:\n  tests-3.13 (NumPy with Numba, read-only NumPy, array-api-strict): passed\n"
+        "  jax-3.13 (JAX): failed\n"
     )
     assert "  Python 3.11: no program\n" in left_out
     assert "  reference-3.13 (torch, and PyTorch as reference): pip finds no torch\n" in left_out
