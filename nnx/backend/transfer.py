@@ -1,5 +1,6 @@
 """Move arrays between libraries and devices: by DLPack, or else through the host's memory."""
 
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
@@ -146,8 +147,13 @@ def dtype_name(dtype: DType | str) -> str:
     ('float32', 'float64', 'int8')
     """
     if isinstance(dtype, (type, np.dtype)):
-        return str(np.dtype(dtype))
+        return _name_in_numpy(dtype)
     return str(dtype).rpartition(".")[2]
+
+
+@lru_cache(maxsize=64)  # NumPy puts the name together in each call, which takes longer than to add two numbers
+def _name_in_numpy(dtype: Any) -> str:
+    return str(np.dtype(dtype))
 
 
 def _names_device(tree: Tree, name: str) -> bool:

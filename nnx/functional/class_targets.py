@@ -86,8 +86,8 @@ def count_each(
 ) -> Array | tuple[int, ...]:
     """Return what each example adds to the divisor of a mean, in float32 or wider; the target was checked before.
 
-    For class indices the weight of the class, 0 if the example is ignored; for probabilities the shape of the examples,
-    each of which is 1.
+    For class indices the weight of the class, 0 if the example is ignored. Where each is 1, as for probabilities, the
+    shape of the examples; for indices if they can be read without waiting for a device.
     """
     axis = _class_axis(scores, axis)
     if is_floating(target):
@@ -96,6 +96,8 @@ def count_each(
         scores, weight = widen((scores, weight), narrow)
     target = as_class_indices(target)
     if weight is None:
+        if is_cheap_to_read(target) and first_where(target, lambda host: host == ignore_index) is None:
+            return without(scores.shape, axis)
         return namespace(scores, target).astype(target != ignore_index, scores.dtype)
     chosen = choose(scores, target, weight, axis, ignore_index)
     return namespace(chosen.weight).squeeze(chosen.weight, axis=axis)

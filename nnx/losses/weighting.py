@@ -25,8 +25,9 @@ def total_of(counts: Shape | Array) -> int | Array:
 
 
 def weighted_total(counts: Shape | Array, weight: Array) -> Array:
-    """Return the sum of the terms' counts, each times the weight of its sample or its own."""
+    """Return the sum of the terms' counts, each times the weight of its sample or its own; as :func:`weighted`."""
     xp = namespace(weight)
+    _expect_fitting(weight, counts if isinstance(counts, tuple) else tuple(counts.shape))
     if not is_floating(weight) or getattr(weight.dtype, "itemsize", 4) == 2:
         weight = xp.astype(weight, xp.float32)
     if isinstance(counts, tuple):
@@ -62,7 +63,10 @@ def weighted(terms: Array, counts: Shape | Array, weight: Array, reduction: str)
 
 def _of_terms(weight: Array, shape: Shape) -> Array:
     """Return weights that broadcast to the terms, those of a sample having one."""
-    found = tuple(weight.shape)
-    if found not in (shape, shape[:1]):
+    _expect_fitting(weight, shape)
+    return namespace(weight).reshape(weight, tuple(weight.shape) + (1,) * (len(shape) - weight.ndim))
+
+
+def _expect_fitting(weight: Array, shape: Shape) -> None:
+    if (found := tuple(weight.shape)) not in (shape, shape[:1]):
         raise ShapeError(f"expected 'sample_weight' of shape {shape}, one for each loss, got {found}")
-    return namespace(weight).reshape(weight, found + (1,) * (len(shape) - len(found)))

@@ -213,6 +213,8 @@ def test_weights_that_do_not_fit_the_terms():
     for shape in ((3,), (2, 1), ()):
         with pytest.raises(ShapeError, match=r"expected 'sample_weight' of shape \(2, 3\), one for each loss, got"):
             nnx.CrossEntropy(axis=-1).divisor(x, target, sample_weight=np.ones(shape))
+        with pytest.raises(ShapeError, match=r"expected 'sample_weight' of shape \(2, 3\), one for each loss, got"):
+            nnx.MSE().divisor(x[..., 0], x[..., 0], sample_weight=np.ones(shape))
 
 
 def test_half_precision_weights_of_samples_are_added_in_float32():
