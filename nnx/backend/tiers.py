@@ -44,9 +44,10 @@ def as_tier(value: str, name: str = "tier") -> int:
     return TIERS.index(value)
 
 
-_default = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
+DEFAULT = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
+"""The rank of the highest tier that may run where none was set."""
 
-LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=_default)
+LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=DEFAULT)
 """The rank of the highest tier that may run, in the current thread or task."""
 
 LOADERS: list[Callable[[str], Any]] = []

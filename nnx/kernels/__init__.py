@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nnx.autodiff.dispatch import Declined, Kernel, fits_device
 from nnx.autodiff.primitives import NOTHING, Primitive
-from nnx.backend.tiers import COMPILED, LIMIT, TIERS, use_kernels
+from nnx.backend.tiers import COMPILED, DEFAULT, LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
@@ -20,7 +20,8 @@ __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
 def _numpy() -> None:
     importlib.import_module("nnx.kernels.numpy")
-    if LIMIT.get() == COMPILED and importlib.util.find_spec("numba") is not None:
+    # Under a lower limit too, if it may end: this is not asked again.
+    if COMPILED in (LIMIT.get(), DEFAULT) and importlib.util.find_spec("numba") is not None:
         importlib.import_module("nnx.kernels.numba")
 
 

@@ -115,7 +115,7 @@ def calls(function: Step) -> int:
     Comprehensions are not counted either, since they are calls in some versions of Python only.
     """
     loops = {
-        loop.py_func.__code__
+        id(loop.py_func.__code__)  # whose hash changes when it runs, up to Python 3.11
         for name, module in list(sys.modules.items())
         if name.startswith("nnx.kernels.numba")
         for loop in vars(module).values()
@@ -127,7 +127,7 @@ def calls(function: Step) -> int:
         nonlocal count
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(ROOT):
-            count += code not in loops and code.co_name not in _COMPREHENSIONS
+            count += id(code) not in loops and code.co_name not in _COMPREHENSIONS
 
     before = sys.getprofile()
     sys.setprofile(profile)

@@ -3,16 +3,42 @@
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from numba import float32, njit
+from numba.extending import overload
 
 
 def compiled(loop: Callable[..., Any]) -> Any:
     """Return a loop over arrays as machine code; a decorator.
 
     Division by zero gives infinity or NaN, as in NumPy. If there is no place for a cache, it is compiled in each
-    process.
+    process. What was kept is used until the loop's own file changes: remove ``__pycache__`` after a change to what it
+    takes from another one.
     """
     try:
         return njit(loop, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:  # neither the source's folder nor the user's can be written
         return njit(loop, nogil=True, error_model="numpy")
+
+
+def inlined(part: Callable[..., Any]) -> Any:
+    """Return a function that loops call, which becomes a part of each of them; a decorator."""
+    return njit(part, error_model="numpy", forceinline=True)
+
+
+def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:
+    """Return a function of one number that loops may call: one of two inlined ones, for float32 and for float64."""
+
+    def chosen(x: Any) -> Any:
+        return double(x)
+
+    def of_single(x: Any) -> Any:
+        return single(x)
+
+    def of_double(x: Any) -> Any:
+        return double(x)
+
+    @overload(chosen)  # type: ignore[untyped-decorator]
+    def _(x: Any) -> Any:  # of types instead of numbers
+        return of_single if x == float32 else of_double
+
+    return chosen

@@ -1,0 +1,53 @@
+"""Reductions of a row, in eight chains: in one, each step would wait for the one before it."""
+
+from typing import Any
+
+from nnx.kernels.numba.compiling import inlined
+
+
+@inlined
+def largest(x: Any) -> Any:
+    """Return the largest number of a row, which is not empty; NaN if that is the first one."""
+    most = x[0]
+    done = 0
+    if x.size >= 16:
+        a = b = c = d = e = f = g = h = most
+        for k in range(x.size // 8):
+            part = x[8 * k : 8 * k + 8]
+            a = part[0] if part[0] > a else a
+            b = part[1] if part[1] > b else b
+            c = part[2] if part[2] > c else c
+            d = part[3] if part[3] > d else d
+            e = part[4] if part[4] > e else e
+            f = part[5] if part[5] > f else f
+            g = part[6] if part[6] > g else g
+            h = part[7] if part[7] > h else h
+        most = max(a, b, c, d, e, f, g, h)
+        done = x.size // 8 * 8
+    for value in x[done:]:
+        most = value if value > most else most
+    return most
+
+
+@inlined
+def total(x: Any) -> Any:
+    """Return the sum of a row."""
+    whole = x.dtype.type(0)
+    done = 0
+    if x.size >= 16:
+        a = b = c = d = e = f = g = h = whole
+        for k in range(x.size // 8):
+            part = x[8 * k : 8 * k + 8]
+            a += part[0]
+            b += part[1]
+            c += part[2]
+            d += part[3]
+            e += part[4]
+            f += part[5]
+            g += part[6]
+            h += part[7]
+        whole = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        done = x.size // 8 * 8
+    for value in x[done:]:
+        whole += value
+    return whole
