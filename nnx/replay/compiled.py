@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from types import CellType
 from typing import Any
@@ -83,6 +84,7 @@ class Compiled:
         functools.update_wrapper(self, function, updated=())
         self._function = function
         self._programs: dict[Any, Recorded | Jitted] = {}
+        self._made = 0
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -104,6 +106,7 @@ class Compiled:
             return self._function(*args, **kwargs)
         engine = engine_for(library_of(arrays, models))
         with self._lock:
+            self._count()
             while len(self._programs) >= MOST_PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             if engine is None:
@@ -112,6 +115,19 @@ class Compiled:
                 return value
             jitted = self._programs[key] = Jitted(self._function, engine, arguments, models)
             return jitted.run(*arrays)
+
+    def _count(self) -> None:
+        """Warn, once, if programs are made again and again, each of which takes longer than a plain call."""
+        self._made += 1
+        if self._made == MOST_PROGRAMS + 1:
+            name = getattr(self._function, "__name__", "the function")
+            warnings.warn(
+                f"nnx.compile has recorded {name} {self._made} times: for each shape and dtype of its arrays, each "
+                "number and string among its arguments, and whenever an attribute of a model has changed; give it "
+                "batches of few shapes, and what changes from call to call as an array",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def state_of(function: Any) -> list[Any]:
@@ -174,8 +190,8 @@ def compile(function: Callable[..., Any]) -> Compiled:
     two calls only. JAX arrays are given to ``jax.jit`` instead, which rounds otherwise than single operations do, and
     is not compared. Under a transform, such as ``nnx.grad`` of a compiled function, the function itself is called.
 
-    A compiled function keeps the models among its arguments alive, and its last 16 programs. No other thread may use
-    the model during its first two calls.
+    A compiled function keeps the models among its arguments alive, and its last 16 programs; it warns when it makes
+    another one. No other thread may use the model during its first two calls.
 
     Examples
     --------
