@@ -95,8 +95,8 @@ def apply_rule(
     flushed : names of state
         Whose tiny values become 0 in every 16th step.
     """
-    if not flushed or (isinstance(step, int) and step % FLUSH_EVERY):
-        flushed = ()
+    if flushed and (not isinstance(step, int) or step % FLUSH_EVERY == 0):
+        rule = _flushing(rule, flushed)
     # A column for each kind of array: the parameters, then each kind of state.
     columns: list[list[Array]] = [[*parameters], *map(list, state.values())]
     in_rows = False
@@ -108,13 +108,6 @@ def apply_rule(
             is_elementwise and type(parameter) is np.ndarray and parameter.size > BLOCK
         ):
             in_rows = True
-    fused = FUSED.get(getattr(rule, "fused", "")) if FUSED and LIMIT.get() == COMPILED else None
-    if fused is not None:
-        kept = dict(zip(state, columns[1:], strict=True))
-        if fused(gradients, kept, columns[0], step, hyperparameters, flushed):
-            return columns[0], kept
-    if flushed:
-        rule = _flushing(rule, flushed)
     if in_rows:
         _apply_in_rows(rule, gradients, state, columns, step, hyperparameters, is_elementwise)
     elif gradients:
@@ -123,6 +116,22 @@ def apply_rule(
         for i, name in enumerate(state, 1):
             columns[i] = [*new_state[name]]
     return columns[0], dict(zip(state, columns[1:], strict=True))
+
+
+def apply_in_place(
+    rule: Rule,
+    gradients: Sequence[Array],
+    state: Mapping[str, Sequence[Array]],
+    parameters: Sequence[Array],
+    step: int,
+    hyperparameters: Mapping[str, Any],
+    flushed: Collection[str] = (),
+) -> bool:
+    """Run a rule as one compiled loop, in arrays that may all be written; return False if it has none that fits."""
+    fused = FUSED.get(getattr(rule, "fused", "")) if FUSED and LIMIT.get() == COMPILED else None
+    if fused is None:
+        return False
+    return fused(gradients, state, parameters, step, hyperparameters, () if step % FLUSH_EVERY else flushed)
 
 
 def _flushing(rule: Rule, flushed: Collection[str]) -> Rule:

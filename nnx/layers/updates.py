@@ -6,7 +6,7 @@ from operator import getitem
 from typing import Any, NoReturn
 
 from nnx.backend import device_of, dtype_name, is_array, library_name, namespace, renewed
-from nnx.backend.blocks import Rule, State, apply_rule
+from nnx.backend.blocks import Rule, State, apply_in_place, apply_rule
 from nnx.backend.links import OWNERS
 from nnx.backend.ownership import Slot, writable
 from nnx.errors import ArgumentError, BackendError, DeviceError, DTypeError, NnxError, ShapeError, UsageError
@@ -114,6 +114,8 @@ def write_update(
     for i in range(count, len(slots)):  # in place only if the whole row is
         may_write[i % count] &= may_write[i]
     parameters = [*starmap(getitem, slots[:count])]
+    if all(may_write) and apply_in_place(rule, gradients, state, parameters, step, hyperparameters, flushed):
+        return
     new, new_state = apply_rule(
         rule,
         gradients,
