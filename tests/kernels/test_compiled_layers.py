@@ -1,0 +1,60 @@
+"""Layers as loops."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+import nnx
+from nnx import functional as F
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba is not installed")
+SPECIAL = [-0.0, 0.0, np.nan, np.inf, -np.inf, -1.0, 2.0, -np.nan]
+
+
+def of_tier(tier, function, x, g):
+    with nnx.use_kernels(tier):
+        y, pullback = nnx.vjp(function, x)
+        kept = np.array(y)
+        if isinstance(y, np.ndarray):
+            y[...] = 7.0  # the output is the caller's
+        return [kept, pullback(g)[0], pullback(g)[0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(8,), (4, 16), (0, 3), (), (40, 10, 8), (2, 3, 4, 5, 64)])
+def test_relu_has_the_bits_of_its_native_kernel(shape, dtype):
+    draw = np.random.default_rng(0)
+    x, g = (draw.normal(size=shape).astype(dtype) for _ in range(2))
+    if x.size >= 8:
+        x.reshape(-1)[-8:], g.reshape(-1)[:8] = SPECIAL, SPECIAL[::-1]
+    found, expected = (of_tier(tier, F.relu, x, g) for tier in ("compiled", "native"))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (100, 50)])
+def test_relu_in_a_chain_changes_no_cotangent_of_the_caller(shape):
+    x, g = np.random.default_rng(0).normal(size=(2, *shape))
+    before = g.copy()
+    _, pullback = nnx.vjp(lambda x: F.relu(2.0 * F.relu(x - 0.1)), x)
+    expected = np.where(x > 0.1, 2 * g, 0)
+    for _ in range(2):
+        np.testing.assert_array_equal(pullback(g)[0], expected)
+    np.testing.assert_array_equal(g, before)
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2]])
+def test_a_cotangent_of_any_layout(layout):
+    x = np.random.default_rng(0).normal(size=(100, 50))
+    _, pullback = nnx.vjp(F.relu, x)
+    np.testing.assert_array_equal(pullback(layout(x))[0], np.maximum(x, 0))
+
+
+def test_what_relu_leaves_to_numpy():
+    x = np.ones((100, 50))
+    for y in (x.T, x[:, ::2], x[:2], x.astype(np.float16)):
+        assert nnx.kernels.explain(F.relu, y).chosen == "numpy, native"
+    assert nnx.kernels.explain(F.relu, x).chosen == "numpy, compiled"
