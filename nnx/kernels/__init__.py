@@ -7,6 +7,7 @@ environment variable ``NNX_KERNELS`` sets the highest tier for a process; by def
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,11 +23,18 @@ def _numpy() -> None:
     importlib.import_module("nnx.kernels.numpy")
     # Under a lower limit too, if it may end: this is not asked again.
     if COMPILED in (LIMIT.get(), DEFAULT) and importlib.util.find_spec("numba") is not None:
-        importlib.import_module("nnx.kernels.numba")
+        try:
+            importlib.import_module("nnx.kernels.numba")
+        except ImportError as error:  # such as one that refuses a NumPy newer than itself
+            warnings.warn(
+                f"Numba is installed but cannot be imported, so nnx runs without its loops: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 PROVIDERS: dict[str, Callable[[], Any]] = {
-    "numpy": lambda: _numpy(),
+    "numpy": _numpy,
     "torch": lambda: importlib.import_module("nnx.kernels.torch"),
     "jax": lambda: importlib.import_module("nnx.kernels.jax"),
 }
