@@ -1,5 +1,7 @@
 """The kernel for NumPy, whose blocks are too large for the arrays of other tests to need more than one."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 from fitting import convolutions
@@ -12,10 +14,15 @@ from nnx.functional.spatial import windows
 from nnx.kernels.numpy import columns
 from nnx.testing import assert_close
 
+TIERS = ["native"]
+if importlib.util.find_spec("numba") is not None:
+    TIERS.append("compiled")
 
+
+@pytest.mark.parametrize("tier", TIERS)
 @settings(max_examples=40, deadline=None)
 @given(convolutions(), st.sampled_from([1, 40, 300]), st.booleans())
-def test_in_many_blocks(case, elements, transposed):
+def test_in_many_blocks(tier, case, elements, transposed):
     rng = np.random.default_rng(0)
     shape = (2 * max(case.x[0], 1), *case.x[1:])  # an empty batch is left to the portable body
     if transposed:
@@ -30,8 +37,11 @@ def test_in_many_blocks(case, elements, transposed):
     g = rng.normal(size=expected.shape)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "_ELEMENTS", elements)
-        assert nnx.kernels.explain(function, *args, **case.options).chosen == "numpy, native"
-        found, native = nnx.vjp(lambda *args: function(*args, **case.options), *args)
+        if tier == "compiled":
+            patch.setattr("nnx.kernels.numba.convolutions._ELEMENTS", elements)
+        with nnx.use_kernels(tier):
+            assert nnx.kernels.explain(function, *args, **case.options).chosen in {f"numpy, {tier}", "numpy, native"}
+            found, native = nnx.vjp(lambda *args: function(*args, **case.options), *args)
         assert_close((found, native(g)), (expected, pullback(g)), rtol=1e-10, atol=1e-12)
 
 
@@ -44,6 +54,19 @@ def test_blocks_cover_everything_once():
                 for chunk in chunks:
                     counts[examples, chunk] += 1
         assert (counts == 1).all()
+
+
+@pytest.mark.skipif(TIERS == ["native"], reason="Numba is not installed")
+def test_when_loops_fill_the_columns():
+    x, weight = np.ones((2, 3, 5, 4)), np.ones((4, 3, 3, 3))
+    sequence = x[..., 0].copy(), weight[..., 0]
+    explain = nnx.kernels.explain
+    assert explain(F.convolution, x, weight).chosen == "numpy, compiled"
+    assert explain(F.convolution, *sequence).chosen == "numpy, compiled"
+    assert explain(F.transposed_convolution, x, weight[:3]).chosen == "numpy, compiled"
+    many = np.ones((2000, 3, 3, 3))  # more channels than windows
+    for args in ((x.swapaxes(2, 3), weight), (x, many), (x, weight[..., :1, :1]), (x[..., None], weight[..., None])):
+        assert explain(F.convolution, *args).chosen == "numpy, native"
 
 
 def test_what_it_leaves_to_the_portable_body():
