@@ -41,7 +41,7 @@ class Resumable:
         self.paused: str | None = None
         self.error: BaseException | None = None
         self._hooks = Hooks(callbacks)
-        self._totals = Totals(self.metrics)
+        self._totals = Totals(self.metrics, for_history=True)
         self._watch: Watch | None = None  # during an epoch
         self._start = 0  # the epoch in which the current fit began
         self._is_rest = self._is_running = False
@@ -250,7 +250,7 @@ class Resumable:
         elif self._position is not None and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._position)
         if not self.batch:
-            self._totals = Totals(self.metrics)
+            self._totals = Totals(self.metrics, for_history=True)
         return self._start
 
 

@@ -61,9 +61,12 @@ class Totals:
     ----------
     metrics : dict from name to metric
         They are copied, so that one set of them serves training and validation.
+    for_history : bool
+        Whether each must be a number. That is asked after the first batch, and not when an epoch has gone by.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, for_history: bool = False) -> None:
+        self._expects_numbers = for_history
         self._functions = {name: metric for name, metric in metrics.items() if not isinstance(metric, Metric)}
         self._sums: dict[str, Metric] = {"loss": _Loss()}
         for name, metric in metrics.items():
@@ -92,6 +95,10 @@ class Totals:
                 self.restore(before)
                 error.message = f"metric {name!r}: {error.message}"
                 raise
+        if self._expects_numbers:
+            for name, metric in self._sums.items():
+                expect_number(name, metric.compute())
+            self._expects_numbers = False
 
     def read(self, watch: Watch | None = None) -> dict[str, Any]:
         """Return the loss and the metrics as numbers, and as NumPy arrays what is more than a number.
@@ -168,13 +175,18 @@ def as_row(found: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         If one is not a number.
     """
     for name, value in found.items():
-        if not isinstance(value, (int, float)):
-            raise ArgumentError(
-                f"metric {name!r}: expected a number for each epoch, got "
-                f"{'shape ' + str(tuple(value.shape)) if is_array(value) else type(value).__name__}; "
-                "compute it once with trainer.evaluate(data, metrics=...)"
-            )
+        expect_number(name, value)
     return {prefix + name: value for name, value in found.items()}
+
+
+def expect_number(name: str, value: Any) -> None:
+    """Raise ArgumentError unless a metric is a number, or an array of shape () that nobody has read yet."""
+    if not isinstance(value, (int, float)) and not (is_array(value) and not tuple(value.shape)):
+        raise ArgumentError(
+            f"metric {name!r}: expected a number for each epoch, got "
+            f"{'shape ' + str(tuple(value.shape)) if is_array(value) else type(value).__name__}; "
+            "compute it once with trainer.evaluate(data, metrics=...)"
+        )
 
 
 def _marked(metric: Metric) -> dict[str, Any]:

@@ -295,6 +295,6 @@ class Trainer(Resumable):
                 stacklevel=4,
             )
         self.history.add(row)
-        self._watch, self._totals = None, Totals(self.metrics)
+        self._watch, self._totals = None, Totals(self.metrics, for_history=True)
         self.epoch, self.batch, self._position = self.epoch + 1, 0, state_of(loader)
         self._hooks.call("on_epoch_end", self, self.history.rows[-1])

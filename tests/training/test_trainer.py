@@ -468,3 +468,15 @@ def test_metrics_without_a_name_are_named_by_their_classes():
     metrics = [Accuracy(), nnx.metrics.TopKAccuracy(3), nnx.metrics.AUC()]
     trainer = make_trainer(nnx.Linear(64, 10, rng=0), metrics=metrics)
     assert list(trainer.metrics) == ["accuracy", "top_k_accuracy", "auc"]
+
+
+def test_a_metric_that_is_no_number_is_refused_at_the_first_batch():
+    model = network(NumPy)
+    trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.1), metrics=[nnx.metrics.ConfusionMatrix(10)])
+    before = {path: np.array(w) for path, w in model.parameters().items()}
+    message = r"metric 'confusion_matrix': expected a number for each epoch, got shape \(10, 10\); compute it once with"
+    with pytest.raises(ArgumentError, match=message):
+        trainer.fit(loaders(NumPy)[0], epochs=1)
+    assert (trainer.step, trainer.batch) == (0, 0)
+    assert_close(model.parameters(), before, rtol=0.0)
+    assert trainer.evaluate(loaders(NumPy)[1])["confusion_matrix"].sum() == 40
