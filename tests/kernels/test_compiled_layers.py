@@ -58,3 +58,19 @@ def test_what_relu_leaves_to_numpy():
     for y in (x.T, x[:, ::2], x[:2], x.astype(np.float16)):
         assert nnx.kernels.explain(F.relu, y).chosen == "numpy, native"
     assert nnx.kernels.explain(F.relu, x).chosen == "numpy, compiled"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "longdouble"])
+@pytest.mark.parametrize("shape", [(5, 3), (9, 3), (0, 3), (3,), (2, 3, 4, 3)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_bias_of_a_linear_map(shape, dtype, stride):
+    draw = np.random.default_rng(0)
+    x, weight, bias = (draw.normal(size=size).astype(dtype) for size in (shape, (3, 4), (4 * stride,)))
+    found = []
+    for tier in ("compiled", "native"):
+        with nnx.use_kernels(tier):
+            y, pullback = nnx.vjp(F.linear, x, weight, bias[::stride])
+            found.append((y, *pullback(y), *pullback(np.repeat(y, 2, -1)[..., ::2])))
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

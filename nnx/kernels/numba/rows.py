@@ -1,8 +1,8 @@
-"""Reductions of a row, in eight chains: in one, each step would wait for the one before it."""
+"""What loops do with rows. Reductions of one have eight chains: in one, each step would wait for the one before it."""
 
 from typing import Any
 
-from nnx.kernels.numba.compiling import inlined
+from nnx.kernels.numba.compiling import compiled, inlined
 
 
 @inlined
@@ -51,3 +51,27 @@ def total(x: Any) -> Any:
     for value in x[done:]:
         whole += value
     return whole
+
+
+@compiled
+def add_row(x: Any, row: Any) -> None:
+    """Add ``row`` to each row of ``x``."""
+    for i in range(x.shape[0]):
+        own = x[i]
+        for j in range(own.size):
+            own[j] += row[j]
+
+
+@compiled
+def sum_of_rows(x: Any, out: Any) -> None:
+    """Write the sum of the rows of ``x`` into ``out``."""
+    out[:] = 0
+    fours = x.shape[0] // 4
+    for k in range(fours):
+        a, b, c, d = x[4 * k], x[4 * k + 1], x[4 * k + 2], x[4 * k + 3]
+        for j in range(out.size):
+            out[j] += (a[j] + b[j]) + (c[j] + d[j])
+    for i in range(4 * fours, x.shape[0]):
+        row = x[i]
+        for j in range(out.size):
+            out[j] += row[j]

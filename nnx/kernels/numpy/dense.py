@@ -5,7 +5,7 @@ pullback itself is differentiated, and must then only be used through operators 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,41 +24,61 @@ _ZERO: dict[Any, Any] = {np.dtype(kind): np.zeros((), kind) for kind in (np.floa
 _ONE_BIT: dict[Any, Any] = {np.dtype(np.float32): np.ones((), np.int32), np.dtype(np.float64): np.ones((), np.int64)}
 
 
-@linear.kernel("numpy", fresh=True)
-def _(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback] | Declined:
-    dtype, shape = x.dtype, x.shape
-    is_common = (
-        (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
-        and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
-        and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
-        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
-    )
-    if not is_common:
-        return Declined("x, weight and bias are not NumPy arrays of one dtype, of at least 32 bits, whose shapes fit")
-    rows = x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))  # one product instead of a batch
-    y = rows.dot(weight)
-    if bias is not None:
-        y += bias
-    kept_rows = rows if wanted[1] else None  # only what the pullback will need
-    kept_weight = weight if wanted[0] else None
+def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
+    """Return a rule for NumPy arrays.
 
-    def pullback(g: Any) -> Sequence[Any]:
-        if type(g) is TracedArray:
-            return linear.portable_pullback(wanted, x, weight, bias)(g)
-        if len(shape) != 2:
-            g = g.reshape((-1 if g.size else math.prod(shape[:-1]), weight.shape[1]))
-        to_x = None
-        if kept_weight is not None and wanted[0]:
-            to_x = g.dot(kept_weight.T)
-            if len(shape) != 2:
-                to_x = to_x.reshape(shape)
-        return (
-            to_x,
-            kept_rows.T.dot(g) if kept_rows is not None and wanted[1] else None,
-            _sum(g, 0) if bias is not None and wanted[2] else None,
+    Parameters
+    ----------
+    add, add_up : callable, optional
+        Loops for contiguous arrays of float32 or float64: ``add(y, bias)`` in place, and ``add_up(g, out)`` writes the
+        sum of the rows.
+    """
+
+    def rule(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback] | Declined:
+        dtype, shape = x.dtype, x.shape
+        is_common = (
+            (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
+            and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
+            and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
+            and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
         )
+        if not is_common:
+            return Declined(
+                "x, weight and bias are not NumPy arrays of one dtype of at least 32 bits, with fitting shapes"
+            )
+        rows = x if len(shape) == 2 else x.reshape((math.prod(shape[:-1]), shape[-1]))  # one product instead of a batch
+        y = rows.dot(weight)
+        has_loops = add is not None and dtype in _ZERO and bias is not None and bias.flags.c_contiguous
+        if has_loops:
+            add(y, bias)
+        elif bias is not None:
+            y += bias
+        kept_rows = rows if wanted[1] else None  # only what the pullback will need
+        kept_weight = weight if wanted[0] else None
 
-    return y if len(shape) == 2 else y.reshape((*shape[:-1], weight.shape[1])), pullback
+        def pullback(g: Any) -> Sequence[Any]:
+            if type(g) is TracedArray:
+                return linear.portable_pullback(wanted, x, weight, bias)(g)
+            if len(shape) != 2:
+                g = g.reshape((-1 if g.size else math.prod(shape[:-1]), weight.shape[1]))
+            to_x = to_bias = None
+            if kept_weight is not None and wanted[0]:
+                to_x = g.dot(kept_weight.T)
+                if len(shape) != 2:
+                    to_x = to_x.reshape(shape)
+            if has_loops and wanted[2] and g.dtype == dtype and g.flags.c_contiguous:
+                to_bias = np.empty(bias.shape, dtype)
+                add_up(g, to_bias)
+            elif bias is not None and wanted[2]:
+                to_bias = _sum(g, 0)
+            return to_x, kept_rows.T.dot(g) if kept_rows is not None and wanted[1] else None, to_bias
+
+        return y if len(shape) == 2 else y.reshape((*shape[:-1], weight.shape[1])), pullback
+
+    return rule
+
+
+linear.kernel("numpy", fresh=True)(linear_rule())
 
 
 @relu.kernel("numpy", fresh=True)
