@@ -51,11 +51,12 @@ if TYPE_CHECKING:
     from nnx.optimizers import *
     from nnx.replay import compile as compile
     from nnx.training import Trainer as Trainer
+    from nnx.training import profile as profile
 
 _OPEN = ("autodiff", "layers", "losses", "optimizers", "configuration")
 """Subpackages whose names are also names of ``nnx``, in the order of their dependencies."""
 
-_SINGLE = {"Trainer": "training", "compile": "replay"}
+_SINGLE = {"Trainer": "training", "compile": "replay", "profile": "training"}
 """Names of other subpackages that are names of ``nnx`` too."""
 
 

@@ -242,6 +242,25 @@ def test_summary_counts_the_parameters(row):
     assert re.search(rf"^total: {count:,} parameter{'' if count == 1 else 's'}\b", module.summary(), re.MULTILINE)
 
 
+class Called(nnx.Module):
+    """A layer as its row calls it."""
+
+    def __init__(self, module, row):
+        self.module, self.row = module, row
+
+    def forward(self, *args):
+        return self.row.call(self.module, *self.row.in_order(*args))
+
+
+@each(LAYERS)
+def test_profile_says_where_the_time_goes(xp, row):
+    inputs, constants = row.arrays(xp, "float32")
+    module = row.module(xp, "float32")
+    found = nnx.profile(Called(module, row), *inputs, *constants, repeats=1)
+    assert sum(part["own"] for part in found.rows) == pytest.approx(found.total)
+    assert not module.parameters() or found.rows[0]["backward"] > 0
+
+
 @each(FUNCTIONS)  # of which layers and losses are made
 @pytest.mark.parametrize("tier", nnx.kernels.TIERS[:-1])
 def test_kernels_give_what_the_bodies_below_them_give(xp, row, tier):

@@ -59,6 +59,7 @@ from nnx.backend.transfer import (
     to_device,
     to_numpy,
 )
+from nnx.backend.waiting import waiting_for
 
 __all__ = [
     "BACKENDS",
@@ -117,6 +118,7 @@ __all__ = [
     "unrecorded",
     "use_backend",
     "use_kernels",
+    "waiting_for",
     "widest_dtype",
     "words_by_row",
 ]

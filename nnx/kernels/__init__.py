@@ -8,11 +8,11 @@ environment variable ``NNX_KERNELS`` sets the highest tier for a process; by def
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nnx.autodiff.dispatch import Declined, Kernel, fits_device
-from nnx.autodiff.primitives import NOTHING, Primitive
+from nnx.autodiff.primitives import NOTHING, Primitive, as_wanted
 from nnx.backend.tiers import COMPILED, DEFAULT, LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
@@ -45,6 +45,9 @@ def load(library: str) -> None:
     """Import the kernels of a library, if there are any; called when the first array of that library comes."""
     if library in PROVIDERS:
         PROVIDERS[library]()
+
+
+PORTABLE = TIERS[0]
 
 
 class Choice(NamedTuple):
@@ -89,15 +92,24 @@ def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
     """
     if not isinstance(function, Primitive):
         raise ArgumentError(f"expected a primitive, such as nnx.functional.linear, got {function!r}")
+    choice = choose(function, NOTHING, args, options)
+    if choice.chosen == PORTABLE:
+        function.function(*args, **options)
+    return choice
+
+
+def choose(
+    function: Primitive[..., Any], wanted: Sequence[int], args: Sequence[Any], options: dict[str, Any]
+) -> Choice:
+    """Return which body a primitive runs for plain values of which some cotangents are wanted; kernels are called."""
     declined = {}
     for rank, _, rule, _, kernel in function.kernels_for(args[0]) if args else ():
         if rank > LIMIT.get():
             declined[kernel.name] = f"the tier is {TIERS[LIMIT.get()]!r}; choose with nnx.use_kernels"
         elif not fits_device(kernel, args[0]):
             declined[kernel.name] = f"it is for arrays on {kernel.device}"
-        elif isinstance(made := rule(NOTHING, *args, **options), Declined):
+        elif isinstance(made := rule(as_wanted(wanted), *args, **options), Declined):
             declined[kernel.name] = made.reason
         else:
             return Choice(kernel.name, declined)
-    function.function(*args, **options)
-    return Choice("portable", declined)
+    return Choice(PORTABLE, declined)

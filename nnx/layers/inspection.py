@@ -1,7 +1,7 @@
 """Inspect a model: the output of every layer, and a table of the layers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -50,33 +50,56 @@ def _calls(model: Any, args: Sequence[Any], kwargs: dict[str, Any], counter: Flo
     """Call copies of a model's modules, and return the calls in the order in which they return."""
     found: list[_Call] = []
 
-    def watch(path: str, inner: Any, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def watch(path: str, call: Callable[[], Any]) -> Any:
         before = 0 if counter is None else counter.flops
-        output = module.forward(*args, **kwargs) if inner is None else inner(module, args, kwargs)
+        output = call()
         found.append(_Call(path, output, 0 if counter is None else counter.flops - before))
         return output
 
+    copy = watched(model, watch, None if counter is None else lambda array, _: counter.trace(array))
+    copy(*(args if counter is None else [counter.trace(arg) for arg in args]), **kwargs)
+    return found
+
+
+def watched(
+    model: Any, watch: Callable[[str, Callable[[], Any]], Any], trace: Callable[[Any, bool], Any] | None = None
+) -> Any:
+    """Return a copy of a model that has its own buffers, so that calls of it do not change the model.
+
+    Parameters
+    ----------
+    model : Module
+    watch : callable
+        Called instead of each module as ``watch(path, call)``; returns what ``call()`` does.
+    trace : callable, optional
+        Called as ``trace(array, is_frozen)`` for each parameter; returns what the copy has in its place.
+    """
     copies = model.copies(_is_copy=True)
-    buffers: dict[int, Buffer] = {}  # the copies get their own, so that forward does not change the model's
+    buffers: dict[int, Buffer] = {}
     for path, module in model.named_modules():
         members = vars(copies[id(module)])
-        members["_watcher"] = partial(watch, path, members.get("_watcher"))  # of a copy that computes in 16 bits
+        inner = members.get("_watcher")  # of a copy that computes in 16 bits
+        members["_watcher"] = partial(_watching, watch, path, inner)
         for name, value in members.items():
             if isinstance(value, Buffer):
                 members[name] = buffers.setdefault(id(value), value.of_copy(value.snapshot()))
-            elif counter is not None and name in module._parameter_names:
-                members[name] = counter.trace(value)
-    args = args if counter is None else [counter.trace(arg) for arg in args]
-    copies[id(model)](*args, **kwargs)
-    return found
+            elif trace is not None and name in module._parameter_names:
+                members[name] = trace(value, name in module._frozen)
+    return copies[id(model)]
+
+
+def _watching(watch: Any, path: str, inner: Any, module: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    if inner is None:
+        return watch(path, lambda: module.forward(*args, **kwargs))
+    return watch(path, lambda: inner(module, args, kwargs))
 
 
 def summarize(model: Any, *args: Any) -> str:
     """Return the table of :meth:`nnx.Module.summary`."""
     shapes, flops = _measured(model, args) if args else ({}, {})
-    counts = _counts(model)
+    counts = sizes_of_parameters(model, lambda array: math.prod(array.shape))
     rows = [("layer", "output shape", "parameters", "FLOPs")]
-    for path, module, depth in _tree(model):
+    for path, module, depth in shown_modules(model):
         name = f"{'  ' * depth}{path} {type(module).__name__}" if path else type(module).__name__
         rows.append((name, shapes.get(path, "-"), f"{counts[path]:,}", _number(flops.get(path))))
     if not args:
@@ -101,20 +124,27 @@ def _measured(model: Any, args: Sequence[Any]) -> tuple[dict[str, str], dict[str
     return {path: _shapes(output) for path, output, _ in calls}, flops
 
 
-def _counts(model: Any) -> dict[str, int]:
-    """Return the number of parameters in and below each module, by path."""
+def sizes_of_parameters(model: Any, size: Callable[[Any], int]) -> dict[str, int]:
+    """Return the sizes of the parameters in and below each module, by path."""
     plan = plan_of(model)
     modules = (model, *plan.below)
-    counts = dict.fromkeys(plan.module_paths, 0)
+    own = dict.fromkeys(plan.module_paths, 0)
     for slot in plan.parameters:
-        size = math.prod(vars(modules[slot.module])[slot.name].shape)
-        parts = plan.module_paths[slot.module].split(".")
-        for path in {"", *(".".join(parts[:i]) for i in range(1, len(parts) + 1))} & counts.keys():
-            counts[path] += size
-    return counts
+        own[plan.module_paths[slot.module]] += size(vars(modules[slot.module])[slot.name])
+    return with_inner(own)
 
 
-def _tree(model: Any) -> list[tuple[str, Any, int]]:
+def with_inner(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return for each module, by path, the sum of its own number and of those of all below it."""
+    sums = dict.fromkeys(own, 0)
+    for module, number in own.items():
+        parts = module.split(".")
+        for path in {"", *(".".join(parts[:i]) for i in range(1, len(parts) + 1))} & sums.keys():
+            sums[path] += number
+    return sums
+
+
+def shown_modules(model: Any) -> list[tuple[str, Any, int]]:
     """Return the modules to show, with their paths and how deep they are: all below a model, or a layer itself."""
     modules = dict(model.named_modules())
     if len(modules) == 1:

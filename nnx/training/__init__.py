@@ -9,6 +9,7 @@ from nnx.training.loss_scaling import LossScale, step_if
 from nnx.training.mistake_plots import plot_mistakes
 from nnx.training.mixed_precision import Policy, as_policy
 from nnx.training.plots import plot_confusion, plot_curves, plot_histories
+from nnx.training.profiling import Profile, profile
 from nnx.training.step import make_step, supervised
 from nnx.training.trainer import Trainer
 
@@ -18,6 +19,7 @@ __all__ = [
     "History",
     "LossScale",
     "Policy",
+    "Profile",
     "Trainer",
     "as_policy",
     "evaluate",
@@ -29,6 +31,7 @@ __all__ = [
     "plot_mistakes",
     "plot_weights",
     "predict",
+    "profile",
     "step_if",
     "supervised",
 ]

@@ -46,6 +46,11 @@ def _sum_rows_with_pullback(wanted: Sequence[Any], g: Array, *, indices: Array, 
     return sum_rows(g, indices=indices, count=count), pullback
 
 
+scatter.counts_inside = sum_rows.counts_inside = (
+    False  # no products, and functions of a library that take no traced array
+)
+
+
 class Indexed:
     """The rule of a function that takes the elements of its first argument that the second one names.
 
