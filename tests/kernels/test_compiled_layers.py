@@ -74,3 +74,43 @@ def test_the_bias_of_a_linear_map(shape, dtype, stride):
     for a, b in zip(*found, strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+ELEMENTWISE = {
+    "gelu": (F.gelu, {}),
+    "gelu, tanh": (F.gelu, {"approximate": "tanh"}),
+}
+EDGES = [*SPECIAL, 1e-30, -1e-30, 3e-3, -5e-3, 50.0, -50.0, 200.0, -200.0, 1e30, -1e30]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_functions_at_the_edges(name, dtype):
+    function, options = ELEMENTWISE[name]
+    x = np.asarray(EDGES + list(np.linspace(-9, 9, 103)), dtype)
+    assert nnx.kernels.explain(function, x, **options).chosen == "numpy, compiled"
+    with np.errstate(all="ignore"):
+        call = lambda x: function(x, **options)  # noqa: E731
+        found, expected = (of_tier(tier, call, x, np.full_like(x, 2)) for tier in ("compiled", "native"))
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        # Next to a zero of the derivative nearly all digits cancel.
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "float32" else 1e-13, atol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("shape", [(), (3,), (4, 5), (2, 3, 4)])
+def test_elementwise_functions_of_any_shape(name, shape):
+    function, options = ELEMENTWISE[name]
+    x, g = np.random.default_rng(0).normal(size=(2, *shape))
+    before = np.array(g)
+    found, expected = (of_tier(tier, lambda x: function(x, **options), x, g) for tier in ("compiled", "native"))
+    for a, b in zip(found, expected, strict=True):
+        assert np.shape(a) == np.shape(b) == shape
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    np.testing.assert_array_equal(g, before)
+
+
+def test_an_option_that_the_loops_do_not_know_is_the_error_of_the_portable_body():
+    with pytest.raises(nnx.errors.ArgumentError, match="approximate"):
+        F.gelu(np.ones(3), approximate="sigmoid")

@@ -8,5 +8,6 @@ fork. No multiplication is contracted with an addition, so that a loop rounds as
 from nnx.kernels.numba import classification as classification
 from nnx.kernels.numba import convolutions as convolutions
 from nnx.kernels.numba import dense as dense
+from nnx.kernels.numba import gelu as gelu
 from nnx.kernels.numba import pooling as pooling
 from nnx.kernels.numba import updates as updates

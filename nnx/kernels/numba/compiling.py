@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import float32, njit
 from numba.extending import overload
 
@@ -42,3 +43,19 @@ def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:
         return of_single if x == float32 else of_double
 
     return chosen
+
+
+def like(number: float, x: Any) -> Any:
+    """Return a number with the precision of ``x``, in loops: a Python number there would make the arithmetic double."""
+    return type(x)(number)
+
+
+@overload(like)  # type: ignore[untyped-decorator]
+def _(number: float, x: Any) -> Any:
+    def single(number: float, x: Any) -> Any:
+        return np.float32(number)
+
+    def double(number: float, x: Any) -> Any:
+        return np.float64(number)
+
+    return single if x == float32 else double

@@ -17,9 +17,9 @@ import numpy as np
 from nnx.functional import gelu
 from nnx.kernels.numpy.elementwise import elementwise
 
-_RATE = 0.3
+RATE = 0.3
 # For each dtype the map of t to [-1, 1], and the coefficients of P there, highest power first.
-_TAIL: dict[Any, tuple[tuple[float, float], tuple[float, ...]]] = {
+TAIL: dict[Any, tuple[tuple[float, float], tuple[float, ...]]] = {
     np.dtype("float32"): (
         (2.4761904761904763, -1.4761904761904763),
         (
@@ -63,8 +63,8 @@ _TAIL: dict[Any, tuple[tuple[float, float], tuple[float, ...]]] = {
         ),
     ),
 }
-_DENSITY = math.sqrt(0.5 / math.pi)
-_SCALE, _CUBE = 2.0 * math.sqrt(2.0 / math.pi), 0.044715
+DENSITY = math.sqrt(0.5 / math.pi)
+SCALE, CUBE = 2.0 * math.sqrt(2.0 / math.pi), 0.044715
 
 
 def _gelu(x: Any, out: Any, approximate: str = "none") -> None:
@@ -88,7 +88,7 @@ def _gelu_slope(x: Any, out: Any, approximate: str = "none") -> None:
     size = np.minimum(np.abs(x), 40)
     _over_density(size, out)
     power = _exponential(size)
-    size *= _DENSITY
+    size *= DENSITY
     out -= size
     out *= power  # the derivative on the negative side; on the positive side it is 1 minus that of the mirror image
     is_positive = (x >= 0).astype(out.dtype)
@@ -98,8 +98,8 @@ def _gelu_slope(x: Any, out: Any, approximate: str = "none") -> None:
 
 def _over_density(size: Any, out: Any) -> None:
     """Write ``Q(size) exp(size ** 2 / 2)``."""
-    (factor, shift), (first, *others) = _TAIL[out.dtype]
-    inverse = _RATE * size
+    (factor, shift), (first, *others) = TAIL[out.dtype]
+    inverse = RATE * size
     inverse += 1
     np.reciprocal(inverse, out=inverse)
     place = factor * inverse
@@ -121,8 +121,8 @@ def _exponential(size: Any) -> Any:
 def _tanh_power(x: Any, out: Any, most: float = math.inf) -> None:
     """Write ``exp(-u)``, where the gate is ``1 / (1 + exp(-u))``, with ``-u`` at most so large."""
     np.multiply(x, x, out=out)
-    out *= -_CUBE * _SCALE
-    out -= _SCALE
+    out *= -CUBE * SCALE
+    out -= SCALE
     out *= x
     if most < math.inf:
         np.minimum(out, most, out=out)
@@ -135,8 +135,8 @@ def _tanh_slope(x: Any, out: Any) -> None:
     gate = power + 1
     np.reciprocal(gate, out=gate)
     np.multiply(x, x, out=out)
-    out *= 3 * _CUBE * _SCALE
-    out += _SCALE
+    out *= 3 * CUBE * SCALE
+    out += SCALE
     out *= x
     power *= gate  # 1 - gate, with all its digits
     out *= power
