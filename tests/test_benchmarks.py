@@ -56,6 +56,18 @@ def test_memory_and_footprint(tmp_path):
     assert found["footprint"]["installed_bytes"]["nnx"] < 4e6
 
 
+def test_growth(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.growth", "batch", "--quick", "--budget", "0.1"]
+    options = ["--json", tmp_path / "found.json", "--plot", tmp_path / "found.png"]
+    ended = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "found.png").stat().st_size
+    curve = json.loads((tmp_path / "found.json").read_text())["curves"]["batch"]
+    assert all(len(curve["sizes"]) == len(times) for times in curve["seconds"].values())
+    assert {"nnx", "nnx replayed"} <= curve["seconds"].keys()
+    assert ended.stdout.count("\n") == 3
+
+
 def test_unknown_peers_are_refused():
     ended = run("--peers", "torch,keras")
     assert ended.returncode == 2

@@ -138,10 +138,15 @@ def with_inner(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return for each module, by path, the sum of its own number and of those of all below it."""
     sums = dict.fromkeys(own, 0)
     for module, number in own.items():
-        parts = module.split(".")
-        for path in {"", *(".".join(parts[:i]) for i in range(1, len(parts) + 1))} & sums.keys():
+        for path in {"", *_containers(module)} & sums.keys():
             sums[path] += number
     return sums
+
+
+def _containers(path: str) -> set[str]:
+    """Return a dotted path and all paths that lead to it."""
+    parts = path.split(".")
+    return {".".join(parts[:i]) for i in range(1, len(parts) + 1)}
 
 
 def shown_modules(model: Any) -> list[tuple[str, Any, int]]:
@@ -149,8 +154,7 @@ def shown_modules(model: Any) -> list[tuple[str, Any, int]]:
     modules = dict(model.named_modules())
     if len(modules) == 1:
         return [("", model, 0)]
-    parents = {path: [p for p in modules if p and path.startswith(f"{p}.")] for path in modules if path}
-    return [(path, modules[path], len(above)) for path, above in parents.items()]
+    return [(path, module, len(_containers(path) & modules.keys()) - 1) for path, module in modules.items() if path]
 
 
 def _total(model: Any, count: int, flops: int | None) -> str:
