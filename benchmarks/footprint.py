@@ -43,4 +43,4 @@ def installed_bytes() -> dict[str, int]:
 def _bytes_of(folder: str) -> int:
     root = Path(importlib.util.find_spec(folder.removesuffix(".libs")).origin).parents[1] / folder
     files = root.rglob("*") if root.is_dir() else ()
-    return sum(path.stat().st_size for path in files if path.is_file() and path.suffix != ".pyc")
+    return sum(path.stat().st_size for path in files if path.is_file() and "__pycache__" not in path.parts)
