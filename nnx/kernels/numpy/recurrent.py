@@ -12,9 +12,10 @@ from nnx.functional.recurrence import Step, check_recurrent
 from nnx.functional.recurrent_gru import GRU_STEP
 from nnx.functional.recurrent_lstm import LSTM_STEP
 from nnx.functional.recurrent_rnn import rnn_step
-from nnx.kernels.numpy.recurrent_steps import GRUSteps, LSTMSteps, RNNSteps
+from nnx.kernels.numpy.recurrent_columns import LSTMSteps
+from nnx.kernels.numpy.recurrent_steps import GRUSteps, RNNSteps
 
-_sum = np.add.reduce
+_TOGETHER = 512  # rows of cotangents whose products are made at once: fresh memory for more costs more than it saves
 
 
 class _Call(NamedTuple):
@@ -61,10 +62,10 @@ def _prepared(step: Step, args: Sequence[Any], reverse: bool) -> _Call | Decline
     return _Call(x, weight, recurrent_weight, bias, recurrent_bias, states, mask, reverse)
 
 
-def _register(function: Primitive[..., Any], step_of: Callable[..., Step], kind: Any) -> None:
-    """Register the kernel of a function, whose step depends on its options."""
+def register(function: Primitive[..., Any], step_of: Callable[..., Step], kind: Any, *, tier: str = "native") -> None:
+    """Register a kernel of a function, whose step depends on its options; ``kind`` makes the steps of a call."""
 
-    @function.kernel("numpy", fresh=True)
+    @function.kernel("numpy", tier=tier, fresh=True)
     def _(wanted: Sequence[Any], *args: Any, reverse: bool = False, **options: Any) -> tuple[Any, Pullback] | Declined:
         step = step_of(**options)
         given, args = args, step.filled(args)
@@ -97,56 +98,35 @@ def _register(function: Primitive[..., Any], step_of: Callable[..., Step], kind:
 def _pulled_back(
     wanted: Sequence[Any], args: Sequence[Any], call: _Call, steps: Any, idle: Sequence[Any], cotangents: Any
 ) -> list[Any]:
-    """Walk back through time, and make each gradient by one product for all steps."""
+    """Walk back through time, and add up the gradients by one product for some hundred rows."""
     to_outputs = None if cotangents[0] is None else call.in_order(cotangents[0])
     pairs = zip(cotangents[1:], call.states, strict=True)
-    to_states = [np.zeros_like(state) if part is None else np.array(part) for part, state in pairs]
-    back = steps.start_backward()
+    to_states = [np.array(np.zeros_like(state) if part is None else part, order=steps.order) for part, state in pairs]
+    spare = np.empty_like(to_states[0])  # an array is transposed into another much faster than it is added to it
+    sums, together = steps.sums(wanted, args, call), max(1, min(_TOGETHER // len(spare), len(idle)))
+    back = steps.start_backward(together)
     for n in reversed(range(len(idle))):
         indices, passed = idle[n], None
         if indices is not None:  # what takes no step passes its cotangents on
             passed = [part[indices] for part in to_states]
         if to_outputs is not None:
-            to_states[0] += to_outputs[n]
+            spare[...] = to_outputs[n]
+            to_states[0] += spare
         if indices is not None:
             for part in to_states:
                 part[indices] = 0
-        steps.backward(n, back, to_states)
+        steps.backward(n, n % together, back, to_states)
         if passed is not None:
             for part, values in zip(to_states, passed, strict=True):
                 part[indices] = values
-    found: list[Any] = [None] * len(args)
-    blocks, to_hidden = steps.finish_backward(back)
-    if wanted[0]:
-        found[0] = _to_input(call, blocks)
-    if wanted[1]:
-        rows = call.rows()
-        found[1] = _joined([rows.T.dot(block) for block in blocks])
-    if wanted[2]:
-        found[2] = steps.hidden_rows().T.dot(to_hidden)
-    if args[3] is not None and wanted[3]:
-        found[3] = _joined([_sum(block, 0) for block in blocks])
-    if args[4] is not None and wanted[4]:
-        found[4] = _sum(to_hidden, 0)
+        if n % together == 0:
+            sums.add(slice(n, min(n + together, len(idle))), back)
+    found: list[Any] = sums.found()
     for i, part in enumerate(to_states, 5):
-        found[i] = part if args[i] is not None and wanted[i] else None
+        found[i] = np.ascontiguousarray(part) if args[i] is not None and wanted[i] else None
     return found
 
 
-def _to_input(call: _Call, blocks: Sequence[Any]) -> Any:
-    """Return the cotangent of the input from blocks of columns of that of its product with the weight."""
-    width = blocks[0].shape[1]
-    rows = blocks[0].dot(call.weight[:, :width].T)
-    if len(blocks) > 1:
-        rows += blocks[1].dot(call.weight[:, width:].T)
-    time_first = rows.reshape((call.x.shape[1], call.x.shape[0], rows.shape[1]))
-    return (time_first[::-1] if call.reverse else time_first).swapaxes(0, 1)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-
-
-_register(lstm, lambda: LSTM_STEP, LSTMSteps)
-_register(gru, lambda: GRU_STEP, GRUSteps)
-_register(rnn, rnn_step, RNNSteps)
+register(lstm, lambda: LSTM_STEP, LSTMSteps)
+register(gru, lambda: GRU_STEP, GRUSteps)
+register(rnn, rnn_step, RNNSteps)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nnx.kernels.numpy.recurrent_sums import Sums
+
 _FEW = 100  # rows, up to which OpenBLAS multiplies faster, often twice, if the weight is the first factor
 
 
@@ -18,12 +20,14 @@ class Steps:
     A subclass defines
 
     - ``forward(n)``, which makes the states after step n;
-    - ``start_backward()``, which returns the arrays of a backward pass;
-    - ``backward(n, back, to_states)``, which overwrites the cotangents of the states after step n by those before it;
-    - ``finish_backward(back)``, which returns the cotangents of the product with the input, in blocks of columns, and
-      of that with the hidden state, each (time * batch, columns).
+    - ``start_backward(together)``, which returns the arrays of a backward pass, with room for that many steps;
+    - ``backward(n, at, back, to_states)``, which overwrites the cotangents of the states after step n by those before
+      it, and keeps those of the products of the step at this place of the arrays;
+    - ``finish_backward(back, count)``, which returns for so many steps the cotangents of the product with the input,
+      in blocks of columns, and of that with the hidden state, each (count * batch, columns).
     """
 
+    order = "C"
     factors: ClassVar[tuple[float, ...]]  # 1/2 for a logistic gate, 1 for tanh
 
     def __init__(self, call: Any, *, keeps: bool) -> None:
@@ -57,9 +61,13 @@ class Steps:
         """Return the states after step n."""
         return self.before(n + 1)
 
-    def hidden_rows(self) -> Any:
-        """Return the hidden state before each step, (time * batch, hidden)."""
-        return self.states[0][:-1].reshape((-1, self.size))
+    def sums(self, wanted: Sequence[Any], args: Sequence[Any], call: Any) -> Sums:
+        """Return what adds up the gradients."""
+        return Sums(wanted, args, call, self)
+
+    def hidden_rows(self, part: slice) -> Any:
+        """Return the hidden state before each of some steps, (steps * batch, hidden)."""
+        return self.states[0][part].reshape((-1, self.size))
 
     def parts(self, gates: Any) -> list[Any]:
         """Return the columns of each gate."""
@@ -87,61 +95,6 @@ class Steps:
         if self.bias is not None:
             gates += self.bias
         return gates
-
-
-class LSTMSteps(Steps):
-    """Gates i, f, g, o."""
-
-    factors = (0.5, 0.5, 1.0, 0.5)
-
-    def forward(self, n: int) -> None:
-        """Make the states after step n."""
-        gates, small = self.add_up(n), self.small
-        np.tanh(gates, out=gates)
-        gates *= self.factor
-        gates += self.shift
-        i, f, g, o = self.parts(gates)
-        (_, c_before), (h, c) = self.before(n), self.after(n)
-        np.multiply(f, c_before, out=c)
-        np.multiply(i, g, out=small)
-        c += small
-        np.tanh(c, out=small)
-        np.multiply(o, small, out=h)
-
-    def start_backward(self) -> list[Any]:
-        """Return the cotangents of all gates, and memory for one step."""
-        like = (self.gates, self.gates[0], self.gates[0], self.states[0][0])
-        return [np.empty_like(array) for array in like]
-
-    def backward(self, n: int, back: Sequence[Any], to_states: list[Any]) -> None:
-        """Go back through step n."""
-        to_h, to_c = to_states
-        to_gates, slope, other, small = back[0][n], *back[1:]
-        gates = self.gates[n]
-        i, f, g, o = self.parts(gates)
-        to_i, to_f, to_g, to_o = self.parts(to_gates)
-        (_, c_before), (_, c) = self.before(n), self.after(n)
-        np.tanh(c, out=small)
-        np.multiply(to_h, small, out=to_o)
-        small *= small
-        np.subtract(1, small, out=small)
-        small *= o
-        small *= to_h
-        to_c += small
-        np.multiply(to_c, g, out=to_i)
-        np.multiply(to_c, c_before, out=to_f)
-        np.multiply(to_c, i, out=to_g)
-        to_c *= f
-        np.subtract(1, gates, out=slope)  # a (1 - a) of a logistic gate, (1 + a) (1 - a) of the candidate
-        np.add(gates, 2 * self.factor - 1, out=other)
-        slope *= other
-        to_gates *= slope
-        self.multiply_back(to_gates, to_h)
-
-    def finish_backward(self, back: Sequence[Any]) -> tuple[list[Any], Any]:
-        """Return the cotangents of the products."""
-        rows = back[0].reshape((-1, self.factor.size))
-        return [rows], rows
 
 
 class GRUSteps(Steps):
@@ -175,15 +128,15 @@ class GRUSteps(Steps):
         h *= z
         h += candidate
 
-    def start_backward(self) -> list[Any]:
+    def start_backward(self, together: int) -> list[Any]:
         """Return the cotangents of the products with the hidden state, of the candidates, and memory for one step."""
-        like = (self.gates, self.gated, self.gated[0], self.gated[0])
+        like = (self.gates[:together], self.gated[:together], self.gated[0], self.gated[0])
         return [np.empty_like(array) for array in like]
 
-    def backward(self, n: int, back: Sequence[Any], to_states: list[Any]) -> None:
+    def backward(self, n: int, at: int, back: Sequence[Any], to_states: list[Any]) -> None:
         """Go back through step n."""
         (to_h,), (h_before,) = to_states, self.before(n)
-        to_product, to_candidate, small, other = back[0][n], back[1][n], *back[2:]
+        to_product, to_candidate, small, other = back[0][at], back[1][at], *back[2:]
         r, z, candidate = self.parts(self.gates[n])
         to_r, to_z, to_gated = self.parts(to_product)
         np.subtract(1, z, out=small)
@@ -203,10 +156,10 @@ class GRUSteps(Steps):
         to_h *= z
         to_h += other
 
-    def finish_backward(self, back: Sequence[Any]) -> tuple[list[Any], Any]:
+    def finish_backward(self, back: Sequence[Any], count: int) -> tuple[list[Any], Any]:
         """Return the cotangents of the products; those of r and z are the same for both."""
-        to_hidden = back[0].reshape((-1, self.factor.size))
-        return [to_hidden[:, : 2 * self.size], back[1].reshape((-1, self.size))], to_hidden
+        to_hidden, to_candidate = (part[:count].reshape((-1, part.shape[2])) for part in back[:2])
+        return [to_hidden[:, : 2 * self.size], to_candidate], to_hidden
 
 
 class RNNSteps(Steps):
@@ -231,15 +184,15 @@ class RNNSteps(Steps):
         super().finish_forward()
         del self.gates
 
-    def start_backward(self) -> list[Any]:
+    def start_backward(self, together: int) -> list[Any]:
         """Return the cotangents of all sums, and memory for one step."""
         (states,) = self.states
-        return [np.empty_like(states[1:]), np.empty_like(states[0])]
+        return [np.empty_like(states[:together]), np.empty_like(states[0])]
 
-    def backward(self, n: int, back: Sequence[Any], to_states: list[Any]) -> None:
+    def backward(self, n: int, at: int, back: Sequence[Any], to_states: list[Any]) -> None:
         """Go back through step n."""
         (to_h,), (h,) = to_states, self.after(n)
-        to_sum, small = back[0][n], back[1]
+        to_sum, small = back[0][at], back[1]
         if self.is_tanh:
             np.multiply(h, h, out=small)
             np.subtract(1, small, out=small)
@@ -249,7 +202,7 @@ class RNNSteps(Steps):
             to_sum[h <= 0] = 0
         self.multiply_back(to_sum, to_h)
 
-    def finish_backward(self, back: Sequence[Any]) -> tuple[list[Any], Any]:
+    def finish_backward(self, back: Sequence[Any], count: int) -> tuple[list[Any], Any]:
         """Return the cotangents of the products."""
-        rows = back[0].reshape((-1, self.size))
+        rows = back[0][:count].reshape((-1, self.size))
         return [rows], rows
