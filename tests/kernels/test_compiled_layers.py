@@ -114,3 +114,44 @@ def test_elementwise_functions_of_any_shape(name, shape):
 def test_an_option_that_the_loops_do_not_know_is_the_error_of_the_portable_body():
     with pytest.raises(nnx.errors.ArgumentError, match="approximate"):
         F.gelu(np.ones(3), approximate="sigmoid")
+
+
+NORMS = {
+    "layer": (F.layer_norm, 2),
+    "without parameters": (F.layer_norm, 0),
+    "weight": (F.layer_norm, 1),
+    "root mean square": (F.rms_norm, 1),
+    "nothing": (F.rms_norm, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 8), (7, 1), (70,), (2, 3, 50), (3, 1001)])
+@pytest.mark.parametrize("name", NORMS)
+def test_normalizations(name, shape, dtype):
+    function, count = NORMS[name]
+    draw = np.random.default_rng(0)
+    x, g = (3 + draw.normal(size=shape).astype(dtype) for _ in range(2))
+    parameters = draw.normal(size=(count, shape[-1])).astype(dtype)
+    assert nnx.kernels.explain(function, x, *parameters).chosen == "numpy, compiled"
+    found, before = [], g.copy()
+    for tier in ("compiled", "native"):
+        with nnx.use_kernels(tier):
+            y, pullback = nnx.vjp(function, x, *parameters)
+            _, chain = nnx.vjp(lambda *args: 2.0 * function(*args), x, *parameters)  # which may overwrite a cotangent
+            found.append([y, *pullback(g), *pullback(g), *chain(g), *chain(g)])
+    rtol = 2e-5 if dtype == "float32" else 1e-13
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * float(np.max(np.abs(b), initial=1)))
+    np.testing.assert_array_equal(g, before)
+
+
+def test_normalizations_of_what_is_not_a_number_touch_one_row_only():
+    x = np.ones((3, 20)) * np.arange(20)
+    x[1, 4] = np.nan
+    y, pullback = nnx.vjp(F.layer_norm, x)
+    (to_x,) = pullback(np.ones_like(x))
+    for array in (y, to_x):
+        assert np.isnan(array).all(1).tolist() == [False, True, False]
+        assert np.isfinite(array[::2]).all()

@@ -9,6 +9,7 @@ from nnx.kernels.numba import classification as classification
 from nnx.kernels.numba import convolutions as convolutions
 from nnx.kernels.numba import dense as dense
 from nnx.kernels.numba import gelu as gelu
+from nnx.kernels.numba import normalization as normalization
 from nnx.kernels.numba import pooling as pooling
 from nnx.kernels.numba import recurrent as recurrent
 from nnx.kernels.numba import updates as updates

@@ -22,8 +22,12 @@ def compiled(loop: Callable[..., Any]) -> Any:
 
 
 def inlined(part: Callable[..., Any]) -> Any:
-    """Return a function that loops call, which becomes a part of each of them; a decorator."""
-    return njit(part, error_model="numpy", forceinline=True)
+    """Return a function that loops call, which becomes a part of each of them; a decorator.
+
+    It does so before references are counted: what a function that the compiler inlines later does to the counts of its
+    arguments costs more than a short row.
+    """
+    return njit(part, error_model="numpy", inline="always")
 
 
 def by_precision(single: Callable[..., Any], double: Callable[..., Any]) -> Any:

@@ -53,6 +53,30 @@ def total(x: Any) -> Any:
     return whole
 
 
+@inlined
+def total_of_products(x: Any, y: Any) -> Any:
+    """Return the sum of the products of two rows."""
+    whole = x.dtype.type(0)
+    done = 0
+    if x.size >= 16:
+        a = b = c = d = e = f = g = h = whole
+        for k in range(x.size // 8):
+            p, q = x[8 * k : 8 * k + 8], y[8 * k : 8 * k + 8]
+            a += p[0] * q[0]
+            b += p[1] * q[1]
+            c += p[2] * q[2]
+            d += p[3] * q[3]
+            e += p[4] * q[4]
+            f += p[5] * q[5]
+            g += p[6] * q[6]
+            h += p[7] * q[7]
+        whole = ((a + b) + (c + d)) + ((e + f) + (g + h))
+        done = x.size // 8 * 8
+    for i in range(done, x.size):
+        whole += x[i] * y[i]
+    return whole
+
+
 @compiled
 def add_row(x: Any, row: Any) -> None:
     """Add ``row`` to each row of ``x``."""
