@@ -33,12 +33,15 @@ class Curve:
     build : callable
         ``build(size)`` returns a maker of the step for each contestant.
     sizes : tuple of int
+    power : int
+        With which power of the size the work grows, for the line that is drawn beside it.
     """
 
     title: str
     unit: str
     build: Callable[[int], Mapping[str, Callable[[], Any]]]
     sizes: tuple[int, ...]
+    power: int = 1
 
 
 def curves() -> dict[str, Curve]:
@@ -59,6 +62,7 @@ def curves() -> dict[str, Curve]:
             "features n",
             lambda n: mlp.training(sgd, (n, n, n, n), 64),
             (8, 32, 128, 512, 1024, 2048),
+            power=2,
         ),
         "depth": Curve(
             "maps of 64 x 64, batch 64, SGD",
@@ -138,7 +142,8 @@ def measure(name: str, curve: Curve, budget: float, is_quick: bool) -> dict[str,
     """Return the seconds and bytes of a curve, for each size."""
     sizes = curve.sizes[:2] if is_quick else curve.sizes
     times = [seconds(curve, size, budget) for size in sizes]
-    found = {"title": curve.title, "unit": curve.unit, "sizes": list(sizes), "seconds": {}, "bytes": {}}
+    found = {"title": curve.title, "unit": curve.unit, "power": curve.power, "sizes": list(sizes)}
+    found |= {"seconds": {}, "bytes": {}}
     for contestant in times[0]:
         found["seconds"][contestant] = [each[contestant] for each in times]
         if sys.platform == "linux" and not is_quick:

@@ -15,7 +15,7 @@ ROWS = (("seconds", "time of a step"), ("bytes", "peak of memory"))
 
 
 def draw(path: Path, curves: Mapping[str, Any]) -> None:
-    """Draw the curves, both axes logarithmic, and beside each of them a line that is proportional to the size."""
+    """Draw the curves, both axes logarithmic, and below each of them a line as the work grows."""
     from matplotlib.figure import Figure
 
     columns = len(curves)
@@ -38,7 +38,7 @@ def _panel(panel: Any, curve: Mapping[str, Any], what: str) -> None:
 
     panel.set_xscale("log")
     panel.set_yscale("log")
-    ends = []
+    ends, first = [], curve["sizes"][-1]
     for name, values in curve[what].items():
         pairs = [
             (size, value)
@@ -48,11 +48,17 @@ def _panel(panel: Any, curve: Mapping[str, Any], what: str) -> None:
         if pairs:
             panel.plot(*zip(*pairs, strict=True), lw=1.6, ms=4, **STYLES[name])
             ends.append(pairs[-1])
+            first = min(first, pairs[0][0])
     if ends:
         size, value = max(ends, key=lambda pair: (pair[0], -pair[1]))
-        start = size / 16
-        line = {"color": "#9a9a9a", "ls": ":", "lw": 1.2, "label": "proportional to the size"}
-        panel.plot([start, size], [value / 16 / 1.6, value / 1.6], **line)
+        start = max(size / 16, first)
+        line = {
+            "color": "#9a9a9a",
+            "ls": ":",
+            "lw": 1.2,
+            "label": "proportional to the size, of features to its square",
+        }
+        panel.plot([start, size], [value / 1.6 * (start / size) ** curve["power"], value / 1.6], **line)
     ticks = curve["sizes"] if len(curve["sizes"]) <= 4 else curve["sizes"][::2]
     panel.set_xticks(ticks, [f"{size:,}" for size in ticks], fontsize=8)
     panel.xaxis.set_minor_locator(NullLocator())
