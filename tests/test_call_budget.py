@@ -15,7 +15,7 @@ SLACK = {"calls": 0.05, "arrays": 0.1}
 @pytest.mark.parametrize("name", step_budget.STEPS)
 def test_a_step_stays_within_its_budget(name, tier):
     if not step_budget.has_tier(tier):
-        pytest.skip("Numba is not installed")
+        pytest.skip("there is no Numba, or it is left out")
     found, allowed = step_budget.cost(name, tier), BUDGET[name][tier]
     over = [
         f"{number} {what}, the budget is {allowed[what]}"

@@ -5,7 +5,6 @@ cost today into the file: run it where a change makes steps cheaper, and where t
 then says in its message. Without Numba the numbers of the compiled tier stay as they are.
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -148,8 +147,9 @@ def cost(name: str, tier: str) -> dict[str, int]:
 
 
 def has_tier(tier: str) -> bool:
-    """Return whether kernels of a tier can run here."""
-    return tier != "compiled" or importlib.util.find_spec("numba") is not None
+    """Return whether kernels of a tier can run here: Numba may be missing, or left out by NNX_KERNELS."""
+    nnx.kernels.load("numpy")
+    return tier != "compiled" or "nnx.kernels.numba" in sys.modules
 
 
 def budget() -> dict[str, dict[str, dict[str, int]]]:
