@@ -79,6 +79,11 @@ def test_the_bias_of_a_linear_map(shape, dtype, stride):
 ELEMENTWISE = {
     "gelu": (F.gelu, {}),
     "gelu, tanh": (F.gelu, {"approximate": "tanh"}),
+    "sigmoid": (F.sigmoid, {}),
+    "silu": (F.silu, {}),
+    "mish": (F.mish, {}),
+    "leaky_relu": (F.leaky_relu, {}),
+    "leaky_relu, steep": (F.leaky_relu, {"slope": 0.3}),
 }
 EDGES = [*SPECIAL, 1e-30, -1e-30, 3e-3, -5e-3, 50.0, -50.0, 200.0, -200.0, 1e30, -1e30]
 

@@ -5,6 +5,7 @@ on disk, next to the source or in the user's cache. They run in one thread, so t
 fork. No multiplication is contracted with an addition, so that a loop rounds as the operations of NumPy do.
 """
 
+from nnx.kernels.numba import activations as activations
 from nnx.kernels.numba import batch_statistics as batch_statistics
 from nnx.kernels.numba import classification as classification
 from nnx.kernels.numba import convolutions as convolutions

@@ -10,8 +10,11 @@ from nnx.autodiff.dispatch import Declined
 from nnx.backend import namespace
 from nnx.kernels.numpy.elementwise import DTYPES
 
-Loops = tuple[Callable[..., None], Callable[..., None]]
-"""``forward(x, y)`` writes ``y``, and ``backward(x, g)`` multiplies ``g`` by the derivative; both have two axes."""
+Loops = tuple[Callable[..., None], Callable[..., None], tuple[float, ...]]
+"""``forward(x, y, *numbers)`` writes ``y``; ``backward(x, g, *numbers)`` multiplies ``g`` by the derivative.
+
+The arrays have two axes, and the numbers get their precision.
+"""
 
 
 def elementwise(function: Primitive[..., Any], choose: Callable[..., Loops | None], *, of_output: bool = False) -> None:
@@ -33,11 +36,11 @@ def elementwise(function: Primitive[..., Any], choose: Callable[..., Loops | Non
         loops = choose(**options)
         if loops is None:
             return Declined("an option is not one of those that it computes with")
-        forward, backward = loops
-        shape = x.shape
+        forward, backward, given = loops
+        shape, numbers = x.shape, tuple(map(x.dtype.type, given))
         rows = x if len(shape) == 2 else x.reshape((1, x.size))  # so that loops are compiled once for each dtype
         y: Any = np.empty(rows.shape, x.dtype)
-        forward(rows, y)
+        forward(rows, y, *numbers)
         kept = y if of_output else rows
 
         def pullback(g: Any) -> Sequence[Any]:
@@ -50,7 +53,7 @@ def elementwise(function: Primitive[..., Any], choose: Callable[..., Loops | Non
                 own = g.reshape(rows.shape)
             else:
                 own = np.array(g, order="C", ndmin=1).reshape(rows.shape)
-            backward(kept, own)
+            backward(kept, own, *numbers)
             own = own if len(shape) == 2 else own.reshape(shape)
             return (namespace(g).multiply(own, g) if traced else own,)
 

@@ -98,7 +98,7 @@ def _gelu_tanh_slope(x: Any, g: Any) -> None:
 
 
 def _chosen(approximate: str = "none") -> Loops | None:
-    return {"none": (_gelu, _gelu_slope), "tanh": (_gelu_tanh, _gelu_tanh_slope)}.get(approximate)
+    return {"none": (_gelu, _gelu_slope, ()), "tanh": (_gelu_tanh, _gelu_tanh_slope, ())}.get(approximate)
 
 
 elementwise(gelu, _chosen)
