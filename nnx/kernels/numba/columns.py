@@ -72,6 +72,16 @@ def fold(
 
 
 @compiled
+def add_to_channels(y: Any, bias: Any) -> None:
+    """Add a number to all pixels of a channel."""
+    for n in range(y.shape[0]):
+        for c in range(y.shape[1]):
+            image, own = y[n, c], bias[c]
+            for i in range(image.size):
+                image[i] += own
+
+
+@compiled
 def _inside(size: Any, offset: Any, stride: Any, count: Any) -> Any:
     """Return the range of the windows that have an element at an offset from their start inside the image."""
     low = min(count, max(0, -(offset // stride)))
