@@ -40,7 +40,7 @@ def _loss_and_slope(logits: Any, indices: Any, out: Any, ignored: int, is_mean: 
             for j in range(shifted.size):
                 shifted[j] = row[j] - most
             if indices[i] != ignored:
-                loss += most - row[indices[i]]
+                loss += most - logits[i, indices[i]]  # one number of a row would count references to it
         block = flat[first * classes : last * classes]
         for j in range(block.size):
             block[j] = exp(block[j])
@@ -59,7 +59,7 @@ def _loss_and_slope(logits: Any, indices: Any, out: Any, ignored: int, is_mean: 
                 for j in range(powers.size):
                     powers[j] *= factor
                 if indices[i] != ignored:
-                    powers[indices[i]] -= share
+                    out[i, indices[i]] -= share
     return (loss + math.log(product)) * share
 
 
