@@ -56,7 +56,7 @@ class _CompiledLSTMSteps(LSTMSteps):
 
     def go_back(self, n: int, back: Sequence[Any], to_h: Any, to_c: Any) -> None:
         """Write the cotangents of the gates before their activation, and that of the cell state before the step."""
-        _back(self.gates[n], self.small, self.cells[n], to_h, to_c, back[0], self.one)
+        _back(self.gates[n], back[2], self.cells[n], to_h, to_c, back[0], self.one)
 
 
 register(lstm, lambda: LSTM_STEP, _CompiledLSTMSteps, tier="compiled")

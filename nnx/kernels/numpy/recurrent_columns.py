@@ -87,7 +87,7 @@ class LSTMSteps:
 
     def finish_forward(self) -> None:
         """Free what no backward pass needs."""
-        del self.weight, self.apart, self.inputs
+        del self.weight, self.apart, self.inputs, self.small
 
     def before(self, n: int) -> list[Any]:
         """Return the states before step n, (batch, hidden)."""
@@ -115,12 +115,12 @@ class LSTMSteps:
         _, width, batch = self.gates.shape
         dtype = self.gates.dtype
         some = np.empty((width, together * batch + _APART), dtype)
-        return [some, *(np.empty((width, batch), dtype) for _ in range(2))]
+        return [some, *(np.empty((rows, batch), dtype) for rows in (width, width, self.size))]
 
     def backward(self, n: int, at: int, back: Sequence[Any], to_states: list[Any]) -> None:
         """Go back through step n."""
         to_h, to_c = (part.T for part in to_states)
-        np.tanh(self.cells[n + 1], out=self.small)
+        np.tanh(self.cells[n + 1], out=back[3])
         self.go_back(n, back[1:], to_h, to_c)
         batch = to_h.shape[1]
         back[0][:, at * batch : (at + 1) * batch] = back[1]
@@ -128,8 +128,8 @@ class LSTMSteps:
 
     def go_back(self, n: int, back: Sequence[Any], to_h: Any, to_c: Any) -> None:
         """Write the cotangents of the gates before their activation, and that of the cell state before the step."""
-        to_gates, slope = back
-        gates, small, one = self.gates[n], self.small, self.one
+        to_gates, slope, small = back
+        gates, one = self.gates[n], self.one
         i, f, g, o = self.parts(gates)
         to_i, to_f, to_g, to_o = self.parts(to_gates)
         np.multiply(to_h, small, out=to_o)
