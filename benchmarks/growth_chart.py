@@ -51,7 +51,8 @@ def _panel(panel: Any, curve: Mapping[str, Any], what: str) -> None:
             first = min(first, pairs[0][0])
     if ends:
         size, value = max(ends, key=lambda pair: (pair[0], -pair[1]))
-        start = max(size / 16, first)
+        least = size * (1.6 * SMALLEST / value) ** (1 / curve["power"]) if what == "bytes" else 0.0
+        start = max(size / 16, first, least)
         line = {
             "color": "#9a9a9a",
             "ls": ":",
