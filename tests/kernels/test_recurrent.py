@@ -66,33 +66,35 @@ def test_of_many_rows(kind, sizes):
     assert_close(results[0], results[2], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("batch", [3, 20])
+@pytest.mark.parametrize(("kind", "batch"), [("lstm", 3), ("lstm", 20), ("gru", 3)])
 @pytest.mark.parametrize("tier", ["native", "compiled"])
-def test_some_gradients_of_an_lstm(tier, batch):
+def test_some_gradients(tier, kind, batch):
     """Each argument alone, with and without biases; nothing that the caller gets is memory of another gradient."""
-    arrays = draw(HOST, "lstm", batch)
+    arrays = draw(HOST, kind, batch)
+    function = getattr(F, kind)
     for count in (3, 4, 5):
         some = arrays[:count]
         with nnx.use_kernels("portable"):
-            y, pullback = nnx.vjp(lambda *some: F.lstm(*some)[0], *some)
+            y, pullback = nnx.vjp(lambda *some: function(*some)[0], *some)
             expected = pullback(y)
         with nnx.use_kernels(tier):
             for i in range(count):
-                only = lambda array, i=i, some=some: F.lstm(*some[:i], array, *some[i + 1 :])[0]  # noqa: E731
+                only = lambda array, i=i, some=some: function(*some[:i], array, *some[i + 1 :])[0]  # noqa: E731
                 y, pullback = nnx.vjp(only, some[i])
                 assert_close(pullback(y), expected[i : i + 1], rtol=1e-10, atol=1e-12)
-            y, pullback = nnx.vjp(lambda *some: F.lstm(*some)[0], *some)
+            y, pullback = nnx.vjp(lambda *some: function(*some)[0], *some)
             found = pullback(y)
         assert not any(np.shares_memory(a, b) for i, a in enumerate(found) for b in found[:i])
 
 
-def test_values_that_are_not_finite_pass_through_the_gates_of_an_lstm():
-    arrays = draw(HOST, "lstm", 20)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_values_that_are_not_finite_pass_through_the_gates(kind):
+    arrays = draw(HOST, kind, 20)
     arrays[0][3, 1, 0], arrays[0][4, 1, 0], arrays[0][5, 1, 0] = np.nan, np.inf, -np.inf
     results = []
     for tier in ("portable", "native", "compiled"):
-        with nnx.use_kernels(tier):
-            y, pullback = nnx.vjp(lambda *arrays: F.lstm(*arrays), *arrays)
+        with nnx.use_kernels(tier), np.errstate(invalid="ignore"):
+            y, pullback = nnx.vjp(getattr(F, kind), *arrays)
             results.append((y, pullback(y)[:1]))
     assert_close(results[0], results[1], rtol=1e-10, atol=1e-12, equal_nan=True)
     assert_close(results[0], results[2], rtol=1e-10, atol=1e-12, equal_nan=True)

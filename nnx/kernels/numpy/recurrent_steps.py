@@ -108,8 +108,13 @@ class GRUSteps(Steps):
 
     def forward(self, n: int) -> None:
         """Make the states after step n."""
-        gates, small, m = self.gates[n], self.small, 2 * self.size
-        product = self.multiply(n)
+        gated = self.gated[n if len(self.gated) > 1 else 0]
+        (h_before,), (h,) = self.before(n), self.after(n)
+        self.advance(self.gates[n], self.multiply(n), gated, h_before, h)
+
+    def advance(self, gates: Any, product: Any, gated: Any, h_before: Any, h: Any) -> None:
+        """Make gates of the products, in place, keep the part of the candidate's that r gates, and write the state."""
+        small, m = self.small, 2 * self.size
         if self.bias is not None:
             gates += self.bias
         logistic = gates[:, :m]
@@ -118,12 +123,10 @@ class GRUSteps(Steps):
         logistic *= 0.5
         logistic += 0.5
         r, z, candidate = self.parts(gates)
-        gated = self.gated[n if len(self.gated) > 1 else 0]
         gated[...] = product[:, m:]
         np.multiply(r, gated, out=small)
         candidate += small
         np.tanh(candidate, out=candidate)
-        (h_before,), (h,) = self.before(n), self.after(n)
         np.subtract(h_before, candidate, out=h)
         h *= z
         h += candidate
@@ -136,7 +139,14 @@ class GRUSteps(Steps):
     def backward(self, n: int, at: int, back: Sequence[Any], to_states: list[Any]) -> None:
         """Go back through step n."""
         (to_h,), (h_before,) = to_states, self.before(n)
-        to_product, to_candidate, small, other = back[0][at], back[1][at], *back[2:]
+        to_product, other = back[0][at], back[3]
+        self.go_back(n, (to_product, back[1][at], back[2]), to_h, h_before)
+        self.multiply_back(to_product, other)
+        to_h += other
+
+    def go_back(self, n: int, back: Sequence[Any], to_h: Any, h_before: Any) -> None:
+        """Write the cotangents of the products, and that of the state before the step but for what they add to it."""
+        to_product, to_candidate, small = back
         r, z, candidate = self.parts(self.gates[n])
         to_r, to_z, to_gated = self.parts(to_product)
         np.subtract(1, z, out=small)
@@ -152,9 +162,7 @@ class GRUSteps(Steps):
         np.subtract(1, r, out=small)
         np.multiply(to_gated, self.gated[n], out=to_r)  # r is in it already
         to_r *= small
-        self.multiply_back(to_product, other)
         to_h *= z
-        to_h += other
 
     def finish_backward(self, back: Sequence[Any], count: int) -> tuple[list[Any], Any]:
         """Return the cotangents of the products; those of r and z are the same for both."""
