@@ -160,3 +160,35 @@ def test_normalizations_of_what_is_not_a_number_touch_one_row_only():
     for array in (y, to_x):
         assert np.isnan(array).all(1).tolist() == [False, True, False]
         assert np.isfinite(array[::2]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1,), (5, 3), (2, 3, 40), (3, 5000), (600, 17)])
+def test_softmax(shape, dtype):
+    draw = np.random.default_rng(0)
+    x, g = (draw.normal(size=shape).astype(dtype) for _ in range(2))
+    before = g.copy()
+    x[..., 0] = -np.inf if shape[-1] > 1 else 0
+    assert nnx.kernels.explain(F.softmax, x).chosen == "numpy, compiled"
+    found = []
+    for tier in ("compiled", "native"):
+        with nnx.use_kernels(tier):
+            y, pullback = nnx.vjp(F.softmax, x)
+            _, chain = nnx.vjp(lambda x: 2.0 * F.softmax(x), x)  # which may overwrite a cotangent
+            found.append([y, *pullback(g), *pullback(np.asfortranarray(g)), *chain(g), *chain(g)])
+    for a, b in zip(*found, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "float32" else 1e-12, atol=4 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(g, before)
+
+
+def test_softmax_of_what_is_not_a_number():
+    x = np.asarray([[np.nan, 0, 1], [0, 1, np.nan], [np.inf, 0, 1], [-np.inf] * 3, [0, 1, 2]])
+    with np.errstate(all="ignore"):
+        found, expected = (of_tier(tier, lambda x: F.softmax(x) + 0.0, x, x) for tier in ("compiled", "native"))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_softmax_along_another_axis_is_left_to_numpy():
+    assert nnx.kernels.explain(F.softmax, np.ones((3, 4)), axis=0).chosen == "numpy, native"

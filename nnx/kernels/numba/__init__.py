@@ -14,4 +14,5 @@ from nnx.kernels.numba import gelu as gelu
 from nnx.kernels.numba import normalization as normalization
 from nnx.kernels.numba import pooling as pooling
 from nnx.kernels.numba import recurrent as recurrent
+from nnx.kernels.numba import softmaxes as softmaxes
 from nnx.kernels.numba import updates as updates
