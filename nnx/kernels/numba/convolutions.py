@@ -16,6 +16,8 @@ from nnx.functional import convolution, transposed_convolution
 from nnx.functional.convolutions import Plan, Residuals, convolution_cotangents, plan_convolution, plan_transposed
 from nnx.functional.spatial import Windows
 from nnx.kernels.numba.columns import add_to_channels, fold, unfold
+from nnx.kernels.numba.tiles import correlate_in_tiles, suits
+from nnx.kernels.numpy.convolutions import reversed_windows
 from nnx.kernels.numpy.rows import ones
 
 _ELEMENTS = 2**17  # of a block of columns
@@ -97,6 +99,10 @@ def _form(windows: Windows) -> _Form:
 
 
 def _correlate(x: Any, weight: Any, plan: Plan) -> Any:
+    if suits(plan.windows, plan.groups, weight):
+        found = correlate_in_tiles(x, weight, plan.windows)
+        if found is not None:
+            return found
     form, groups, (images, channels) = _form(plan.windows), plan.groups, x.shape[:2]
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1)
     y = np.empty((images, weight.shape[0], *plan.windows.output), x.dtype)
@@ -110,6 +116,11 @@ def _correlate(x: Any, weight: Any, plan: Plan) -> Any:
 
 
 def _spread(y: Any, weight: Any, plan: Plan) -> Any:
+    turned = reversed_windows(plan.windows)
+    if turned is not None and suits(turned, plan.groups, weight):
+        found = correlate_in_tiles(y, np.flip(weight, axis=(2, 3)).swapaxes(0, 1), turned)
+        if found is not None:
+            return found
     form, groups, images, channels = _form(plan.windows), plan.groups, len(y), weight.shape[1] * plan.groups
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     x = np.zeros((images, channels, *plan.windows.sizes), y.dtype)

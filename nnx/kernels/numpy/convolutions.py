@@ -84,7 +84,7 @@ def _correlate(x: Any, weight: Any, bias: Any, plan: Plan) -> Any:
 def _spread(y: Any, weight: Any, bias: Any, plan: Plan) -> Any:
     windows, groups = plan.windows, plan.groups
     out, per_group = weight.shape[0] // groups, weight.shape[1]
-    reverse = _reverse(windows) if out <= 2 * per_group or _is_pointwise(plan) else None
+    reverse = reversed_windows(windows) if out <= 2 * per_group or _is_pointwise(plan) else None
     if reverse is not None:  # columns of y are quicker than adding up columns of x, if y has not many more channels
         turned = np.flip(weight.reshape(groups, out, *weight.shape[1:]), axis=tuple(range(3, weight.ndim + 1)))
         turned = turned.swapaxes(1, 2).reshape(groups * per_group, out, *weight.shape[2:])
@@ -162,7 +162,7 @@ def _by_example(x: Any, plan: Plan) -> Any:
     return x.reshape(x.shape[0], groups, channels // groups, count)
 
 
-def _reverse(windows: Windows) -> Windows | None:
+def reversed_windows(windows: Windows) -> Windows | None:
     """Return the windows whose correlation with the flipped weight spreads y, or None if there are none."""
     if max(windows.stride) > 1:
         return None
