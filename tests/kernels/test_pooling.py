@@ -57,6 +57,8 @@ WINDOWS = [
     *((F.max_pool, options) for options in ({"kernel_size": 2}, {"kernel_size": 2, "stride": 1, "padding": 1})),
     (F.max_pool, {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
     (F.max_pool, {"kernel_size": 2, "dilation": 2, "stride": 3, "padding": 1}),
+    (F.max_pool, {"kernel_size": 2, "ceil_mode": True}),  # over the edge of odd sizes
+    (F.max_pool, {"kernel_size": 2, "dilation": 2}),
     (F.max_pool, {"kernel_size": 4, "stride": 1}),
     (F.adaptive_max_pool, {"output_size": 2}),
     (F.adaptive_max_pool, {"output_size": 3}),

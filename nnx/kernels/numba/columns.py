@@ -29,7 +29,7 @@ def unfold(
                     to = columns[n, (c * kernel[0] + a) * kernel[1] + b]
                     _clear(to[: top * count])
                     _clear(to[bottom * count :])
-                    if stride[0] == 1 == stride[1] and count == width and top < bottom:
+                    if stride[0] == 1 == stride[1] and count == width and top < bottom and left < end:
                         # All at once, also over the ends of rows, where the elements belong to other rows.
                         start, stop = top * count + left, (bottom - 1) * count + end
                         shift = down * width + right
@@ -59,7 +59,7 @@ def fold(
                     right = b * dilation[1] - before[1]
                     left, end = _inside(width, right, stride[1], count)
                     of = columns[n, (c * kernel[0] + a) * kernel[1] + b]
-                    if stride[0] == 1 == stride[1] and count == width and top < bottom:
+                    if stride[0] == 1 == stride[1] and count == width and top < bottom and left < end:
                         _clear_ends(of, top, bottom, count, left, end)
                         start, stop = top * count + left, (bottom - 1) * count + end
                         shift = down * width + right

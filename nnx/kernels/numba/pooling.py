@@ -145,7 +145,7 @@ def _numbered(has_pullback: Any, x: Any, axes: Axes, tables: tuple[Table, ...], 
     for axis, table in zip(axes.spatial, tables, strict=True):
         shape[axis] = len(table[0])
     outer, inner = _flattened(x.shape, axes)
-    if over is not None and over.kernel == over.stride == (2, 2) and not any(map(any, over.padding)) and inner == 1:
+    if over is not None and inner == 1 and _are_squares(over):
         y, taps = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
         _maxima_of_squares(x.reshape(outer, *sizes), y.reshape(outer, *over.output), taps.reshape(outer, *over.output))
         return y, taps
@@ -159,6 +159,16 @@ def _numbered(has_pullback: Any, x: Any, axes: Axes, tables: tuple[Table, ...], 
     if not has_pullback:
         return Declined("maxima that need no number are quicker one axis after the other")
     return numbered_by_axis(x, axes, over)
+
+
+def _are_squares(over: Windows) -> bool:
+    """Return whether windows are squares of four side by side, none of which hangs over an edge."""
+    return (
+        over.kernel == over.stride == (2, 2)
+        and over.dilation == (1, 1)
+        and not any(map(any, over.padding))
+        and all(2 * count <= size for count, size in zip(over.output, over.sizes, strict=True))
+    )
 
 
 def _flattened(shape: tuple[int, ...], axes: Axes) -> tuple[int, int]:
