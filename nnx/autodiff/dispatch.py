@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nnx.backend import device_kind, is_array, library_name, namespace
-from nnx.backend.tiers import LOADERS, TIERS
+from nnx.backend.tiers import TIERS, load_library
 
 
 class Kernel(NamedTuple):
@@ -61,9 +61,7 @@ def candidates(kernels: Sequence[Kernel], array: Any) -> tuple[Candidate, ...]:
 def load_kernels(array: Any) -> None:
     """Import the kernels of the library that an array belongs to."""
     if is_array(array):
-        library = library_name(namespace(array))
-        for load in LOADERS:
-            load(library)
+        load_library(library_name(namespace(array)))
 
 
 def fits_device(kernel: Kernel, array: Any) -> bool:

@@ -182,8 +182,7 @@ class Primitive(Generic[P, R]):
 
         The body is a rule as in :meth:`with_pullback`, or returns ``nnx.kernels.Declined(reason)`` for arguments that
         it leaves to the next one. Its pullback may be given a traced cotangent, and then falls back on
-        :meth:`portable_pullback`.
-        Tests hold each kernel to the portable body.
+        :meth:`portable_pullback`. Tests hold each kernel to the portable body.
 
         Parameters
         ----------
@@ -206,7 +205,8 @@ class Primitive(Generic[P, R]):
     def kernels_for(self, array: Any) -> tuple[Candidate, ...]:
         """Return the kernels that may run instead of the portable body for arrays of this type, best first."""
         load_kernels(array)
-        found = self._by_type[type(array)] = candidates(self.kernels, array)
+        cache = self._by_type  # before the kernels are read: one registered meanwhile gets a new cache
+        found = cache[type(array)] = candidates(self.kernels, array)
         return found
 
     def run_rule(self, wanted: Wanted, args: Sequence[Any], options: dict[str, Any]) -> tuple[Any, Pullback, bool]:

@@ -34,7 +34,12 @@ class use_kernels(Setting):  # noqa: N801  used like a function, or in a with st
     """
 
     def __init__(self, tier: str) -> None:
-        super().__init__(LIMIT, as_tier(tier))
+        rank = as_tier(tier)
+        if rank > max(ASKED):
+            ASKED.add(rank)
+            for library in tuple(SEEN):  # whose kernels of this tier nobody had wanted
+                load_library(library)
+        super().__init__(LIMIT, rank)
 
 
 def as_tier(value: str, name: str = "tier") -> int:
@@ -50,6 +55,24 @@ DEFAULT = as_tier(os.environ.get("NNX_KERNELS") or TIERS[-1], "NNX_KERNELS")
 LIMIT: ContextVar[int] = ContextVar("nnx_kernels", default=DEFAULT)
 """The rank of the highest tier that may run, in the current thread or task."""
 
+ASKED: set[int] = {DEFAULT}
+"""The ranks that some thread has set, of those above all before; kernels of higher tiers are not loaded."""
+
+SEEN: set[str] = set()
+"""The libraries whose kernels were loaded."""
+
 LOADERS: list[Callable[[str], Any]] = []
 """Each is given the name of a library when the first array of it comes, and imports kernels for it. ``nnx`` itself adds
 the one for :mod:`nnx.kernels`: what chooses among kernels stands below them, and may not import them."""
+
+
+def load_library(library: str) -> None:
+    """Import the kernels of a library up to the highest tier in :data:`ASKED`; what is imported already costs little.
+
+    No lock: importing under one could wait for a thread that imports the same module and waits for the lock. A thread
+    that sees a library notes that before it looks at the tiers, one that sets a tier notes it before it looks at the
+    libraries, so whichever comes second loads what is missing.
+    """
+    SEEN.add(library)
+    for load in LOADERS:
+        load(library)

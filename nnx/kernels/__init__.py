@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from nnx.autodiff.dispatch import Declined, Kernel, fits_device
 from nnx.autodiff.primitives import NOTHING, Primitive, as_wanted
-from nnx.backend.tiers import COMPILED, DEFAULT, LIMIT, TIERS, use_kernels
+from nnx.backend.tiers import ASKED, COMPILED, LIMIT, TIERS, use_kernels
 from nnx.errors import ArgumentError
 
 __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
@@ -21,8 +21,7 @@ __all__ = ["TIERS", "Choice", "Declined", "Kernel", "explain", "use_kernels"]
 
 def _numpy() -> None:
     importlib.import_module("nnx.kernels.numpy")
-    # Under a lower limit too, if it may end: this is not asked again.
-    if COMPILED in (LIMIT.get(), DEFAULT) and importlib.util.find_spec("numba") is not None:
+    if COMPILED in ASKED and importlib.util.find_spec("numba") is not None:
         try:
             importlib.import_module("nnx.kernels.numba")
         except ImportError as error:  # such as one that refuses a NumPy newer than itself
@@ -42,7 +41,10 @@ PROVIDERS: dict[str, Callable[[], Any]] = {
 
 
 def load(library: str) -> None:
-    """Import the kernels of a library, if there are any; called when the first array of that library comes."""
+    """Import the kernels of a library, if there are any.
+
+    Called when the first array of that library comes, and again when a tier is set that is above all before.
+    """
     if library in PROVIDERS:
         PROVIDERS[library]()
 
