@@ -17,6 +17,3 @@ from nnx.kernels.numpy import rectifiers as rectifiers
 from nnx.kernels.numpy import recurrent as recurrent
 from nnx.kernels.numpy import regularization as regularization
 from nnx.kernels.numpy import softmaxes as softmaxes
-from nnx.kernels.numpy.memory import keep_freed_memory
-
-keep_freed_memory()
