@@ -39,6 +39,7 @@ QUICK_XLA = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 )
 """For tests that compile tens of thousands of programs and run most of them once: two thirds of the time."""
+EVERY_ROW = "--every-row"
 LAST_DIGITS = "tests/autodiff/test_rules_range.py"
 """Asks for more digits of tanh than these flags leave, so that it runs without them."""
 
@@ -138,7 +139,8 @@ def pytest(session: nox.Session, *arguments: str, xla_flags: str = "") -> None:
     """Run pytest on all cores; ``-- -n 0`` takes one process, for a debugger."""
     # One thread a worker: BLAS, torch and XLA would start one for each core in every worker.
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    env["XLA_FLAGS"] = xla_flags
+    if xla_flags:  # before those of the user, as XLA takes the last value that a flag is given
+        env["XLA_FLAGS"] = " ".join(filter(None, (xla_flags, os.environ.get("XLA_FLAGS"))))
     # A worker with JAX takes up to 4 GB, so a machine with many cores gets no worker for each.
     session.run("pytest", "--numprocesses=auto", "--maxprocesses=8", *arguments, *session.posargs, env=env)
 
@@ -152,7 +154,7 @@ def run_column(
     if library:
         install_library(session, library)
     common = ("--ignore=tests/examples", *arguments)
-    if library == "jax" and not session.posargs:
+    if library == "jax" and set(session.posargs) <= {EVERY_ROW}:
         pytest(session, *common, LAST_DIGITS)
         pytest(session, *common, f"--ignore={LAST_DIGITS}", xla_flags=QUICK_XLA)
     else:
@@ -176,7 +178,7 @@ def reference(session: nox.Session) -> None:
 def jax(session: nox.Session) -> None:
     """Test on JAX arrays: the first row of each record of the battery, with ``-- --every-row`` all of them.
 
-    With arguments of one's own, all is compiled as a user's program would be.
+    With other arguments, all is compiled as a user's program would be.
     """
     run_column(session, "-m", "backend", "--backend=jax", library="jax")
 
@@ -244,7 +246,7 @@ def full(session: nox.Session) -> None:
         session.notify(name)
     for kind in (*KINDS, "examples"):
         for version in PYTHONS:
-            session.notify(f"{kind}-{version}", ["--every-row"] if kind == "jax" else [])
+            session.notify(f"{kind}-{version}", [EVERY_ROW] if kind == "jax" else [])
     session.notify("report")
 
 

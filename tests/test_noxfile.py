@@ -159,3 +159,42 @@ def test_the_environment_names_the_requirement_and_what_is_required(monkeypatch,
     assert module.TORCH == "torch==9"
     with pytest.raises(LookupError, match=r"^pip finds no torch==9 for this Python$"):
         module.install_library(Session("No matching distribution found"), module.TORCH)
+
+
+class Column:
+    """A session of nox that keeps the arguments and the environment of each pytest."""
+
+    name = "jax-3.12"
+
+    def __init__(self, *posargs):
+        self.posargs, self.ran = posargs, []
+
+    def run(self, program, *arguments, env):
+        assert program == "pytest"
+        self.ran.append((arguments, env))
+
+
+@pytest.fixture
+def flags_of_jax(noxfile, monkeypatch):
+    monkeypatch.setattr(noxfile, "install", lambda *args, **kwargs: None)
+    monkeypatch.setattr(noxfile, "install_library", lambda *args: None)
+
+    def run(*posargs):
+        column = Column(*posargs)
+        noxfile.run_column(column, library="jax")
+        assert all(arguments[len(arguments) - len(posargs) :] == posargs for arguments, _ in column.ran)
+        return [env.get("XLA_FLAGS") for _, env in column.ran]
+
+    return run
+
+
+def test_jax_compiles_quickly_but_for_arguments_of_ones_own(noxfile, monkeypatch, flags_of_jax):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert flags_of_jax() == flags_of_jax("--every-row") == [None, noxfile.QUICK_XLA]
+    assert flags_of_jax("-k", "linear") == flags_of_jax("--every-row", "-x") == [None]
+
+
+def test_flags_for_xla_from_the_environment_stay(noxfile, monkeypatch, flags_of_jax):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=here")
+    assert flags_of_jax() == [None, f"{noxfile.QUICK_XLA} --xla_dump_to=here"]  # None: as in the environment
+    assert flags_of_jax("-x") == [None]
