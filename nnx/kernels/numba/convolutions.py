@@ -19,11 +19,11 @@ from nnx.functional.spatial import Windows
 from nnx.kernels.numba.columns import add_to_channels, fold, unfold
 from nnx.kernels.numba.tiles import correlate_in_tiles, suits
 from nnx.kernels.numpy.convolutions import reversed_windows
+from nnx.kernels.numpy.elementwise import DTYPES
 from nnx.kernels.numpy.rows import ones
 
 _ELEMENTS = 2**17  # of a block of columns
 _LARGE = 2**15  # a weight that takes time to add up
-_DTYPES = frozenset(map(np.dtype, "fd"))
 
 
 def _register(function: Primitive[..., Any], plan_of: Callable[..., Plan]) -> None:
@@ -45,7 +45,7 @@ def _register(function: Primitive[..., Any], plan_of: Callable[..., Plan]) -> No
         def pullback(g: Any) -> Sequence[Any]:
             if type(g) is TracedArray:
                 return convolution_cotangents(wanted, kept, plan, g)
-            g = np.ascontiguousarray(g)
+            g = np.ascontiguousarray(g).reshape(output)  # loops would read beyond a smaller one
             to_x = None if kept.weight is None or not wanted[0] else backward(g, kept.weight, plan)
             to_weight = None
             if kept.x is not None and wanted[1]:
@@ -56,6 +56,7 @@ def _register(function: Primitive[..., Any], plan_of: Callable[..., Plan]) -> No
         y = forward(x, weight, plan)
         if bias is not None:
             add_to_channels(y.reshape(*y.shape[:2], -1), bias)
+        output = y.shape
         return y, pullback
 
 
@@ -64,7 +65,7 @@ _register(transposed_convolution, plan_transposed)
 
 
 def _is_common(x: Any) -> bool:
-    return type(x) is np.ndarray and x.dtype in _DTYPES and x.flags.c_contiguous and x.size > 0
+    return type(x) is np.ndarray and x.dtype in DTYPES and x.flags.c_contiguous and x.size > 0
 
 
 class _Form(NamedTuple):

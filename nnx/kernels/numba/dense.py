@@ -11,8 +11,8 @@ from nnx.functional import linear, relu
 from nnx.kernels.numba.compiling import compiled
 from nnx.kernels.numba.rows import add_row, sum_of_rows
 from nnx.kernels.numpy.dense import linear_rule
+from nnx.kernels.numpy.elementwise import DTYPES
 
-_DTYPES = frozenset(map(np.dtype, "fd"))
 _SMALL = 2048  # numbers, up to which the input is kept instead of a mask, which would take one more call to make
 _LEFT = Declined("x is so small that one call of NumPy does it")
 
@@ -45,7 +45,7 @@ def _cut_out(passed: Any, g: Any, out: Any) -> None:
 
 @compiled
 def _cut_in_place(passed: Any, g: Any) -> None:
-    # Arrays that overlap are what the other loop is not computed several at a time for.
+    # The compiler would not vectorize the other loop if its arrays overlapped.
     marks, slopes = passed.reshape(-1), g.reshape(-1)
     for i in range(slopes.size):
         slopes[i] = 0 if marks[i] <= 0 else slopes[i]
@@ -53,7 +53,7 @@ def _cut_in_place(passed: Any, g: Any) -> None:
 
 @relu.kernel("numpy", tier="compiled", fresh=True)
 def _(wanted: Any, x: Any) -> tuple[Any, Pullback] | Declined:
-    if x.dtype not in _DTYPES or not x.flags.c_contiguous:
+    if x.dtype not in DTYPES or not x.flags.c_contiguous:
         return Declined("x is not a contiguous array of float32 or float64")
     if not wanted[0] and x.size <= _SMALL:
         return _LEFT
@@ -72,7 +72,7 @@ def _(wanted: Any, x: Any) -> tuple[Any, Pullback] | Declined:
             return relu.portable_pullback(wanted, x)(g)
         if not wanted[0]:
             return (None,)
-        if len(shape) != 2 or not g.flags.c_contiguous:
+        if len(shape) != 2 or g.shape != shape or not g.flags.c_contiguous:
             g = np.ascontiguousarray(g).reshape(passed.shape)
         to_x = g
         if x.size > _SMALL and wanted.may_overwrite:

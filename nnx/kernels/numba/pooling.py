@@ -18,11 +18,11 @@ from nnx.functional.axis_maps import Table
 from nnx.functional.pooling_windows import adaptive_sizes, adaptive_table, pool_windows, window_tables
 from nnx.functional.spatial import Axes, Windows, windows
 from nnx.kernels.numba.compiling import compiled
+from nnx.kernels.numpy.elementwise import DTYPES
 from nnx.kernels.numpy.pooling import numbered_by_axis
 
 _MOST = 1 << 16  # windows over an example: the table should stay in the cache
 _LEAST = 8  # channels that come last, from which on the loop over them is quick
-_DTYPES = frozenset(map(np.dtype, "fd"))
 
 
 @compiled
@@ -115,7 +115,7 @@ def _pooled(
     tables: tuple[Table, ...],
     over: Windows | None,
 ) -> tuple[Any, Pullback] | Declined:
-    if type(x) is not np.ndarray or x.dtype not in _DTYPES or not (x.size and x.flags.c_contiguous):
+    if type(x) is not np.ndarray or x.dtype not in DTYPES or not (x.size and x.flags.c_contiguous):
         return Declined("x is not a contiguous NumPy array of float32 or float64 with elements")
     found = _numbered(wanted[0], x, axes, tables, over)
     if type(found) is Declined:

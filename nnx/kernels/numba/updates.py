@@ -9,6 +9,7 @@ import numpy as np
 
 from nnx.backend.blocks import FUSED, TINY, PerParameter, spread
 from nnx.kernels.numba.compiling import compiled
+from nnx.kernels.numpy.elementwise import DTYPES
 
 
 @compiled
@@ -94,7 +95,7 @@ def _run(
     """
     rows = [*zip(parameters, gradients, *state.values(), strict=True)]
     for row in rows:
-        if type(row[0]) is not np.ndarray or row[0].dtype not in _DTYPES:
+        if type(row[0]) is not np.ndarray or row[0].dtype not in DTYPES:
             return False
         dtype, size = row[0].dtype, row[0].size
         for x in row:
@@ -163,4 +164,3 @@ def _with_moments(own: Mapping[str, Any], step: int, kind: Any, penalty: float, 
 
 
 _flat = np.ndarray.ravel  # of contiguous arrays, which gives a view
-_DTYPES = frozenset(map(np.dtype, "fd"))

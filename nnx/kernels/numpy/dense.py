@@ -35,14 +35,9 @@ def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
     """
 
     def rule(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback] | Declined:
+        """Multiply all rows by the weight in one product, and add the bias where the result is."""
         dtype, shape = x.dtype, x.shape
-        is_common = (
-            (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
-            and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
-            and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
-            and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
-        )
-        if not is_common:
+        if not _fit(x, weight, bias):
             return Declined(
                 "x, weight and bias are not NumPy arrays of one dtype of at least 32 bits, with fitting shapes"
             )
@@ -66,7 +61,8 @@ def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
                 to_x = g.dot(kept_weight.T)
                 if len(shape) != 2:
                     to_x = to_x.reshape(shape)
-            if has_loops and wanted[2] and g.dtype == dtype and g.flags.c_contiguous:
+            # A cotangent of another size is an error of who made it, but loops would read beyond it.
+            if has_loops and wanted[2] and g.dtype == dtype and g.flags.c_contiguous and g.shape[1:] == bias.shape:
                 to_bias = np.empty(bias.shape, dtype)
                 add_up(g, to_bias)
             elif bias is not None and wanted[2]:
@@ -76,6 +72,17 @@ def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
         return y if len(shape) == 2 else y.reshape((*shape[:-1], weight.shape[1])), pullback
 
     return rule
+
+
+def _fit(x: Any, weight: Any, bias: Any) -> bool:
+    """Return whether these are NumPy arrays of one dtype of at least 32 bits, with fitting shapes."""
+    dtype, shape = x.dtype, x.shape
+    return bool(
+        (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
+        and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
+        and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
+        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
+    )
 
 
 linear.kernel("numpy", fresh=True)(linear_rule())

@@ -101,7 +101,10 @@ def _pulled_back(
     """Walk back through time, and add up the gradients by one product for some hundred rows."""
     to_outputs = None if cotangents[0] is None else call.in_order(cotangents[0])
     pairs = zip(cotangents[1:], call.states, strict=True)
-    to_states = [np.array(np.zeros_like(state) if part is None else part, order=steps.order) for part, state in pairs]
+    to_states = [
+        np.array(np.zeros_like(state) if part is None else part.reshape(state.shape), order=steps.order)
+        for part, state in pairs
+    ]
     spare = np.empty_like(to_states[0])  # an array is transposed into another much faster than it is added to it
     sums, together = steps.sums(wanted, args, call), max(1, min(_TOGETHER // len(spare), len(idle)))
     back = steps.start_backward(together)
