@@ -121,6 +121,18 @@ def test_an_option_that_the_loops_do_not_know_is_the_error_of_the_portable_body(
         F.gelu(np.ones(3), approximate="sigmoid")
 
 
+@pytest.mark.parametrize("given", [None, "0.1"])
+@pytest.mark.parametrize(
+    ("function", "option"),
+    [(F.leaky_relu, "slope"), (F.layer_norm, "eps"), (F.rms_norm, "eps"), (F.batch_norm_training, "eps")],
+)
+def test_an_option_that_is_no_number_is_the_error_of_the_native_body(function, option, given):
+    x = np.ones((2, 3, 64))
+    for tier in ("native", "compiled"):
+        with nnx.use_kernels(tier), pytest.raises(TypeError):
+            function(x, **{option: given})
+
+
 NORMS = {
     "layer": (F.layer_norm, 2),
     "without parameters": (F.layer_norm, 0),

@@ -123,3 +123,18 @@ print(nnx.kernels.explain(*call).chosen)
 def test_a_lower_tier_for_a_while_does_not_keep_the_loops_away():
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert run.stdout.split("\n") == ["numpy, native", "numpy, compiled", ""]
+
+
+@pytest.mark.parametrize("index", [2**70, -(2**63) - 1, 0.5, True])
+def test_an_index_to_ignore_that_no_loop_can_be_given(index):
+    logits, target = np.random.default_rng(0).normal(size=(3, 4)), np.asarray([0, 1, 2])
+    choice = nnx.kernels.explain(F.cross_entropy, logits, target, ignore_index=index)
+    assert choice.declined["numpy, compiled"] == "the index to ignore is not an integer of 64 bits"
+    with nnx.use_kernels("native"):
+        expected = F.cross_entropy(logits, target, ignore_index=index)
+    assert F.cross_entropy(logits, target, ignore_index=index) == expected
+
+
+def test_no_index_to_ignore_is_the_error_of_the_native_body():
+    with pytest.raises(TypeError, match="not supported between"):
+        F.cross_entropy(np.ones((3, 4)), np.asarray([0, 1, 2]), ignore_index=None)

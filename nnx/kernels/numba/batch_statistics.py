@@ -104,8 +104,8 @@ def _combine(to: Any, row: Any, g: Any, mean: Any, slope: Any, shift: Any, scale
 @batch_norm_training.kernel("numpy", tier="compiled", fresh=True)
 def _(wanted: Sequence[Any], x: Any, weight: Any = None, bias: Any = None, *, axis: int = 1, eps: float = 1e-5) -> Any:
     layout = channels_of_batch(x, weight, bias, axis=axis)
-    if not is_common(x) or not x.flags.c_contiguous:
-        return Declined("x is not a contiguous NumPy array of float32 or float64 with elements")
+    if not is_common(x) or not x.flags.c_contiguous or type(eps) not in (int, float):
+        return Declined("x is not a contiguous NumPy array of float32 or float64 with elements, or eps is no number")
     form, channels = form_of(layout), layout.own[0]
     if form is None or form.rows != 1 or form.channels != channels or form.positions < _LEAST:
         return Declined(f"a channel has fewer than {_LEAST} elements side by side")

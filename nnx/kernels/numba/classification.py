@@ -13,6 +13,7 @@ from nnx.functional import cross_entropy
 from nnx.kernels.numba.compiling import compiled
 from nnx.kernels.numba.exponential import exp
 from nnx.kernels.numba.rows import largest, total
+from nnx.kernels.numpy.elementwise import DTYPES
 
 _BLOCK = 4096  # numbers that stay in the first cache
 _FAR = 1e200  # a product of sums of at most so many classes stays finite, so that one logarithm does for many examples
@@ -77,10 +78,12 @@ def _(
 ) -> tuple[Any, Pullback] | Declined:
     if type(target) is not np.ndarray or target.dtype.kind not in "iu" or weight is not None or label_smoothing:
         return Declined("it is for class indices, without weight or smoothing")
+    if type(ignore_index) is not int or not -_FARTHEST <= ignore_index < _FARTHEST:
+        return Declined("the index to ignore is not an integer of 64 bits")
     shape, dtype = logits.shape, logits.dtype
     if not shape or axis not in (-1, len(shape) - 1) or target.shape != shape[:-1] or not logits.size:
         return Declined("the classes are not along the last axis, or the target has another shape")
-    if dtype not in _DTYPES or not logits.flags.c_contiguous or (reduction != "mean" and reduction != "sum"):
+    if dtype not in DTYPES or not logits.flags.c_contiguous or (reduction != "mean" and reduction != "sum"):
         return Declined("the logits are not contiguous and native, of float32 or float64, or the loss is not reduced")
     rows = logits if len(shape) == 2 else logits.reshape((-1, shape[-1]))
     indices = target if len(shape) == 2 else target.reshape(-1)
@@ -113,5 +116,5 @@ def _(
     return dtype.type(loss), pullback
 
 
-_DTYPES = frozenset(map(np.dtype, "fd"))
 _INDEX = np.dtype(np.intp)
+_FARTHEST = 2**63

@@ -34,7 +34,7 @@ def elementwise(function: Primitive[..., Any], choose: Callable[..., Loops | Non
         if type(x) is not np.ndarray or x.dtype not in DTYPES or not x.flags.c_contiguous:
             return Declined("x is not a contiguous array of float32 or float64")
         loops = choose(**options)
-        if loops is None:
+        if loops is None or any(type(number) not in (int, float) for number in loops[2]):
             return Declined("an option is not one of those that it computes with")
         forward, backward, given = loops
         shape, numbers = x.shape, tuple(map(x.dtype.type, given))

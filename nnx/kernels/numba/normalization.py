@@ -72,6 +72,8 @@ def _register(function: Primitive[..., Any], usual_eps: float, is_centered: bool
         form = form_of(layout)
         if form is None or form.rows * form.positions != 1 or not is_common(x) or not x.flags.c_contiguous:
             return Declined("x is not a contiguous array of float32 or float64 with elements")
+        if type(eps) not in (int, float):
+            return Declined("eps is not a Python number")
         if weight is None and bias is not None:
             return Declined("there is a bias without a weight")
         w, b = (None if p is None else np.ascontiguousarray(p).reshape(-1) for p in (weight, bias))
