@@ -50,12 +50,25 @@ def spread(hyperparameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 FUSED: dict[str, Callable[..., bool]] = {}
-"""Rules as one compiled loop, by the name that a rule has as its attribute ``fused``.
+"""Rules as one compiled loop, by the name that :func:`fused_as` gave to a rule.
 
 ``fused(gradients, state, parameters, step, hyperparameters, flushed) -> bool`` writes what the rule gives into the
 arrays of state and parameters, after it has set the tiny values of flushed state to 0; or it returns False, since they
 are not NumPy arrays that it handles. Kernels stand above the rules, so that they put themselves here.
 """
+
+_NAMES: dict[Rule, str] = {}
+
+
+def fused_as(name: str) -> Callable[[Rule], Rule]:
+    """Name the compiled loop of a rule; a decorator. A function around the rule, or another in its place, has none."""
+
+    def register(rule: Rule) -> Rule:
+        _NAMES[rule] = name
+        return rule
+
+    return register
+
 
 BLOCK = 65_536
 """Large NumPy arrays are cut into blocks of so many elements: a rule's intermediate results then stay in the cache."""
@@ -128,7 +141,7 @@ def apply_in_place(
     flushed: Collection[str] = (),
 ) -> bool:
     """Run a rule as one compiled loop, in arrays that may all be written; return False if it has none that fits."""
-    fused = FUSED.get(getattr(rule, "fused", "")) if FUSED and LIMIT.get() == COMPILED else None
+    fused = FUSED.get(_NAMES.get(rule, "")) if FUSED and LIMIT.get() == COMPILED else None
     if fused is None:
         return False
     return fused(gradients, state, parameters, step, hyperparameters, () if step % FLUSH_EVERY else flushed)

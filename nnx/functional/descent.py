@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
-from nnx.backend.blocks import PerParameter, spread, wide_zeros
+from nnx.backend.blocks import PerParameter, fused_as, spread, wide_zeros
 from nnx.types import Array
 
 PLAIN: dict[str, Any] = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
@@ -18,6 +18,7 @@ def start_velocity(parameters: Sequence[Array], hyperparameters: Mapping[str, An
     return {"velocity": [wide_zeros(w) for w in parameters]}
 
 
+@fused_as("descend")
 def descend(
     gradients: Sequence[Array],
     state: Mapping[str, Sequence[Array]],
@@ -68,6 +69,3 @@ def descend(
         w -= own["learning_rate"] * direction
         new.append(w)
     return new, {"velocity": kept} if state else {}
-
-
-descend.fused = "descend"  # type: ignore[attr-defined]  # the name of its compiled loop

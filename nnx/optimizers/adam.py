@@ -1,11 +1,10 @@
 """Adam and AdamW, also as AMSGrad."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from nnx.backend import maximum_into
-from nnx.backend.blocks import PerParameter
+from nnx.backend.blocks import PerParameter, fused_as
 from nnx.layers import Module
 from nnx.layers.patterns import as_patterns
 from nnx.optimizers.hyperparameters import Rate
@@ -99,7 +98,8 @@ class Adam(Optimizer):
         return zeros(parameters, "first_moment", "second_moment", *largest)
 
     @staticmethod
-    @partial(per_array, fused="adam")
+    @fused_as("adam")
+    @per_array
     def rule(
         w: Array,
         g: Array,
@@ -184,7 +184,8 @@ class AdamW(Adam):
         return super()._current_arguments() | {"no_decay": self._spared}
 
     @staticmethod
-    @partial(per_array, fused="adamw")
+    @fused_as("adamw")
+    @per_array
     def rule(
         w: Array,
         g: Array,

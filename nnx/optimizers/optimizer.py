@@ -1,6 +1,7 @@
 """The base class of optimizers: each is a rule with named hyperparameters, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff.outside import ACTIVE
@@ -133,7 +134,9 @@ class Optimizer(RatesAndGroups, Configured):
             each of these cases nothing is changed.
         """
         if ACTIVE.recorder is not None:
-            return ACTIVE.recorder.outside(self.step, gradients, prepare=lambda: RepeatedStep(self))
+            # This very method: that of a subclass has changed the gradients, which is recorded already.
+            step = partial(Optimizer.step, self)
+            return ACTIVE.recorder.outside(step, gradients, owner=self, prepare=lambda: RepeatedStep(self))
         owner = OWNERS.get(next(iter(gradients.values()), None)) if isinstance(gradients, dict) else None
         if owner is not None and owner() is not self.model:  # asked here: a common step enters no further function
             refuse_other_model(self.model, gradients, type(self).__name__)
@@ -252,8 +255,10 @@ class RepeatedStep:
     def __call__(self, gradients: Mapping[str, Array]) -> None:
         """Take a step."""
         optimizer = self._optimizer
-        if optimizer._state is not self._state:  # loaded or moved, and to be checked
-            return optimizer.step(gradients)
+        if optimizer._state is not self._state:  # loaded or moved: it is checked, once
+            Optimizer.step(optimizer, gradients)
+            self._state = optimizer._started()
+            return
         write_update(
             self._slots,
             [*map(gradients.__getitem__, self._paths)],

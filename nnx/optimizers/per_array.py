@@ -15,7 +15,7 @@ Formula = Callable[..., tuple[Any, ...]]
 """``formula(w, g, own, step, first, second, ...) -> (w, first, second, ...)``, for one array."""
 
 
-def per_array(formula: Formula, fused: str = "") -> Rule:
+def per_array(formula: Formula) -> Rule:
     """Return the rule that applies a formula to one array after another.
 
     Parameters
@@ -25,9 +25,6 @@ def per_array(formula: Formula, fused: str = "") -> Rule:
         steps before this one, and the state, each array under the name that it has there. It returns the new parameter
         and the new state in that order. It may write into all but ``g``. State that is kept only with some
         hyperparameters has the default ``None``, and then ``None`` is returned for it.
-
-    fused : str
-        The name of the compiled loop, if there is one: see :data:`nnx.backend.blocks.FUSED`.
 
     Returns
     -------
@@ -61,7 +58,6 @@ def per_array(formula: Formula, fused: str = "") -> Rule:
         new, *new_columns = zip(*made, strict=True) if made else [()] * (1 + len(names))
         return [*new], {name: [*column] for name, column in zip(names, new_columns, strict=True) if name in state}
 
-    rule.fused = fused  # type: ignore[attr-defined]
     return rule
 
 

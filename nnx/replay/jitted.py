@@ -102,9 +102,9 @@ class _Steps:
     def __exit__(self, kind: Any, error: Any, where: Any) -> None:
         ACTIVE.recorder = self._outer
 
-    def outside(self, function: Callable[..., Any], *args: Any, prepare: Any = None) -> Any:
+    def outside(self, function: Callable[..., Any], *args: Any, owner: Any = None, prepare: Any = None) -> Any:
         """Take the step of an optimizer; nothing else that keeps a state of its own can be compiled."""
-        optimizer: Any = getattr(function, "__self__", None)
+        optimizer: Any = owner
         if id(optimizer) not in self._own:
             raise UsageError(
                 f"{type(optimizer).__name__} changes inside nnx.compile but is not among the arguments of the compiled "

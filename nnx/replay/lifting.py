@@ -43,9 +43,13 @@ class Lifted:
         self.recorder.closed = True
 
     def outside(
-        self, function: Callable[..., Any], *args: Any, prepare: Callable[[], Callable[..., Any]] | None = None
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        owner: Any = None,
+        prepare: Callable[[], Callable[..., Any]] | None = None,
     ) -> Any:
-        """Call a function that changes a model or an optimizer, on plain arrays, and record the call as it is.
+        """Call a function that changes a model or an optimizer, its owner, on plain arrays, and record the call.
 
         If there is a ``prepare``, it is called afterwards, and what it returns is recorded instead.
         """

@@ -1,12 +1,15 @@
 """Update rules as one loop: the bits of the rules that they stand for."""
 
+import functools
 import importlib.util
+import pickle
 
 import numpy as np
 import pytest
 
 import nnx
 from nnx.backend.blocks import FUSED
+from nnx.errors import ShapeError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba is not installed")
 OPTIMIZERS = {
@@ -60,12 +63,30 @@ def assert_same_bits(found, expected):
         assert np.asarray(found[name]).tobytes() == np.asarray(value).tobytes(), name
 
 
+@pytest.fixture
+def fused(monkeypatch):
+    """What the loops answered, in order."""
+    nnx.kernels.load("numpy")
+    answers = []
+
+    def spied(loop):
+        def call(*args):
+            answers.append(loop(*args))
+            return answers[-1]
+
+        return call
+
+    for name, loop in FUSED.items():
+        monkeypatch.setitem(FUSED, name, spied(loop))
+    return answers
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("dtypes", [["float32"] * 5, ["float64"] * 5, ["float32", "float64"] * 2 + ["float32"]])
-def test_the_bits_are_those_of_the_rule(name, dtypes):
+def test_the_bits_are_those_of_the_rule(fused, name, dtypes):
     kind, options = OPTIMIZERS[name]
-    assert kind.rule.fused in FUSED or not nnx.kernels.load("numpy")
     found = [trained(kind, options, dtypes, tier) for tier in ("compiled", "native")]
+    assert fused == [True] * 36
     assert_same_bits(*found)
 
 
@@ -74,12 +95,50 @@ def test_the_bits_are_those_of_the_rule(name, dtypes):
     [(["float32"] * 5, lambda g: np.asarray(g, order="F")), (["float16"] * 5, np.asarray)],
     ids=["columns", "half precision"],
 )
-def test_what_the_loop_does_not_take_is_left_to_the_rule(dtypes, layout):
+def test_what_the_loop_does_not_take_is_left_to_the_rule(fused, dtypes, layout):
     found = [trained(nnx.Adam, {}, dtypes, tier, layout) for tier in ("compiled", "native")]
+    assert fused == [False] * 36
     assert_same_bits(*found)
 
 
-def test_an_array_that_somebody_else_has_is_not_written():
+@pytest.mark.parametrize("decay", [0.0, 1e-60])  # which is 0 in float32
+@pytest.mark.parametrize("kind", [nnx.SGD, nnx.Adam, nnx.AdamW])
+def test_a_decay_that_is_tiny(fused, kind, decay):
+    found = []
+    for tier in ("compiled", "native"):
+        model = nnx.Linear(2, 1, bias=False, rng=0)
+        model.weight = np.asarray([[np.inf], [1.0]], np.float32)
+        optimizer = kind(model, 0.1, weight_decay=decay)
+        with nnx.use_kernels(tier), np.errstate(all="ignore"):
+            for _ in range(2):
+                optimizer.step({"weight": np.ones((2, 1), np.float32)})
+        found.append(model.parameters())
+    assert fused == [True] * 2
+    assert_same_bits(*found)
+
+
+def test_a_model_that_was_pickled(fused):
+    model = pickle.loads(pickle.dumps(nnx.Linear(3, 2, rng=0)))
+    optimizer = nnx.Adam(model)
+    for _ in range(3):
+        optimizer.step({path: np.ones(w.shape, np.float32) for path, w in model.parameters().items()})
+    assert fused == [True] * 3
+
+
+def test_a_rule_around_another_is_its_own(fused):
+    class Clipped(nnx.SGD):
+        @staticmethod
+        @functools.wraps(nnx.SGD.rule)
+        def rule(gradients, *rest):
+            return nnx.SGD.rule([np.clip(g, -1, 1) for g in gradients], *rest)
+
+    model = nnx.Linear(1, 1, bias=False, initializer=nnx.initializers.Constant(3.0))
+    Clipped(model, 0.5).step({"weight": np.full((1, 1), 100.0, np.float32)})
+    assert model.weight == 2.5
+    assert fused == []
+
+
+def test_an_array_that_somebody_else_has_is_not_written(fused):
     model = nnx.Linear(3, 2, rng=0)
     held = model.weight
     before = held.copy()
@@ -88,6 +147,9 @@ def test_an_array_that_somebody_else_has_is_not_written():
     assert not np.array_equal(model.weight, before)
 
 
-def test_rules_that_have_a_loop():
-    nnx.kernels.load("numpy")
-    assert {kind.rule.fused for kind in (nnx.SGD, nnx.Adam, nnx.AdamW)} == set(FUSED)
+@pytest.mark.parametrize("wrong", [np.ones(3, np.float32), np.ones((2, 2), np.float32)])
+def test_gradients_of_another_size_never_reach_the_loop(fused, wrong):
+    model = nnx.Linear(3, 2, bias=False, rng=0)
+    with pytest.raises(ShapeError, match="the gradient of 'weight': expected shape"):
+        nnx.SGD(model, 0.1).step({"weight": wrong})
+    assert not FUSED["descend"]([wrong], {}, [model.weight], 0, nnx.SGD(model, 0.1).hyperparameters, ())

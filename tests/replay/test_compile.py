@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.layers.updates import fitted
 
 
 def perceptron() -> Any:
@@ -262,6 +263,31 @@ class TestWhatItCanHold:
                 optimizer.learning_rate = 0.1 * rate
             same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
         same(xp, models[0].state_dict(), models[1].state_dict())
+
+    def test_an_optimizer_that_changes_the_gradients(self, xp: Any) -> None:
+        class Twice(nnx.SGD):
+            def step(self, gradients: Any) -> None:
+                super().step({path: 2 * g for path, g in gradients.items()})
+
+        models = [perceptron().to(xp.spec) for _ in range(2)]
+        optimizers = [Twice(model, 0.1, momentum=0.9) for model in models]
+        compiled = nnx.compile(train_step)
+        for x, target in batches(xp, 5):
+            same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
+        same(xp, models[0].state_dict(), models[1].state_dict())
+
+    def test_an_update_is_checked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        checks = []
+        monkeypatch.setattr("nnx.optimizers.optimizer.fitted", lambda *args: checks.append(1) or fitted(*args))
+        model, x = perceptron(), np.ones((4, 5), np.float32)
+        optimizer, step = nnx.Adam(model, 0.1), nnx.compile(train_step)
+        counts = []
+        for i in range(9):
+            if i == 6:
+                optimizer.load_state_dict(optimizer.state_dict())
+            step(model, optimizer, x, np.asarray([0, 1, 2, 2]))
+            counts.append(len(checks))
+        assert counts[2:] == [counts[2]] * 4 + [counts[2] + 1] * 3
 
     def test_a_state_that_is_loaded_counts(self, xp: Any) -> None:
         found = []

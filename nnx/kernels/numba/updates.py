@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import sqrt
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,21 @@ from nnx.kernels.numpy.elementwise import DTYPES
 
 
 @compiled
-def _descend(w: Any, g: Any, rate: Any, decay: Any) -> None:
+def _descend(w: Any, g: Any, rate: Any, decay: Any, decays: Any) -> None:
     for i in range(w.size):
         direction = g[i]
-        if decay != 0:
+        if decays:
             direction += decay * w[i]
         w[i] -= rate * direction
 
 
 @compiled
-def _descend_with_momentum(w: Any, g: Any, v: Any, rate: Any, decay: Any, momentum: Any, nesterov: Any) -> None:
+def _descend_with_momentum(
+    w: Any, g: Any, v: Any, rate: Any, decay: Any, decays: Any, momentum: Any, nesterov: Any
+) -> None:
     for i in range(w.size):
         direction = g[i]
-        if decay != 0:
+        if decays:
             direction += decay * w[i]
         v[i] = v[i] * momentum + direction
         w[i] -= rate * (direction + momentum * v[i] if nesterov else v[i])
@@ -34,10 +37,10 @@ def _descend_with_momentum(w: Any, g: Any, v: Any, rate: Any, decay: Any, moment
 @compiled
 def _adam(
     w: Any, g: Any, m: Any, v: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, root: Any, eps: Any, rate: Any,
-    penalty: Any, kept: Any,
+    kept: Any, penalty: Any, penalized: Any,
 ) -> None:  # fmt: skip
     for i in range(w.size):
-        slope = g[i] if penalty == 0 else g[i] + penalty * w[i]
+        slope = g[i] + penalty * w[i] if penalized else g[i]
         m[i] = m[i] * beta1 + rest1 * slope
         v[i] = v[i] * beta2 + slope * slope * rest2
         w[i] = w[i] * kept - m[i] / (sqrt(v[i]) / root + eps) * rate
@@ -46,10 +49,10 @@ def _adam(
 @compiled
 def _amsgrad(
     w: Any, g: Any, m: Any, v: Any, largest: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any, root: Any, eps: Any,
-    rate: Any, penalty: Any, kept: Any,
+    rate: Any, kept: Any, penalty: Any, penalized: Any,
 ) -> None:  # fmt: skip
     for i in range(w.size):
-        slope = g[i] if penalty == 0 else g[i] + penalty * w[i]
+        slope = g[i] + penalty * w[i] if penalized else g[i]
         m[i] = m[i] * beta1 + rest1 * slope
         v[i] = v[i] * beta2 + slope * slope * rest2
         largest[i] = np.maximum(largest[i], v[i])
@@ -91,7 +94,7 @@ def _run(
 ) -> bool:
     """Run the loop of a rule, if all arrays are contiguous, and those of a parameter of one dtype and size.
 
-    The loops would read and write beyond the end of an array that is smaller.
+    The loops would read and write beyond the end of an array that is smaller. Nothing is written before all is known.
     """
     rows = [*zip(parameters, gradients, *state.values(), strict=True)]
     for row in rows:
@@ -99,18 +102,16 @@ def _run(
             return False
         dtype, size = row[0].dtype, row[0].size
         for x in row:
-            if type(x) is not np.ndarray or x.dtype is not dtype or not x.flags.c_contiguous:
+            if type(x) is not np.ndarray or (x.dtype is not dtype and x.dtype != dtype) or not x.flags.c_contiguous:
                 return False
             if x.size != size and (x.size or x is row[1]):  # it is empty where a parameter has no such state
                 return False
     if flushed or PerParameter in map(type, hyperparameters.values()):
-        return _run_each(choose, rows, [*state], step, hyperparameters, flushed)
-    kinds: dict[Any, Chosen] = {}
+        _run_each(choose, rows, [*state], step, hyperparameters, flushed)
+        return True
+    chosen = {dtype: choose(hyperparameters, step, dtype.type) for dtype in {*map(_dtype, parameters)}}
     for row in rows:
-        dtype = row[0].dtype
-        if dtype not in kinds:
-            kinds[dtype] = choose(hyperparameters, step, dtype.type)
-        loop, kept, numbers = kinds[dtype]
+        loop, kept, numbers = chosen[row[0].dtype]
         if kept:
             loop(*map(_flat, row), *numbers)
         else:
@@ -125,42 +126,45 @@ def _run_each(
     step: int,
     hyperparameters: Mapping[str, Any],
     flushed: Collection[str],
-) -> bool:
+) -> None:
     """Do the same where hyperparameters differ, so that not all have all kinds of state, or state is flushed."""
+    calls = []
     for row, own in zip(rows, spread(hyperparameters), strict=False):
-        kind = row[0].dtype.type
+        kind, flat = row[0].dtype.type, [*map(_flat, row)]
         loop, kept, numbers = choose(own, step, kind)
-        for name, x in zip(names, row[2:], strict=True):
-            if name in flushed:
-                _flush(x.ravel(), kind(TINY * float(np.finfo(kind).smallest_normal)))
-        loop(*map(_flat, row[: 2 + kept]), *numbers)
-    return True
+        least = kind(TINY * float(np.finfo(kind).smallest_normal))
+        calls += [(_flush, (x, least)) for name, x in zip(names, flat[2:], strict=True) if name in flushed]
+        calls.append((loop, (*flat[: 2 + kept], *numbers)))
+    for loop, arguments in calls:
+        loop(*arguments)
 
 
 @fused("descend")
 def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
-    rate, decay, momentum = kind(own["learning_rate"]), kind(own["weight_decay"]), own["momentum"]
-    if not momentum:
-        return _descend, 0, (rate, decay)
-    return _descend_with_momentum, 1, (rate, decay, kind(momentum), own["nesterov"])
+    decay, momentum = own["weight_decay"], own["momentum"]
+    numbers = kind(own["learning_rate"]), kind(decay), bool(decay)  # the number itself decides, as in the rule
+    return (
+        (_descend_with_momentum, 1, (*numbers, kind(momentum), own["nesterov"])) if momentum else (_descend, 0, numbers)
+    )
 
 
 @fused("adam")
 def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
-    return _with_moments(own, step, kind, own["weight_decay"], 1.0)
+    return _with_moments(own, step, kind, 1.0, own["weight_decay"])
 
 
 @fused("adamw")
 def _(own: Mapping[str, Any], step: int, kind: Any) -> Chosen:
-    return _with_moments(own, step, kind, 0.0, 1.0 - own["learning_rate"] * own["weight_decay"])
+    return _with_moments(own, step, kind, 1.0 - own["learning_rate"] * own["weight_decay"], 0.0)
 
 
-def _with_moments(own: Mapping[str, Any], step: int, kind: Any, penalty: float, share: float) -> Chosen:
+def _with_moments(own: Mapping[str, Any], step: int, kind: Any, share: float, penalty: float) -> Chosen:
     (beta1, beta2), count = own["betas"], step + 1
     root, rate = (1.0 - beta2**count) ** 0.5, own["learning_rate"] / (1.0 - beta1**count)
-    numbers = (beta1, 1.0 - beta1, beta2, 1.0 - beta2, root, own["eps"], rate, penalty, share)
+    numbers = (beta1, 1.0 - beta1, beta2, 1.0 - beta2, root, own["eps"], rate, share, penalty)
     loop, kept = (_amsgrad, 3) if own["amsgrad"] else (_adam, 2)
-    return loop, kept, (*map(kind, numbers),)
+    return loop, kept, (*map(kind, numbers), bool(penalty))
 
 
+_dtype = attrgetter("dtype")
 _flat = np.ndarray.ravel  # of contiguous arrays, which gives a view
