@@ -217,8 +217,8 @@ class _Own(DividedObjective):
         return found
 
     def _divisor(self, batch: Tree, outputs: Any) -> int | Array | None:
-        if hasattr(self.loss, "divisor"):
-            return self.loss.divisor(batch, outputs)
+        if (own := _own_divisor(self.loss)) is not None:
+            return own(batch, outputs)
         weight = batch.get(WEIGHT) if isinstance(batch, Mapping) else None
         return namespace(weight).sum(weight) if is_array(weight) else samples_in(batch)
 
@@ -228,7 +228,11 @@ def divisor_of(objective: Any, inner: DividedObjective) -> Callable[[Any, Any], 
 
     If there is none, it is taken for a function around ``inner``, and divides by what that does.
     """
-    return getattr(inspect.unwrap(objective), "divisor", inner.divisor)
+    return _own_divisor(objective) or inner.divisor
+
+
+def _own_divisor(objective: Any) -> Callable[[Any, Any], int | Array | None] | None:
+    return getattr(inspect.unwrap(objective, stop=lambda found: hasattr(found, "divisor")), "divisor", None)
 
 
 def settle_on(model: Module, batch: Any) -> None:

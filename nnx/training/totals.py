@@ -96,9 +96,21 @@ class Totals:
                 error.message = f"metric {name!r}: {error.message}"
                 raise
         if self._expects_numbers:
-            for name, metric in self._sums.items():
-                expect_number(name, metric.compute())
-            self._expects_numbers = False
+            self._expect_numbers(before)
+
+    def _expect_numbers(self, before: list[Any]) -> None:
+        """Refuse a metric that is no number; nothing is added then."""
+        self._expects_numbers = False
+        for name, metric in self._sums.items():
+            try:
+                value = metric.compute()
+            except Exception:
+                continue
+            try:
+                expect_number(name, value)
+            except ArgumentError:
+                self.restore(before)
+                raise
 
     def read(self, watch: Watch | None = None) -> dict[str, Any]:
         """Return the loss and the metrics as numbers, and as NumPy arrays what is more than a number.

@@ -1,11 +1,14 @@
 """An update of several batches, the loss of an epoch and that of an evaluation are those of one large batch."""
 
+import functools
+
 import numpy as np
 import pytest
 
 import nnx
 from nnx.testing import assert_close
 from nnx.training import evaluate
+from nnx.training.step import as_objective, divisor_of
 
 RNG = np.random.default_rng(4)
 X, TARGET, WEIGHT = RNG.normal(size=(9, 4, 5)), RNG.integers(-1, 3, (9, 4)), RNG.uniform(0.5, 3.0, 9)
@@ -128,3 +131,22 @@ def test_a_function_around_the_objective_divides_by_what_the_loss_does(xp):
     plain, around = (prepare(xp, "classes", accumulate=2, callbacks=chosen) for chosen in ([], [Around()]))
     data = batches(xp, True)
     assert plain.fit(data, data, epochs=2).rows == around.fit(data, data, epochs=2).rows
+
+
+def test_a_function_around_an_objective_may_have_a_divisor_of_its_own():
+    base = nnx.training.supervised(nnx.CrossEntropy(axis=-1, ignore_index=-1))
+
+    @functools.wraps(base)
+    def half(model, batch):
+        value, outputs = base(model, batch)
+        return value / 2, outputs
+
+    model, data = nnx.Linear(5, 3, rng=0), [{"input": X[:2].astype("f4"), "target": TARGET[:2]}]
+    outputs = model(data[0]["input"])
+    counted = int((TARGET[:2] != -1).sum())
+    for divisor, expected in ((None, counted), (lambda batch, outputs: 1000, 1000)):
+        if divisor is not None:
+            half.divisor = divisor
+        # As the trainer's own, and in the place of another one.
+        assert as_objective(half).divisor(data[0], outputs) == expected
+        assert divisor_of(half, as_objective(nnx.MSE()))(data[0], outputs) == expected

@@ -480,3 +480,22 @@ def test_a_metric_that_is_no_number_is_refused_at_the_first_batch():
     assert (trainer.step, trainer.batch) == (0, 0)
     assert_close(model.parameters(), before, rtol=0.0)
     assert trainer.evaluate(loaders(NumPy)[1])["confusion_matrix"].sum() == 40
+
+
+def test_a_metric_may_need_more_than_one_batch():
+    class Variance(nnx.metrics.Metric):
+        sums = ("count", "total", "squares")
+
+        def measure(self, output, target):
+            value = np.asarray(output, np.float64)[:, 0]
+            return {"count": len(value), "total": value.sum(), "squares": (value**2).sum()}
+
+        def result(self, count, total, squares):
+            if count < 2:
+                raise NnxError("needs two examples")
+            return (squares - total**2 / count) / (count - 1)
+
+    model, x, y = network(NumPy), *digits(4)
+    trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.0), metrics=[Variance()])
+    found = trainer.fit([(x[:1], y[:1]), (x[1:], y[1:])], epochs=1).rows[0]["variance"]
+    assert found == pytest.approx(float(np.var(model(x)[:, 0], ddof=1)), rel=1e-5)
