@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import sqrt
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -97,6 +96,8 @@ def _run(
     The loops would read and write beyond the end of an array that is smaller. Nothing is written before all is known.
     """
     rows = [*zip(parameters, gradients, *state.values(), strict=True)]
+    is_uniform = not flushed and PerParameter not in map(type, hyperparameters.values())
+    chosen: dict[Any, Chosen] = {}
     for row in rows:
         if type(row[0]) is not np.ndarray or row[0].dtype not in DTYPES:
             return False
@@ -106,10 +107,11 @@ def _run(
                 return False
             if x.size != size and (x.size or x is row[1]):  # it is empty where a parameter has no such state
                 return False
-    if flushed or PerParameter in map(type, hyperparameters.values()):
+        if is_uniform and dtype not in chosen:
+            chosen[dtype] = choose(hyperparameters, step, dtype.type)
+    if not is_uniform:
         _run_each(choose, rows, [*state], step, hyperparameters, flushed)
         return True
-    chosen = {dtype: choose(hyperparameters, step, dtype.type) for dtype in {*map(_dtype, parameters)}}
     for row in rows:
         loop, kept, numbers = chosen[row[0].dtype]
         if kept:
@@ -166,5 +168,4 @@ def _with_moments(own: Mapping[str, Any], step: int, kind: Any, share: float, pe
     return loop, kept, (*map(kind, numbers), bool(penalty))
 
 
-_dtype = attrgetter("dtype")
 _flat = np.ndarray.ravel  # of contiguous arrays, which gives a view

@@ -37,7 +37,14 @@ def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
     def rule(wanted: Sequence[Any], x: Any, weight: Any, bias: Any = None) -> tuple[Any, Pullback] | Declined:
         """Multiply all rows by the weight in one product, and add the bias where the result is."""
         dtype, shape = x.dtype, x.shape
-        if not _fit(x, weight, bias):
+        # Asked here, and not in a function of its own, whose call costs as much as all of these questions.
+        is_common = (
+            (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
+            and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
+            and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
+            and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
+        )
+        if not is_common:
             return Declined(
                 "x, weight and bias are not NumPy arrays of one dtype of at least 32 bits, with fitting shapes"
             )
@@ -72,17 +79,6 @@ def linear_rule(add: Any = None, add_up: Any = None) -> Callable[..., Any]:
         return y if len(shape) == 2 else y.reshape((*shape[:-1], weight.shape[1])), pullback
 
     return rule
-
-
-def _fit(x: Any, weight: Any, bias: Any) -> bool:
-    """Return whether these are NumPy arrays of one dtype of at least 32 bits, with fitting shapes."""
-    dtype, shape = x.dtype, x.shape
-    return bool(
-        (type(weight) is np.ndarray and (bias is None or type(bias) is np.ndarray))
-        and (weight.ndim == 2 and shape and shape[-1] == weight.shape[0])
-        and (dtype.kind in "fc" and dtype.itemsize > 2 and weight.dtype == dtype)
-        and (bias is None or (bias.shape == weight.shape[1:] and bias.dtype == dtype))
-    )
 
 
 linear.kernel("numpy", fresh=True)(linear_rule())
