@@ -1,6 +1,7 @@
 """The kernel for NumPy, whose blocks are too large for the arrays of other tests to need more than one."""
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def test_in_many_blocks(tier, case, elements, transposed):
         if tier == "compiled":
             patch.setattr("nnx.kernels.numba.convolutions._ELEMENTS", elements)
         with nnx.use_kernels(tier):
-            assert nnx.kernels.explain(function, *args, **case.options).chosen in {f"numpy, {tier}", "numpy, native"}
+            choice = nnx.kernels.explain(function, *args, **case.options)
+            has_loop = tier == "compiled" and len(shape) < 5 and math.prod(case.weight[2:]) > 1
+            assert choice.chosen == ("numpy, compiled" if has_loop else "numpy, native")
             found, native = nnx.vjp(lambda *args: function(*args, **case.options), *args)
         assert_close((found, native(g)), (expected, pullback(g)), rtol=1e-10, atol=1e-12)
 
