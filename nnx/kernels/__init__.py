@@ -24,9 +24,10 @@ def _numpy() -> None:
     if COMPILED in ASKED and importlib.util.find_spec("numba") is not None:
         try:
             importlib.import_module("nnx.kernels.numba")
-        except ImportError as error:  # such as one that refuses a NumPy newer than itself
+        except Exception as error:  # it refuses a NumPy newer than itself, or a library of it is broken or missing
             warnings.warn(
-                f"Numba is installed but cannot be imported, so nnx runs without its loops: {error}",
+                "Numba is installed but cannot be imported, so nnx runs without its compiled loops: "
+                f"{type(error).__name__}: {error}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -7,17 +7,20 @@ import numpy as np
 from numba import float32, njit
 from numba.extending import overload
 
+from nnx.kernels.numba.caching import Kept
+
 
 def compiled(loop: Callable[..., Any]) -> Any:
     """Return a loop over arrays as machine code; a decorator.
 
-    Division by zero gives infinity or NaN, as in NumPy. If there is no place for a cache, it is compiled in each
-    process. What was kept is used until the loop's own file changes: remove ``__pycache__`` after a change to what it
-    takes from another one.
+    Division by zero gives infinity or NaN, as in NumPy. If there is no place for a cache, or Numba's has changed, it is
+    compiled in each process.
     """
     try:
-        return njit(loop, cache=True, nogil=True, error_model="numpy")
-    except RuntimeError:  # neither the source's folder nor the user's can be written
+        made = njit(loop, cache=True, nogil=True, error_model="numpy")
+        made._cache = Kept(made._cache)
+        return made
+    except (RuntimeError, AttributeError, OSError):  # such as folders of the source and the user without write access
         return njit(loop, nogil=True, error_model="numpy")
 
 
