@@ -15,7 +15,7 @@ Seen = Callable[[str, Primitive[..., Any], Sequence[int], Sequence[Any], dict[st
 
 
 class MeteredTape(Tape):
-    """A tape whose operations belong to an owner: what the meter counts in between is his, and so is the way back.
+    """A tape whose operations belong to an owner: what the meter counts in between is charged to it.
 
     All that is counted has an owner, also the work around the operations. What one operation leads to on the way back,
     such as the sum of two cotangents, is that of the operation.

@@ -72,7 +72,7 @@ def one_hot_mask(chosen: Chosen, shape: Shape, axis: int) -> Array:
     return chosen.index == along(numbers, len(shape), axis)
 
 
-def divisor_of(chosen: Chosen, reduction: str) -> Any:
+def mean_divisor(chosen: Chosen, reduction: str) -> Any:
     """Return what the sum over the examples is divided by: for a mean the sum of the weights, or 1 if that is 0."""
     if reduction != "mean":
         return 1.0

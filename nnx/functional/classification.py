@@ -14,8 +14,8 @@ from nnx.functional.class_targets import (
     check_probabilities,
     check_scores,
     choose,
-    divisor_of,
     expected,
+    mean_divisor,
     one_hot_mask,
     picked,
     reduce_by,
@@ -94,7 +94,7 @@ def cross_entropy(
         return reduce_by(-expected(weights, log_probabilities, axis), count, reduction)
     chosen = choose(logits, target, weight, axis, ignore_index)
     values = _of_indices(chosen, log_probabilities, weight, axis, label_smoothing)
-    return reduce_by(values, divisor_of(chosen, reduction), reduction)
+    return reduce_by(values, mean_divisor(chosen, reduction), reduction)
 
 
 @cross_entropy.with_pullback(fresh=True)
@@ -121,7 +121,7 @@ def _(
         values = -expected(weights, log_probabilities, axis)
     else:
         chosen = choose(logits, target, weight, axis, ignore_index)
-        divisor = divisor_of(chosen, reduction)
+        divisor = mean_divisor(chosen, reduction)
         values = _of_indices(chosen, log_probabilities, weight, axis, label_smoothing)
 
     def pullback(cotangent: Array) -> tuple[Array | None, Array | None, Array | None]:
@@ -196,7 +196,7 @@ def nll(
     chosen = choose(log_probabilities, target, weight, axis, ignore_index)
     found = picked(chosen, log_probabilities, axis)
     values = -namespace(found).squeeze(found, axis=axis)
-    return reduce_by(values, divisor_of(chosen, reduction), reduction)
+    return reduce_by(values, mean_divisor(chosen, reduction), reduction)
 
 
 @nll.with_pullback(fresh=True)
@@ -213,7 +213,7 @@ def _(
 ) -> tuple[Array, Pullback]:
     axis, target = _check_nll(log_probabilities, target, weight, axis, ignore_index)
     chosen, shape = choose(log_probabilities, target, weight, axis, ignore_index), tuple(log_probabilities.shape)
-    divisor = divisor_of(chosen, reduction)
+    divisor = mean_divisor(chosen, reduction)
     args, options = (log_probabilities, target, weight), {"axis": axis, "ignore_index": ignore_index}
     by_weight = traced_pullback(nll, wanted, args, 2, reduction=reduction, **options)
 

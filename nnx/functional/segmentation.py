@@ -11,7 +11,7 @@ from nnx.functional.class_targets import (
     check_indices,
     check_scores,
     choose,
-    divisor_of,
+    mean_divisor,
     one_hot_mask,
     reduce_by,
     unreduce_by,
@@ -85,7 +85,7 @@ def focal(
     log_p = _log_p(chosen, log_softmax(logits, axis=axis), axis)
     xp = namespace(log_p, weight)
     values = -chosen.weight * _power(-xp.expm1(log_p), gamma) * log_p
-    return reduce_by(xp.squeeze(values, axis=axis), divisor_of(chosen, reduction), reduction)
+    return reduce_by(xp.squeeze(values, axis=axis), mean_divisor(chosen, reduction), reduction)
 
 
 @focal.with_pullback(fresh=True)
@@ -105,7 +105,7 @@ def _(
     options: dict[str, Any] = {"gamma": gamma, "axis": axis, "reduction": reduction, "ignore_index": ignore_index}
     by_weight = traced_pullback(focal, wanted, (logits, target, weight), 2, **options)
     chosen = choose(logits, target, weight, axis, ignore_index)
-    divisor = divisor_of(chosen, reduction)
+    divisor = mean_divisor(chosen, reduction)
     xp = namespace(logits, weight)
     all_log_p = log_softmax(logits, axis=axis)
     log_p = _log_p(chosen, all_log_p, axis)

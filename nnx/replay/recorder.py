@@ -44,7 +44,7 @@ class Call:
     fallback : callable or None
         What to call if the function declines the values that it is given.
     overwrites : (Wanted, bool) or None
-        Of a pullback: whether it may write into its cotangent, which it is told through this object.
+        Of a pullback: whether it may write into its cotangent, which it reads from this object.
     is_effect : bool
         Whether it is made for what it does to a model or an optimizer, and not only for its result.
     """

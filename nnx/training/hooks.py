@@ -16,8 +16,8 @@ class Callback:
     Callbacks are called in the order in which the trainer has them, at the end of a fit in the opposite one. What a
     callback remembers from batch to batch belongs into :meth:`state_dict`, so that a resumed run is the same as one
     that was never stopped. If a hook raises, the fit ends with the state of the last whole batch, and
-    :meth:`on_fit_end` is still called, so that it is saved. What came to an end, a batch, an epoch or the fit, is told
-    to all callbacks, even if one of them raises.
+    :meth:`on_fit_end` is still called, so that it is saved. When a batch, an epoch or the fit ends, all callbacks are
+    called, even if one of them raises.
 
     A method named ``on_...`` that is none of the hooks, or takes other arguments, is an error when the trainer is made.
     In each hook ``trainer`` is the :class:`nnx.Trainer`.
@@ -166,7 +166,7 @@ class Hooks:
         return {name: callback.state_dict() for name, callback in self._named().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Hand each callback its state; one that is new starts afresh, and the state of one that is missing is told.
+        """Hand each callback its state; a new one starts afresh, and for the state of a missing one there is a warning.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What callbacks monitor is looked for before training, and the nearest name is told."""
+"""What callbacks monitor is looked for before training, and an error suggests the nearest name."""
 
 import numpy as np
 import pytest

@@ -63,7 +63,7 @@ def test_named_callbacks_may_change_places():
     assert (one.total, two.total) == (3, 6)
 
 
-def test_a_state_that_is_left_out_is_told():
+def test_a_state_that_is_left_out_gives_a_warning():
     first = trainer_of(Count(1, "one"), Count(2, "two"))
     first.fit(DATA, epochs=2)
     second = trainer_of(Count(1, "one"))

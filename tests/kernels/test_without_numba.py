@@ -57,13 +57,13 @@ def run(folder, code=STEP, **environment):
 
 
 @pytest.mark.parametrize("error", ["ImportError", "OSError", "SystemError", "AttributeError"])
-def test_a_numba_that_cannot_be_imported_is_told_and_left_out(tmp_path, error):
+def test_a_numba_that_cannot_be_imported_gives_a_warning_and_is_left_out(tmp_path, error):
     package = tmp_path / "numba"
     package.mkdir()
     (package / "__init__.py").write_text(f"raise {error}('Numba needs NumPy 1.0 or less')")
     found, native = run(tmp_path), run(tmp_path, NNX_KERNELS="native")
-    told = "RuntimeWarning: Numba is installed but cannot be imported, so nnx runs without its compiled loops: "
-    assert f"{told}{error}: Numba needs NumPy 1.0 or less" in found.stderr
+    warning = "RuntimeWarning: Numba is installed but cannot be imported, so nnx runs without its compiled loops: "
+    assert f"{warning}{error}: Numba needs NumPy 1.0 or less" in found.stderr
     assert found.stdout == native.stdout
     assert native.stderr == ""
 

@@ -458,7 +458,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_from_before(xp):
 
 
 @np.errstate(all="ignore")
-def test_an_overflow_of_the_loss_alone_is_told_apart():
+def test_an_overflow_of_the_loss_alone_is_distinguished():
     x = np.full((2, 3), 1e30, np.float32)
     with pytest.raises(NonFiniteError, match="the output of every layer is finite: MSE overflowed"):
         evaluate(nnx.ReLU(), nnx.MSE(), DataLoader((x, np.zeros_like(x)), 2))

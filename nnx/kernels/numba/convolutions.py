@@ -77,7 +77,7 @@ class _Form(NamedTuple):
     taps: int
 
     def blocks(self, images: int, channels: int) -> Iterator[tuple[slice, slice, tuple[Any, ...]]]:
-        """Yield which images, which windows, and what else a loop is told about a block."""
+        """Yield which images, which windows, and what else a loop needs to know about a block."""
         rows, count = self.output
         row = channels * self.taps * count
         step = max(1, _ELEMENTS // (row * rows))

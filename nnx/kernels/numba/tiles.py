@@ -22,7 +22,7 @@ def suits(windows: Windows, groups: int, weight: Any) -> bool:
     """Return whether windows over images, and a weight, are such that this is quicker.
 
     The error is of the order of that of other methods, but is relative to the largest numbers of a tile, instead of a
-    window. So who asks for float64 gets the sum that the formula says.
+    window. So float64 gets the plain sum of the formula.
     """
     return (
         weight.dtype == np.float32
