@@ -1,11 +1,14 @@
 """A pullback of a user may return a cotangent of another shape: a loop must not read what lies behind it."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 import nnx
 from nnx import functional as F
 
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba is not installed")
 X = np.random.default_rng(0).normal(size=(2, 3, 6, 8))
 WEIGHT = np.ones((4, 3, 3, 3))
 STATE, ROWS = np.ones((2, 5)), np.ones((60, 50))

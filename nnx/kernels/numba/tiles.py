@@ -45,7 +45,7 @@ def correlate_in_tiles(x: Any, weight: Any, windows: Windows) -> Any:
     kernels = _of_kernels(x.dtype).dot(weight.reshape(out * channels, 9).T).reshape(16, out, channels)
     tiles = rows // 2 * (count + 2) // 2
     seen, found = np.empty((16, channels, tiles), x.dtype), np.empty((16, out, tiles), x.dtype)
-    phases, between = np.zeros((2, 2, tiles + count // 2 + 1), x.dtype), np.zeros((2, 4, tiles + 1), x.dtype)
+    phases, between = np.zeros((2, 2, tiles + count // 2 + 2), x.dtype), np.zeros((2, 4, tiles + 1), x.dtype)
     y = np.empty((images, out, rows, count), x.dtype)
     for source, target in zip(x.reshape(images, channels, -1), y.reshape(images, out, -1), strict=True):
         _transform(source, seen, phases, between, windows.sizes, before, windows.output)
