@@ -61,12 +61,12 @@ def run(workloads: list, options: argparse.Namespace) -> tuple[list, dict]:
     """Return the results of workloads, with their peaks of memory, and the errors of those that disagree."""
     from benchmarks import peak
     from benchmarks.race import DisagreementError, race
-    from benchmarks.timing import settle_allocator
+    from nnx.backend import keep_freed_memory
 
     settings = {"rounds": options.rounds, "budget": options.budget, "clock": CLOCKS[options.clock]}
     if options.quick:
         settings |= {"rounds": 7, "shortest": 1e-4}
-    settle_allocator()
+    keep_freed_memory()
     pairs, errors = [], {}
     for workload in workloads:
         print(workload.name, end=" ... ", file=sys.stderr, flush=True)

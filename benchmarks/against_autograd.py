@@ -11,7 +11,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 from functions import CASES, normal
-from timing import ratio, settle_allocator
+from timing import ratio
 
 import nnx
 
@@ -56,6 +56,6 @@ def against_hand():
 
 
 if __name__ == "__main__":
-    settle_allocator()
+    nnx.backend.keep_freed_memory()
     against_autograd()
     against_hand()

@@ -4,7 +4,7 @@ Run with ``OMP_NUM_THREADS=1``. PyTorch is held to one thread too.
 """
 
 import numpy as np
-from timing import ratio, settle_allocator
+from timing import ratio
 
 import nnx
 
@@ -52,7 +52,7 @@ def main():
     import torch
 
     torch.set_num_threads(1)
-    settle_allocator()
+    nnx.backend.keep_freed_memory()
     rng = np.random.default_rng(0)
     print(f"{'batch, heads, time, features':30}{'':8}{'':9}{'torch ms':>10}{'numpy/torch':>13}{'over torch/torch':>18}")
     for shape in CASES:

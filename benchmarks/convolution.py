@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import torch
-from timing import ratio, settle_allocator
+from timing import ratio
 
 import nnx
 
@@ -67,7 +67,7 @@ def step_of_torch(x, weight, bias, g, options):
 
 def main():
     """Print a row for each case."""
-    settle_allocator()
+    nnx.backend.keep_freed_memory()
     torch.set_num_threads(1)
     print(f"{'case':30} {'torch ms':>9} {'numpy/torch':>12} {'over torch/torch':>17}")
     for name, *sizes, options in CASES:

@@ -10,7 +10,7 @@ import statistics
 
 import numpy as np
 from functions import CASES, mlp, normal, normalize
-from timing import ratio, settle_allocator
+from timing import ratio
 
 import nnx
 
@@ -124,7 +124,7 @@ def table(cases):
 
 
 if __name__ == "__main__":
-    settle_allocator()
+    nnx.backend.keep_freed_memory()
     ratios = table(LARGE)
     mean = math.exp(statistics.fmean(math.log(each) for each in ratios))
     print(f"{'geometric mean of nnx':53}{mean:10.2f}   (target 3)\n")

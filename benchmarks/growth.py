@@ -184,9 +184,10 @@ def main(arguments: list[str] | None = None) -> int:
     if options.stored:
         found = json.loads(options.stored.read_text("utf-8"))
     else:
-        from benchmarks import record, timing
+        from benchmarks import record
+        from nnx.backend import keep_freed_memory
 
-        timing.settle_allocator()
+        keep_freed_memory()
         chosen = {name: curve for name, curve in curves().items() if name in (options.names or curves())}
         measured = {name: measure(name, curve, options.budget, options.quick) for name, curve in chosen.items()}
         found = {**record.conditions(core, "cpu"), "curves": measured}

@@ -5,7 +5,7 @@ thread too.
 """
 
 import numpy as np
-from timing import ratio, settle_allocator
+from timing import ratio
 
 import nnx
 
@@ -31,7 +31,7 @@ def main():
     import torch
 
     torch.set_num_threads(1)
-    settle_allocator()
+    nnx.backend.keep_freed_memory()
     print(f"{'layer':6}{'batch, time, in, hidden':26}{'what':24}{'nnx ms':>8}{'torch ms':>10}{'ratio':>7}")
     for kind in ("LSTM", "GRU", "RNN"):
         function = getattr(nnx.functional, kind.lower())

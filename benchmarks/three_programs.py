@@ -106,9 +106,9 @@ def main():
     warnings.simplefilter("ignore")  # scikit-learn tells that it has not converged
     sys.path.append(str(ROOT / "tests" / "helpers"))  # where pages.py is
 
-    from timing import settle_allocator
+    from nnx.backend import keep_freed_memory
 
-    settle_allocator()
+    keep_freed_memory()
     text = "".join((ROOT / "docs" / page).read_text("utf-8") for page, _ in LIBRARIES.values())
     if gone := [old for old in AS_MUCH_WORK if old not in text]:
         raise SystemExit(f"the pages have no {gone[0]} any more; change AS_MUCH_WORK")

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import numpy as np
-
 Around = Callable[[], AbstractContextManager[Any]]
 
 
@@ -24,15 +22,6 @@ class Spread(NamedTuple):
         """Return that of a list; one number is its own quartiles."""
         lower, median, upper = statistics.quantiles(numbers, n=4) if len(numbers) > 1 else numbers * 3
         return cls(median, lower, upper)
-
-
-def settle_allocator():
-    """Free one large array, after which the C library holds on to the memory of smaller ones, as in any longer program.
-
-    At the start of a process glibc returns arrays of 128 KB or more to the system at once, and each new one is then
-    paid for in page faults, which on some virtual machines cost several times the computation itself.
-    """
-    np.ones(3_900_000)
 
 
 def seconds(function, clock=time.perf_counter):

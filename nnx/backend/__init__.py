@@ -5,6 +5,7 @@ Only this folder and ``nnx/kernels`` may name an array library.
 
 from nnx.backend.deferring import foreign_function, operator_of_ufunc
 from nnx.backend.device_memory import peak_of_device
+from nnx.backend.host_memory import keep_freed_memory
 from nnx.backend.in_place import (
     add_into,
     copied,
@@ -91,6 +92,7 @@ __all__ = [
     "is_real_floating",
     "is_symbolic",
     "is_view",
+    "keep_freed_memory",
     "keep_mask",
     "library_name",
     "maximum_into",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from nnx.backend import BACKENDS
+from nnx.backend import BACKENDS, keep_freed_memory
 from nnx.cli import FAILED, LOSSES
 from nnx.version import __version__
 
@@ -173,6 +173,7 @@ def train(
     from nnx.cli.requests import chosen_configuration, go_on
     from nnx.cli.train import train
 
+    keep_freed_memory()  # the process is the command's own
     if out is not None and not str(out).strip(".") and out == Path():
         raise click.UsageError("expected a directory for --out, got the current one; name a new one")
     output = Output()
