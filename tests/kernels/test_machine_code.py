@@ -46,6 +46,8 @@ def test_it_is_stale_when_anything_changes_that_a_loop_is_made_of(tmp_path):
         path = tmp_path / "nnx/kernels" / name
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
+        if importlib.util.find_spec("resource") is not None:
+            run(tmp_path, LIMIT.format(4096) + CALL)  # the index is written, and what it names is not
         numbers, hits = run(tmp_path)
         assert hits == 0
         assert numbers not in seen
@@ -58,12 +60,12 @@ def test_a_disk_without_room_does_not_end_a_call(tmp_path, limit):
     found, hits = run(tmp_path, LIMIT.format(limit) + CALL)
     assert hits == 0
     assert not [*tmp_path.rglob("*.nbc")]
-    assert not [*tmp_path.rglob("gelu*.nbi")]
     assert run(tmp_path) == (found, 0)
     assert run(tmp_path) == (found, 1)
     for path in tmp_path.rglob("gelu*.nb?"):
         path.write_bytes(path.read_bytes()[:50])
     assert run(tmp_path) == (found, 0)
+    assert run(tmp_path) == (found, 1)
 
 
 def test_a_numba_with_another_cache_keeps_nothing(monkeypatch):

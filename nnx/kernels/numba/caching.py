@@ -1,7 +1,6 @@
 """Machine code on disk. Numba's own cache asks only whether the file of a loop has changed, and may end a call."""
 
 import functools
-import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +18,7 @@ class Kept:
 
     def __init__(self, cache: Any) -> None:
         files = cache._cache_file
-        self._cache, self._index = cache, files._index_path
+        self._cache, self._index, self._load_index = cache, Path(files._index_path), files._load_index
         files._source_stamp = (files._source_stamp, _digest())
 
     def __getattr__(self, name: str) -> Any:
@@ -35,12 +34,19 @@ class Kept:
 
     def save_overload(self, signature: Any, made: Any) -> None:
         """Keep machine code, if it can be written; the call goes on without."""
-        try:
+        with suppress(Exception):  # such as a full disk
+            self._remove_what_is_stale()
             self._cache.save_overload(signature, made)
-        except Exception:  # such as a full disk
-            # The index may name a file already that could not be written, and that is there from another time.
-            with suppress(OSError):
-                os.remove(self._index)
+
+    def _remove_what_is_stale(self) -> None:
+        """Make sure that an index names no old file: one is written before the file that it names, by the same name."""
+        try:
+            if self._load_index():
+                return
+        except Exception:  # half an index
+            self._index.unlink(missing_ok=True)
+        for path in self._index.parent.glob(f"{self._index.stem}.*.nbc"):
+            path.unlink(missing_ok=True)
 
 
 @functools.cache
