@@ -163,12 +163,10 @@ def _numbered(has_pullback: Any, x: Any, axes: Axes, tables: tuple[Table, ...], 
 
 def _are_squares(over: Windows) -> bool:
     """Return whether windows are squares of four side by side, none of which hangs over an edge."""
-    return (
-        over.kernel == over.stride == (2, 2)
-        and over.dilation == (1, 1)
-        and not any(map(any, over.padding))
-        and all(2 * count <= size for count, size in zip(over.output, over.sizes, strict=True))
-    )
+    if not over.kernel == over.stride == (2, 2) or over.dilation != (1, 1) or over.padding != ((0, 0), (0, 0)):
+        return False
+    (rows, columns), (height, width) = over.output, over.sizes
+    return 2 * rows <= height and 2 * columns <= width
 
 
 def _flattened(shape: tuple[int, ...], axes: Axes) -> tuple[int, int]:
