@@ -46,7 +46,12 @@ def maximum_into(own: Array, other: Array) -> Array:
 
 
 def copied(x: Array) -> Array:
-    """Return a copy in new memory, or the array itself if it cannot be written."""
+    """Return a copy in new memory, or the array itself if it cannot be written.
+
+    The order in memory stays, since a product of matrices in another one may round otherwise.
+    """
+    if type(x) is np.ndarray:
+        return x.copy("K")
     if is_immutable(x):
         return x
     method = getattr(x, "copy", None) or getattr(x, "clone", None)  # faster than asarray; torch's clone keeps its graph

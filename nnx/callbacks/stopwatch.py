@@ -28,7 +28,8 @@ class Timing(Callback):
     The time until the next batch is taken from the data counts as ``data``, with that of the callbacks after this one;
     without an update, as in an accumulation, all that comes after the forward pass counts as ``backward``. The times
     are those of the host: on a device that computes asynchronously most of the time is spent where a value is read,
-    which is at the end of the epoch, in ``validation``. Validation has the rest of an epoch.
+    which is at the end of the epoch, in ``validation``. Validation has the rest of an epoch. A step that is recorded,
+    with ``compile=True``, has its backward pass in ``forward``.
 
     Examples
     --------
@@ -48,7 +49,8 @@ class Timing(Callback):
         self._sums = dict.fromkeys(PHASES, 0.0)
         self._mark = 0.0
         self._phase = "data"
-        self._objective: Callable[..., Any] | None = None
+        self._objective: Any = None
+        self._timed: Callable[..., Any] | None = None
 
     @property
     def total(self) -> float:
@@ -57,10 +59,12 @@ class Timing(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Begin, and see where each forward pass ends."""
-        objective = self._objective = trainer.objective
+        objective = trainer.objective
 
         @functools.wraps(objective)  # it divides by what the objective does
         def timed(model: Any, batch: Any) -> Any:
+            if self._timed is not timed:  # left behind by a fit before, inside of another function
+                return objective(model, batch)
             if self._phase == "data":  # of an epoch whose number of batches is not known
                 self._enter("validation")
             found = objective(model, batch)
@@ -68,6 +72,7 @@ class Timing(Callback):
                 self._enter("backward")
             return found
 
+        self._objective, self._timed = objective, timed
         trainer.objective = timed
         self._mark, self._phase = time.perf_counter(), "data"
 
@@ -92,8 +97,9 @@ class Timing(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Leave the trainer as it was."""
-        if self._objective is not None:
-            trainer.objective, self._objective = self._objective, None
+        if trainer.objective is self._timed:  # else another callback has put a function around it, which stays
+            trainer.objective = self._objective
+        self._objective = self._timed = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows, and the seconds of the current epoch."""

@@ -90,7 +90,7 @@ def explain(function: Callable[..., Any], *args: Any, **options: Any) -> Choice:
     Examples
     --------
     >>> import numpy as np, nnx
-    >>> nnx.kernels.explain(nnx.functional.linear, np.ones((1, 2)), np.ones((2, 3)))
+    >>> nnx.kernels.explain(nnx.functional.tanh, np.ones(2))
     Choice(chosen='numpy, native', declined={})
     """
     if not isinstance(function, Primitive):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import TracedArray
+from nnx.autodiff.outside import ACTIVE
 from nnx.backend import is_array
 from nnx.errors import UsageError
 from nnx.functional.checks import as_nonnegative
@@ -18,6 +19,7 @@ from nnx.layers.node import RUNNING, STAMP, is_running
 from nnx.layers.parameter import Buffer
 from nnx.layers.plan import plan_of, usable_plan
 from nnx.layers.printing import description, text_of
+from nnx.layers.recorded import expect_known
 from nnx.layers.settling import settle_below, settle_itself
 from nnx.layers.state import load_state
 from nnx.layers.updates import fitted, write_update
@@ -65,6 +67,8 @@ class Module(Graph):
             settle_itself(self, args, kwargs)
         outer = RUNNING.models
         if not self._is_copy:
+            if ACTIVE.recorder is not None:
+                expect_known(self)
             if self.training and TracedArray not in map(type, args) and (outer is None or not is_running(self)):
                 output = call_and_keep(self, args, kwargs)
                 if output is not NOT_KEPT:

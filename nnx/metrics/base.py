@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from nnx.autodiff import stop_gradient
+from nnx.autodiff.outside import refuse_recording
 from nnx.backend import copied, is_array, unrecorded
 from nnx.errors import ArgumentError, CheckpointError, UsageError
 from nnx.layers.config import config_of
@@ -58,6 +59,7 @@ class Metric(Configured):
 
     def update(self, *args: Any) -> None:
         """Add a batch, usually as ``update(output, target)``. Nothing is read from a device."""
+        refuse_recording(self, "update")
         found = self.measure(*(unrecorded(stop_gradient(arg)) for arg in args))
         if found.keys() != set(self.sums):
             raise UsageError(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, ClassVar, Self
 
+from nnx.autodiff.outside import refuse_recording
 from nnx.backend import copied, dtype_name, is_array, is_floating, unrecorded
 from nnx.backend.blocks import apply_rule, widened
 from nnx.backend.ownership import writable
@@ -85,6 +86,7 @@ class WeightAverage(Configured):
         UsageError
             If the parameters of the model are no longer those of the average, or it is applied just now.
         """
+        refuse_recording(self, "update")
         if self._is_applied:
             raise UsageError("the model has the averaged weights now; call update after the block of applied()")
         current, frozen = self._current()

@@ -6,7 +6,6 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from types import CellType
 from typing import Any
 
 from nnx.autodiff.outside import ACTIVE
@@ -15,8 +14,8 @@ from nnx.backend import library_name, namespace
 from nnx.backend.engines import engine_for
 from nnx.errors import ArgumentError
 from nnx.layers import Module
-from nnx.optimizers.optimizer import Optimizer
 from nnx.replay.checking import checked
+from nnx.replay.discovery import state_of
 from nnx.replay.jitted import Jitted
 from nnx.replay.lifting import Lifted
 from nnx.replay.program import Program
@@ -130,16 +129,6 @@ class Compiled:
             )
 
 
-def state_of(function: Any) -> list[Any]:
-    """Return the models and optimizers that a function uses from outside: its own object, closure and global names."""
-    code = getattr(function, "__code__", None)
-    cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or () if cell != CellType()]
-    names = getattr(function, "__globals__", {})
-    found = [function, getattr(function, "__self__", None), *cells]
-    found += [names[name] for name in getattr(code, "co_names", ()) if name in names]
-    return [part for part in found if isinstance(part, (Module, Optimizer))]
-
-
 def models_in(parts: Sequence[Any]) -> list[Module]:
     """Return the models among arguments, and those of optimizers among them, each once."""
     found = {id(part): part for part in (*parts, *(getattr(part, "model", None) for part in parts))}
@@ -162,10 +151,10 @@ def compile(function: Callable[..., Any]) -> Compiled:
     Parameters
     ----------
     function : callable
-        Such as a step of training. Modules and optimizers among its arguments, or that it names itself, are its state,
-        which each call reads and changes; what else it uses from outside is a constant. So are numbers that it reads
-        from an optimizer, attributes of other objects, and what is inside lists, dicts and arrays that are attributes
-        of a module and no parameters or buffers.
+        Such as a step of training. Modules and optimizers among its arguments, or that it or a function of the same
+        file that it calls names, are its state, which each call reads and changes; what else it uses from outside is a
+        constant. So are numbers that it reads from an optimizer, attributes of other objects, and what is inside lists,
+        dicts and arrays that are attributes of a module and no parameters or buffers.
 
     Returns
     -------
@@ -181,7 +170,9 @@ def compile(function: Callable[..., Any]) -> Compiled:
     TraceError
         On a call, where a recorded array would have to become a Python number, or is given to another library.
     UsageError
-        On the second call of a program, which is compared with the function itself, if they differ.
+        If a module with parameters or buffers is called that is not part of the state, or something is updated that
+        adds up, such as a metric or :class:`nnx.EMA`. On the second call of a program, which is compared with the
+        function itself, if they differ.
 
     Notes
     -----

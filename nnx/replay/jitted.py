@@ -12,6 +12,7 @@ from nnx.errors import UsageError
 from nnx.layers import Module
 from nnx.optimizers.optimizer import Optimizer
 from nnx.replay.cells import cells_of
+from nnx.replay.lifting import known_by
 from nnx.replay.signature import Arguments, Constants
 from nnx.tree import tree_split
 from nnx.types import Array, Tree
@@ -36,7 +37,7 @@ class Jitted:
         self, function: Callable[..., Any], engine: Callable[..., Any], arguments: Arguments, models: Sequence[Module]
     ) -> None:
         self._function, self._arguments = function, arguments
-        self._cells = [*cells_of(models)]
+        self._cells, self._known = [*cells_of(models)], known_by(models)
         self._optimizers = [part for part in arguments.objects if isinstance(part, Optimizer)]
         for optimizer in self._optimizers:
             optimizer._started()
@@ -61,7 +62,7 @@ class Jitted:
         try:
             self._write(state)
             given, named = self._arguments.filled(arrays)
-            with _Steps(self._optimizers, rates, self._fixed):
+            with _Steps(self._optimizers, rates, self._fixed, self._known):
                 output = self._function(*given, **named)
             found = self._read()
         finally:
@@ -91,8 +92,13 @@ class _Steps:
     """What optimizers ask while their step is compiled: it gets the learning rates as arrays."""
 
     def __init__(
-        self, optimizers: Sequence[Optimizer], rates: Sequence[Rates], fixed: Sequence[dict[str, Any]]
+        self,
+        optimizers: Sequence[Optimizer],
+        rates: Sequence[Rates],
+        fixed: Sequence[dict[str, Any]],
+        known: frozenset[int],
     ) -> None:
+        self.known = known
         self._own = {id(one): given | _joined(own) for one, own, given in zip(optimizers, rates, fixed, strict=True)}
 
     def __enter__(self) -> Self:

@@ -9,8 +9,14 @@ from nnx.autodiff.outside import ACTIVE
 from nnx.autodiff.traced import TracedArray
 from nnx.backend import is_array
 from nnx.layers import Module
+from nnx.layers.plan import plan_of
 from nnx.replay.cells import Cell, cells_of
 from nnx.replay.recorder import Call, Recorder, Ref
+
+
+def known_by(models: Iterable[Module]) -> frozenset[int]:
+    """Return the ids of models and of all modules in them: those whose state a record has."""
+    return frozenset(id(module) for model in models for module in (model, *plan_of(model).below))
 
 
 class Lifted:
@@ -20,11 +26,18 @@ class Lifted:
     ----------
     recorder : Recorder
     modules : iterable of Module
+
+    Attributes
+    ----------
+    known : set of int
+        The ids of the modules whose state is recorded; to call another one that has state is an error.
     """
 
     def __init__(self, recorder: Recorder, modules: Iterable[Module]) -> None:
         self.recorder = recorder
+        modules = [*modules]
         self._cells = [*cells_of(modules)]
+        self.known = known_by(modules)
         self._entries: list[int] = []
         self._values: list[Any] = []  # what was there when it was last lifted
 

@@ -33,6 +33,7 @@ def signature(values: Iterable[Any], arrays: list[Any]) -> tuple[Any, ...]:
             arrays.append(value)
             key.append(value.shape)
             key.append(value.dtype)
+            key.append(value.flags.c_contiguous)  # another kernel may take it, or BLAS add up in another order
         elif what == "object":
             key.append(id(value))
         elif what == "number":
@@ -133,7 +134,7 @@ def _marks() -> tuple[object, object]:
 
 
 def _kind_of_array(x: Any) -> Any:
-    return type(x), x.dtype, tuple(x.shape)
+    return type(x), x.dtype, tuple(x.shape), getattr(getattr(x, "flags", None), "c_contiguous", True)
 
 
 def _of_buffer(buffer: Buffer) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
+from nnx.autodiff.outside import refuse_recording
 from nnx.backend import (
     add_into,
     copied,
@@ -98,6 +99,7 @@ class Accumulation:
         CheckpointError
             If a sum that was loaded does not fit the gradients.
         """
+        refuse_recording(self, "add")
         divisor = _checked(divisor)
         if self._count and (divisor is None) != (self._weight is None):
             raise ArgumentError(

@@ -7,6 +7,7 @@ from nnx.autodiff import value_and_grad
 from nnx.errors import TraceError, UsageError
 from nnx.layers import Module
 from nnx.replay import compile as recorded
+from nnx.replay.discovery import state_of
 from nnx.training.step import WEIGHT
 from nnx.training.update import Update
 from nnx.types import Tree
@@ -47,11 +48,12 @@ class Replay:
             differentiate = value_and_grad(update.objective(stated), has_aux=True)
             self._stated = stated
             loss = getattr(stated, "loss", self._loss)  # of an objective that a callback has put in its place
-            self._made = differentiate if self.why else self._replayed(differentiate, loss)
+            self._made = differentiate if self.why else self._replayed(differentiate, stated, loss)
         return self._made
 
-    def _replayed(self, differentiate: Differentiate, loss: Any) -> Differentiate:
-        constants = loss if isinstance(loss, Module) else None
+    def _replayed(self, differentiate: Differentiate, objective: Any, loss: Any) -> Differentiate:
+        # Models that the objective has besides the one that is trained, such as a teacher, are state too.
+        constants = [*([loss] if isinstance(loss, Module) else []), *state_of(objective)]
         step: Any = recorded(lambda model, constants, batch: differentiate(model, batch))
 
         def run(model: Module, batch: Tree) -> Any:

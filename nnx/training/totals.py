@@ -88,7 +88,8 @@ class Totals:
                 if name == "loss":
                     metric.update(value, divisor)
                 elif name in self._functions:
-                    metric.update(self._functions[name](outputs, target), samples)
+                    value = self._functions[name](outputs, target)
+                    metric.update(value, 1 if is_array(value) and value.ndim else samples)
                 else:
                     metric.update(outputs, target)
             except NnxError as error:

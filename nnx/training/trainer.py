@@ -219,7 +219,7 @@ class Trainer(Resumable):
             self.batch,
             skips=self.not_finite == "skip",
         )
-        step = step_from(self.replay.of(self._update, self.objective), self._update, self._examine)
+        step = step_from(lambda *own: self.replay.of(self._update, self.objective)(*own), self._update, self._examine)
         for batch in rest_of_epoch(loader, self.batch, self.device):
             self._hooks.call("on_batch_start", self, batch)
             if not self.step:

@@ -156,6 +156,28 @@ def test_timing_of_data_whose_length_is_unknown():
     assert trainer.objective is objective
 
 
+def test_timing_leaves_a_function_around_the_objective_where_it_is():
+    class Penalty(Callback):
+        def on_fit_start(self, trainer):
+            if trainer.epoch == 0:
+                objective = trainer.objective
+
+                def penalized(model, batch):
+                    value, outputs = objective(model, batch)
+                    return value + 1.0, outputs
+
+                trainer.objective = penalized
+
+    def losses(*callbacks):
+        model, x = nnx.Linear(1, 1, rng=0), np.ones((4, 1), np.float32)
+        trainer = nnx.Trainer(model, nnx.MSE(), nnx.SGD(model, 0.1), callbacks=callbacks)
+        trainer.fit((x, x), epochs=2)
+        found = trainer.evaluate((x, x))["loss"]
+        return [found, *trainer.fit((x, x), epochs=2).column("loss")]
+
+    assert losses(Timing(), Penalty()) == losses(Penalty(), Timing()) == losses(Penalty())
+
+
 def test_memory(xp, tmp_path):
     memory = Memory()
     run([memory], xp=xp)

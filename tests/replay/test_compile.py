@@ -1,5 +1,6 @@
 """A compiled function gives what the function gives, bit for bit, call after call."""
 
+import functools
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 import nnx
+from nnx.errors import UsageError
 from nnx.layers.updates import fitted
+from nnx.training import Accumulation
 
 
 def perceptron() -> Any:
@@ -80,6 +83,13 @@ def same(xp: Any, first: Any, second: Any) -> None:
             np.testing.assert_array_equal(xp.to_numpy(a), xp.to_numpy(second[path]), err_msg=path)
 
 
+class Host:
+    """NumPy in the place of the fixture ``xp``."""
+
+    name = "numpy"
+    asarray = staticmethod(np.asarray)
+
+
 def adam(model: Any, learning_rate: float) -> Any:
     return nnx.Adam(model, learning_rate, eps=0.1)  # where a gradient is 0 but for rounding, that does not decide
 
@@ -95,6 +105,37 @@ def test_steps_are_those_of_the_function(xp: Any, name: str, optimizer: Callable
         same(xp, eager, compiled(models[1], optimizers[1], x, target))
         same(xp, models[0].state_dict(), models[1].state_dict())
     same(xp, optimizers[0].state_dict(), optimizers[1].state_dict())
+
+
+def _taught(way: str, teacher: Any) -> Any:
+    """Return a step towards a teacher, which the step has from outside."""
+
+    def taught(teacher: Any, model: Any, optimizer: Any, x: Any) -> Any:
+        value, gradients = nnx.value_and_grad(lambda m: nnx.functional.mse(m(x), teacher(x)))(model)
+        optimizer.step(gradients)
+        return value
+
+    class Agent:
+        def __init__(self) -> None:
+            self.teacher = teacher
+
+        def step(self, model: Any, optimizer: Any, x: Any) -> Any:
+            return taught(self.teacher, model, optimizer, x)
+
+    match way:
+        case "lambda":
+            return lambda *given: (lambda: taught(teacher, *given))()
+        case "partial":
+            return functools.partial(taught, teacher)
+        case "default":
+            return lambda model, optimizer, x, own=teacher: taught(own, model, optimizer, x)
+        case "helper":
+
+            def helper(*given: Any) -> Any:
+                return taught(teacher, *given)
+
+            return lambda *given: helper(*given)
+    return Agent().step
 
 
 class TestWhatIsRecordedAnew:
@@ -289,6 +330,35 @@ class TestWhatItCanHold:
             counts.append(len(checks))
         assert counts[2:] == [counts[2]] * 4 + [counts[2] + 1] * 3
 
+    @pytest.mark.parametrize("way", ["lambda", "partial", "default", "helper", "method"])
+    def test_a_model_that_is_named_in_another_way(self, way: str) -> None:
+        found = []
+        for prepare in (lambda step: step, nnx.compile):
+            model, teacher = perceptron().eval(), perceptron().eval()
+            optimizer = nnx.SGD(model, 0.1)
+            step, losses = prepare(_taught(way, teacher)), []
+            for i, (x, _) in enumerate(batches(Host, 6)):
+                if i == 3:
+                    state = teacher.state_dict()
+                    teacher.load_state_dict(state | {"0.weight": 2 * state["0.weight"]})
+                losses.append(step(model, optimizer, x))
+            found.append(losses)
+        np.testing.assert_array_equal(*found)
+
+    def test_the_order_in_memory_may_change(self, xp: Any) -> None:
+        if xp.name not in ("numpy", "torch"):
+            pytest.skip("about arrays in rows and in columns")
+        models = [perceptron().to(xp.spec) for _ in range(2)]
+        for model in models:
+            model[0].weight = xp.asarray(np.zeros((7, 5), "f4") + np.arange(5, dtype="f4")).T
+        optimizers = [nnx.SGD(model, 0.1) for model in models]
+        compiled = nnx.compile(train_step)
+        for i, (x, target) in enumerate(batches(xp, 6)):
+            if i % 2:
+                x = xp.asarray(np.array(xp.to_numpy(x)).T).T
+            same(xp, train_step(models[0], optimizers[0], x, target), compiled(models[1], optimizers[1], x, target))
+        same(xp, models[0].state_dict(), models[1].state_dict())
+
     def test_a_state_that_is_loaded_counts(self, xp: Any) -> None:
         found = []
         for prepare in (lambda step: step, nnx.compile):
@@ -404,6 +474,31 @@ class TestRefusals:
             nnx.compile(np.from_dlpack)(np.ones(2))
         with pytest.raises(nnx.errors.TraceError, match="same function of the namespace"):
             nnx.compile(np.exp)(np.ones(2))
+
+    def test_a_model_that_is_nowhere_named(self, xp: Any) -> None:
+        hidden = {"teacher": [perceptron().to(xp.spec)]}
+        step = nnx.compile(lambda x: next(iter(hidden["other"]))(x))
+        hidden["other"] = iter(hidden.pop("teacher"))
+        before = xp.asarray(np.ones((2, 5)))
+        with pytest.raises(
+            UsageError, match=r"is called inside nnx\.compile, but the compiled function neither has it"
+        ):
+            step(before)
+
+    @pytest.mark.parametrize("kind", ["EMA", "Accuracy", "Accumulation"])
+    def test_what_adds_up(self, xp: Any, kind: str) -> None:
+        model = perceptron().to(xp.spec)
+        x, target = batches(xp, 1)[0]
+        parts = {
+            "EMA": (ema := nnx.EMA(model), lambda: ema.update()),
+            "Accuracy": (accuracy := nnx.metrics.Accuracy(), lambda: accuracy.update(model(x), target)),
+            "Accumulation": (sums := Accumulation(2), lambda: sums.add(model.parameters())),
+        }
+        part, change = parts[kind]
+        before = part.state_dict()
+        with pytest.raises(UsageError, match=rf"{kind}\.(update|add) cannot be part of a step that nnx"):
+            nnx.compile(lambda x: (model(x), change())[0])(x)
+        same(xp, before, part.state_dict())
 
     def test_random_numbers_from_outside(self) -> None:
         rng = np.random.default_rng(0)

@@ -499,3 +499,26 @@ def test_a_metric_may_need_more_than_one_batch():
     trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.0), metrics=[Variance()])
     found = trainer.fit([(x[:1], y[:1]), (x[1:], y[1:])], epochs=1).rows[0]["variance"]
     assert found == pytest.approx(float(np.var(model(x)[:, 0], ddof=1)), rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 100])
+def test_a_metric_function_may_give_a_value_for_each_sample(batch_size):
+    model, (x, y) = network(NumPy), digits(100)
+    metrics = {"right": lambda output, target: np.argmax(output, axis=1) == target, "one": Accuracy()}
+    found = evaluate(model, nnx.CrossEntropy(), (x, y), metrics=metrics, batch_size=batch_size)
+    assert found["right"] == pytest.approx(found["one"])
+
+
+def test_an_objective_that_is_replaced_within_an_epoch_counts_at_once():
+    class Nothing(Callback):
+        def on_batch_end(self, trainer, value, outputs):
+            trainer.objective = lambda model, batch: (0.0 * value, outputs)
+
+    model, (x, y) = network(NumPy), digits(60)
+    trainer = nnx.Trainer(model, nnx.CrossEntropy(), nnx.SGD(model, 0.1), callbacks=[Nothing()])
+    trainer.fit((x, y), epochs=1, batch_size=20)
+    first = network(NumPy)
+    other = nnx.Trainer(first, nnx.CrossEntropy(), nnx.SGD(first, 0.1))
+    loader = DataLoader((x, y), 20)
+    other.fit([next(iter(loader))], epochs=1)
+    assert trainer.history.rows[0]["loss"] == pytest.approx(other.history.rows[0]["loss"] / 3)
