@@ -17,8 +17,8 @@ Seen = Callable[[str, Primitive[..., Any], Sequence[int], Sequence[Any], dict[st
 class MeteredTape(Tape):
     """A tape whose operations belong to an owner: what the meter counts in between is charged to it.
 
-    All that is counted has an owner, also the work around the operations. What one operation leads to on the way back,
-    such as the sum of two cotangents, is that of the operation.
+    All that is counted has an owner, also the work around the operations. What one operation leads to in the backward
+    pass, such as the sum of two cotangents, is that of the operation.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class MeteredTape(Tape):
         self._owner, self._mark = owner, now
 
     def run_for(self, owner: str, function: Callable[[], Any]) -> Any:
-        """Call a function at an owner's expense. On the way back, what is run again is still that of its operation."""
+        """Call a function at an owner's expense. In the backward pass, what is run again is still its operation's."""
         if self._spent is self.backward:
             return function()
         before = self._owner

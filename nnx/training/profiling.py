@@ -101,9 +101,9 @@ def profile(model: Module, *inputs: Any, repeats: int = 7) -> Profile:
     Times are those of the wall clock, with the work around the computation, which is most of it where arrays are small.
     On a device with a queue each function is waited for, and so is what would otherwise overlap.
 
-    What is computed in a function of :func:`nnx.remat` is its own on the way back. ``floor`` is the time of the same
-    number of operations in a product of square matrices of the model's dtype, on the device of the input: for small
-    products no library reaches it.
+    What is computed in a function of :func:`nnx.remat` is its own in the backward pass. ``floor`` is the time of the
+    same number of operations in a product of square matrices of the model's dtype, on the device of the input: for
+    small products no library reaches it.
 
     Examples
     --------
