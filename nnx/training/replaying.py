@@ -1,4 +1,4 @@
-"""The gradients of a batch for a trainer, from a recorded step if that is wanted, and the way back if it cannot be."""
+"""The gradients of a batch for a trainer, from a recorded step if that is wanted and can be made."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,6 @@ class Replay:
 
     Parameters
     ----------
-    loss : Module or callable
     wanted : bool
         Whether they come from a record, where one can be made.
 
@@ -30,8 +29,8 @@ class Replay:
         Why they do not; empty if they do.
     """
 
-    def __init__(self, loss: Any, wanted: bool) -> None:
-        self._loss, self._wanted = loss, wanted
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
         self._stated: Any = None
         self._made: Differentiate
         self.why = "" if wanted else "it was not wanted"
@@ -47,20 +46,18 @@ class Replay:
                 self.why = "the loss is scaled by a factor that changes"
             differentiate = value_and_grad(update.objective(stated), has_aux=True)
             self._stated = stated
-            loss = getattr(stated, "loss", self._loss)  # of an objective that a callback has put in its place
-            self._made = differentiate if self.why else self._replayed(differentiate, stated, loss)
+            self._made = differentiate if self.why else self._replayed(differentiate, stated)
         return self._made
 
-    def _replayed(self, differentiate: Differentiate, objective: Any, loss: Any) -> Differentiate:
-        # Models that the objective has besides the one that is trained, such as a teacher, are state too.
-        constants = [*([loss] if isinstance(loss, Module) else []), *state_of(objective)]
-        step: Any = recorded(lambda model, constants, batch: differentiate(model, batch))
+    def _replayed(self, differentiate: Differentiate, objective: Any) -> Differentiate:
+        others = state_of(objective)  # the loss, and models besides the one that is trained, such as a teacher
+        step: Any = recorded(lambda model, others, batch: differentiate(model, batch))
 
         def run(model: Module, batch: Tree) -> Any:
             # The signs of weights are looked at, which a record would not do.
             if not self.why and not (isinstance(batch, dict) and WEIGHT in batch):
                 try:
-                    return step(model, constants, batch)
+                    return step(model, others, batch)
                 except (TraceError, UsageError) as error:  # nothing has changed; a step's own comes again
                     self.why = error.message
             return differentiate(model, batch)

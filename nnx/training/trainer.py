@@ -128,7 +128,7 @@ class Trainer(Resumable):
         super().__init__(model, loss, Update(optimizer, policy, accumulate, average), metrics, callbacks)
         expect_choice(not_finite, ("raise", "skip"), "not_finite")
         self.not_finite = not_finite
-        self.replay = Replay(loss, compile)
+        self.replay = Replay(compile)
         self._stated = as_objective(loss)
         self.objective: Callable[[Any, Any], Any] = self._stated  # a callback may put another function around it
 

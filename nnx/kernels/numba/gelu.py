@@ -89,9 +89,8 @@ def _gelu_tanh_slope(x: Any, g: Any) -> None:
         most, one = like(40.0, value), like(1.0, value)
         value = most if value > most else (-most if value < -most else value)
         power = _exponent(value)
-        power = exp(
-            like(80.0, value) if power > like(80.0, value) else power
-        )  # finite; beyond, the gate is below 1e-34
+        bound = like(80.0, value)  # so that it is finite; beyond, the gate is below 1e-34
+        power = exp(bound if power > bound else power)
         gate = one / (power + one)
         rise = (value * value * like(3 * _CUBE, value) + like(_SCALE, value)) * value
         slopes[i] *= (rise * (power * gate) + one) * gate  # 1 - gate is power * gate, with all its digits
